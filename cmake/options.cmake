@@ -1,0 +1,33 @@
+# What can be chosen, and the flags that the order contract (docs/numerics.md) asks of every file.
+option(LIKELY_TESTS "Build the tests" ON)
+option(LIKELY_WERROR "Warnings are errors" ON)
+option(LIKELY_DOUBLE "Networks learn in float64 instead of float32" OFF)
+set(LIKELY_SANITIZE "" CACHE STRING "Sanitizers, as for -fsanitize=")
+
+if(NOT CMAKE_BUILD_TYPE)
+  set(CMAKE_BUILD_TYPE Release)
+endif()
+set(CMAKE_C_STANDARD 11)
+set(CMAKE_C_STANDARD_REQUIRED ON)
+set(CMAKE_C_EXTENSIONS OFF)
+set(CMAKE_POSITION_INDEPENDENT_CODE ON)
+set(CMAKE_C_VISIBILITY_PRESET hidden)
+set(CMAKE_EXPORT_COMPILE_COMMANDS ON)
+set(CMAKE_C_FLAGS_RELEASE "-O3")
+set(CMAKE_C_FLAGS_DEBUG "-O1 -g -DLK_ASSERTIONS")
+
+add_library(likely_flags INTERFACE)
+target_compile_options(likely_flags INTERFACE
+  -ffp-contract=off -fno-math-errno -fno-trapping-math
+  -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wcast-qual
+  -Wwrite-strings -Wvla)
+if(LIKELY_WERROR)
+  target_compile_options(likely_flags INTERFACE -Werror)
+endif()
+if(LIKELY_SANITIZE)
+  target_compile_options(likely_flags INTERFACE -fsanitize=${LIKELY_SANITIZE} -fno-omit-frame-pointer
+    -fno-sanitize-recover=all)
+  target_link_options(likely_flags INTERFACE -fsanitize=${LIKELY_SANITIZE})
+endif()
+target_compile_definitions(likely_flags INTERFACE _POSIX_C_SOURCE=200809L _FILE_OFFSET_BITS=64
+  $<$<BOOL:${LIKELY_DOUBLE}>:LK_DOUBLE>)

@@ -1,0 +1,35 @@
+/* Decimal text to numbers and back, exactly, with no locale and no platform library: what is read
+ * from a file must be the same number on every machine. */
+#ifndef LK_BASE_DECIMAL_H
+#define LK_BASE_DECIMAL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* A decimal as written: (-1)^negative · digits · 10^exponent. */
+typedef struct lk_decimal {
+    bool negative;
+    bool exact;        /* false: more than 19 significant digits; use lk_decimal_to_double */
+    uint64_t digits;   /* up to 19 significant digits */
+    int exponent;
+    int places;        /* digits written after the point: "1.50" has 2 */
+    bool has_exponent; /* written with e or E */
+} lk_decimal;
+
+/* Reads [text, text+length) whole: optional sign, digits with an optional point, optional exponent.
+ * Anything else (empty, spaces, hex, inf, nan) is false. */
+bool lk_decimal_parse(const char *text, size_t length, lk_decimal *out);
+/* The nearest double, ties to even; overflow gives infinity. False when it is not a number. */
+bool lk_decimal_to_double(const char *text, size_t length, double *out);
+/* value × 10^places as an exact integer; false when it does not fit or has more places. */
+bool lk_decimal_to_grid(const lk_decimal *value, int places, int64_t *out);
+
+/* The shortest text that reads back as the same double (or float). At least 32 bytes of room.
+ * Returns the length. "nan", "inf", "-inf" for what is not finite. */
+size_t lk_double_text(double value, char *out);
+size_t lk_float_text(float value, char *out);
+/* grid × 10^-places with exactly `places` digits after the point. At least 64 bytes of room. */
+size_t lk_grid_text(int64_t grid, int places, char *out);
+
+#endif

@@ -1,0 +1,15 @@
+/* One fork-join loop. Every parallel loop of the library writes disjoint outputs, each computed in
+ * an order that does not depend on how the range was cut, so thread count never changes a bit. */
+#ifndef LK_BASE_THREADS_H
+#define LK_BASE_THREADS_H
+
+#include "base/context.h"
+
+typedef void (*lk_range_fn)(void *argument, size_t begin, size_t end);
+
+/* Calls fn over a cut of [0, n) into pieces of at least `grain` items, on the context's threads.
+ * Returns when all are done. Nested calls run in the calling thread. */
+void lk_parallel(lk_context *ctx, size_t n, size_t grain, lk_range_fn fn, void *argument);
+void lk_pool_destroy(lk_context *ctx);
+
+#endif

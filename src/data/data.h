@@ -1,0 +1,74 @@
+/* Data sets: one reader for each format, read in batches of rows whose memory does not grow with
+ * the number of rows; and rows that can be taken in any order, for learning.
+ *
+ * Formats are known by content, then by name: delimited text (.csv .tsv .data .test .txt), NPY, NPZ,
+ * IDX (plain or .gz), PNG (one image, or a folder of them of one size). "-" is standard input
+ * (delimited text). */
+#ifndef LK_DATA_DATA_H
+#define LK_DATA_DATA_H
+
+#include "data/schema.h"
+
+typedef struct lk_batch {
+    size_t rows, capacity, n_cells;
+    uint64_t first_row;     /* global number of the first row, when the rows are consecutive */
+    uint64_t *row;          /* [rows] global row numbers */
+    double *value;          /* [rows, n_cells] */
+    uint8_t *present;       /* [rows, n_cells]: 1 or 0 */
+    bool all_present;       /* every byte of `present` is 1 */
+} lk_batch;
+
+lk_status lk_batch_create(lk_context *ctx, size_t capacity, size_t n_cells, lk_batch *batch);
+void lk_batch_destroy(lk_context *ctx, lk_batch *batch);
+
+typedef struct lk_read_options {
+    const lk_schema *schema;  /* NULL: infer. Fields are matched by name when there is a header */
+    int header;               /* -1: find out; 0; 1 */
+    char delimiter;           /* 0: find out among , ; tab | */
+    const char *missing;      /* extra missing marks, comma-separated; NULL. Always: empty, NA, N/A,
+                                 NaN, nan, null, NULL, None, ? (fields trimmed of blanks) */
+    bool unpack_bits;         /* NPY u8 [rows, bytes]: each byte is 8 binary cells, high bit first */
+    const char *array;        /* NPZ: the array's name; NULL: "X", or the only one, or the first */
+} lk_read_options;
+
+/* ---- Reading in order -------------------------------------------------------------------------- */
+typedef struct lk_reader lk_reader;
+/* Opens, and infers the schema unless one is given (one pass over the file; standard input is
+ * spooled to an unnamed temporary file). Notices tell what was repaired or assumed. Errors give
+ * file, line, column and what was expected. */
+lk_status lk_reader_open(lk_context *ctx, const char *path, const lk_read_options *options,
+                         lk_reader **out);
+void lk_reader_close(lk_reader *reader);
+const lk_schema *lk_reader_schema(const lk_reader *reader); /* borrowed; lives with the reader */
+/* The next rows, up to batch->capacity; batch->rows == 0 at the end. */
+lk_status lk_reader_next(lk_reader *reader, lk_batch *batch);
+lk_status lk_reader_rewind(lk_reader *reader);
+
+/* ---- Rows in any order -------------------------------------------------------------------------- */
+/* All rows, packed (1 to 8 bytes a cell by kind and range), in memory or, above 256 MiB, in an
+ * unnamed temporary file that is mapped. */
+typedef struct lk_rows lk_rows;
+lk_status lk_rows_read(lk_reader *reader, lk_rows **out);
+void lk_rows_destroy(lk_rows *rows);
+uint64_t lk_rows_count(const lk_rows *rows);
+const lk_schema *lk_rows_schema(const lk_rows *rows); /* owned by the rows */
+/* Fills the batch with the rows `index[0…n)`, n <= capacity. */
+lk_status lk_rows_get(const lk_rows *rows, size_t n, const uint64_t *index, lk_batch *batch);
+/* Consecutive rows [first, first + n). */
+lk_status lk_rows_range(const lk_rows *rows, uint64_t first, size_t n, lk_batch *batch);
+/* SHA-256 over schema and cells in order: what a model records of what it learned from. */
+void lk_rows_hash(const lk_rows *rows, char hex[65]);
+
+/* ---- Writing ------------------------------------------------------------------------------------- */
+/* By the path's ending: .csv .tsv (delimited text; "-" is CSV), .npy (float64 [rows, cells of the
+ * values], NaN where missing; uint8 images keep their shape and type), .png (a grid of the images,
+ * nearly square; one image field only). Missingness cells are not written: a cell whose missingness
+ * is 1 is written as the missing mark. */
+typedef struct lk_writer lk_writer;
+lk_status lk_writer_open(lk_context *ctx, const char *path, bool replace, const lk_schema *schema,
+                         lk_writer **out);
+lk_status lk_writer_add(lk_writer *writer, const lk_batch *batch);
+lk_status lk_writer_close(lk_writer *writer);  /* commits; destroys whatever happens */
+void lk_writer_abandon(lk_writer *writer);
+
+#endif

@@ -1,0 +1,89 @@
+/* The schema: what the fields of a data set are, and how a row of fields is a row of cells.
+ *
+ * A *field* is what the user sees: a column of a table, an image. A *cell* is what a model sees: one
+ * number of a row. A scalar field has one cell, a 28×28 image has 784, a field in which cells were
+ * missing when the schema was inferred has one more in front of them, its missingness (binary: 1
+ * means missing). Text fields have none: they are kept for reading but not modelled.
+ *
+ * A cell's value is a double that holds exactly:
+ *   binary     0 or 1
+ *   category   an index into the field's levels; n_levels itself means "a level never seen"
+ *   grid       the integer number of 10^-places steps ("3.25" with 2 places is 325), |v| <= 2^53
+ *   real       a float32
+ * A missing cell's value is 0 and its `present` byte is 0. */
+#ifndef LK_DATA_SCHEMA_H
+#define LK_DATA_SCHEMA_H
+
+#include "base/memory.h"
+
+typedef enum lk_field_kind {
+    LK_FIELD_REAL,     /* a true continuum: float32 */
+    LK_FIELD_GRID,     /* integers and rounded reals: int64 on the grid 10^-places */
+    LK_FIELD_BINARY,   /* 0 and 1 */
+    LK_FIELD_CATEGORY, /* strings, or codes that are not quantities */
+    LK_FIELD_TEXT,     /* free text and identifiers: read, told about, not modelled */
+    LK_FIELD_IMAGE     /* grid 0…255 of shape height × width × channels */
+} lk_field_kind;
+
+typedef struct lk_field {
+    char *name;
+    lk_field_kind kind;
+    int rank;             /* 0: scalar */
+    size_t shape[3];
+    size_t size;          /* cells for the values: product of the shape */
+    int places;           /* decimals of the grid; 0 for integers */
+    bool has_missing;     /* some were missing when inferred: one missingness cell in front */
+    char *missing_mark;   /* how a missing cell is written back: "", "?", "NA" */
+    bool ignored;         /* by the user, or because it is text, or constant-free of information */
+    char **levels;        /* of a category, in order of first appearance… or sorted: see schema.c */
+    size_t n_levels;
+    bool bounded;         /* the grid has known ends (bytes): low and high absorb the tails */
+    double low, high;     /* observed (or known) range, in cell values */
+    double mean, sd;      /* observed, in cell values, over all cells of the field; sd > 0 always:
+                             a constant field gets sd 1 step (or 1) and a notice */
+    uint64_t n_missing, n_seen;
+} lk_field;
+
+typedef struct lk_cell {
+    size_t field;
+    size_t index;         /* within the field */
+    lk_field_kind kind;   /* REAL, GRID, BINARY or CATEGORY (an image's pixels are GRID) */
+    bool missingness;     /* says whether its field is missing in this row */
+    size_t n;             /* outcomes of a category: n_levels + 1; 2 for binary; else 0 */
+    bool bounded;
+    double low, high, mean, sd;
+} lk_cell;
+
+typedef struct lk_schema {
+    lk_context *ctx;
+    lk_field *fields;
+    size_t n_fields;
+    lk_cell *cells;       /* made by lk_schema_lay_out from the fields that are not ignored */
+    size_t n_cells;
+    bool has_header;      /* of delimited text */
+    char delimiter;       /* 0 when the source is not delimited text */
+} lk_schema;
+
+lk_status lk_schema_create(lk_context *ctx, size_t n_fields, lk_schema **out);
+void lk_schema_destroy(lk_schema *schema);
+lk_status lk_schema_copy(const lk_schema *schema, lk_schema **out);
+lk_status lk_schema_lay_out(lk_schema *schema);
+size_t lk_schema_field(const lk_schema *schema, const char *name); /* SIZE_MAX: none */
+
+/* As JSON (a string for lk_free), and back. The reader checks everything and says where. */
+lk_status lk_schema_to_json(const lk_schema *schema, char **text);
+lk_status lk_schema_from_json(lk_context *ctx, const char *text, lk_schema **out);
+
+/* A cell as text, as it would stand in a CSV file (unquoted): levels by name, grids with their
+ * places, reals shortest. `out` is grown with lk_text (data/text.h). Unseen level: "<other>". */
+typedef struct lk_text { lk_context *ctx; char *bytes; size_t n, capacity; bool failed; } lk_text;
+void lk_text_add(lk_text *text, const char *bytes, size_t n);
+void lk_text_printf(lk_text *text, const char *format, ...) LK_PRINTF(2, 3);
+void lk_text_clear(lk_text *text);   /* keeps the memory */
+void lk_text_free(lk_text *text);
+void lk_schema_cell_text(const lk_schema *schema, size_t cell, double value, lk_text *out);
+/* Parses what a user wrote for a field ("age=39", "Sex=female"). LK_BAD_DATA says what would fit. */
+lk_status lk_schema_parse_value(const lk_schema *schema, size_t field, const char *text,
+                                double *value, bool *present);
+
+#endif

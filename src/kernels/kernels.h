@@ -1,0 +1,98 @@
+/* Order-fixed kernels: each states, in docs/numerics.md, the exact sequence of IEEE operations for
+ * every output element, and gives the same bits on every machine, instruction set, compiler and
+ * number of threads. `src/kernels/reference.c` is the plain scalar C that defines the results;
+ * whatever is faster is tested against it.
+ *
+ * Nothing here allocates except where a context is passed; nothing here fails except where a status
+ * is returned. Matrices are row-major. */
+#ifndef LK_KERNELS_KERNELS_H
+#define LK_KERNELS_KERNELS_H
+
+#include "base/context.h"
+
+typedef enum lk_dtype { LK_F32 = 0, LK_F64 = 1 } lk_dtype;
+static inline size_t lk_dtype_size(lk_dtype t) { return t == LK_F32 ? 4 : 8; }
+
+/* ---- Elementary functions, scalar (kernels/elementary.c) -------------------------------------
+ * Built of IEEE add, multiply, divide, sqrt, fma and integer steps alone. NaN in, NaN out. */
+double lk_exp(double x);
+double lk_expm1(double x);
+double lk_log(double x);
+double lk_log1p(double x);
+double lk_tanh(double x);
+double lk_sigmoid(double x);
+double lk_softplus(double x);   /* log(1 + e^x) */
+double lk_log_sigmoid(double x); /* -softplus(-x) */
+double lk_erf(double x);
+double lk_erfc(double x);
+double lk_log_erfc(double x);   /* no underflow for large x */
+double lk_sin(double x);
+double lk_cos(double x);
+double lk_sqrt(double x);       /* IEEE */
+double lk_pow_int(double x, int64_t n); /* by binary powers, low bit first */
+double lk_lgamma(double x);     /* x > 0 */
+double lk_digamma(double x);    /* x > 0 */
+double lk_normal_cdf(double x);
+double lk_log_normal_cdf(double x);
+double lk_normal_quantile(double p); /* 0 < p < 1 */
+/* log of (Φ(b) - Φ(a)) for a < b (either may be infinite), accurate in both tails. */
+double lk_log_normal_mass(double a, double b);
+double lk_beta_regularised(double x, double a, double b);  /* I_x(a, b) */
+double lk_gamma_regularised(double a, double x);           /* P(a, x) */
+
+float lk_exp_f32(float x);
+float lk_log_f32(float x);
+float lk_tanh_f32(float x);
+float lk_sigmoid_f32(float x);
+float lk_softplus_f32(float x);
+float lk_erf_f32(float x);
+
+/* ---- Maps over arrays (may be in place: y == x) ---------------------------------------------- */
+typedef enum lk_unary {
+    LK_EXP, LK_LOG, LK_TANH, LK_SIGMOID, LK_SOFTPLUS, LK_ERF, LK_RELU, LK_SQUARE, LK_SQRT, LK_NEG,
+    LK_RECIPROCAL, LK_UNARY_COUNT
+} lk_unary;
+/* Threads split the range. n elements of dtype t. */
+void lk_map(lk_context *ctx, lk_unary f, lk_dtype t, size_t n, const void *x, void *y);
+const char *lk_unary_name(lk_unary f);
+
+/* ---- Sums: element i goes to virtual lane i mod 64 (each lane adds in order, from +0), then lanes
+ * are halved: lane[l] += lane[l + w] for w = 32, 16, … 1 -------------------------------------- */
+float lk_sum_f32(size_t n, const float *x);
+double lk_sum_f64(size_t n, const double *x);
+double lk_sum_f32_as_f64(size_t n, const float *x);   /* each widened first */
+float lk_dot_f32(size_t n, const float *x, const float *y);   /* lane = fma(x, y, lane) */
+double lk_dot_f64(size_t n, const double *x, const double *y);
+/* m = max (NaN if any is NaN); m + log(sum(exp(x - m))) with the sum as above; -inf for n = 0. */
+double lk_log_sum_exp_f64(size_t n, const double *x);
+/* Per row of [rows, cols]: y = x - logsumexp(x). In place is fine. */
+void lk_log_softmax_rows(lk_context *ctx, lk_dtype t, size_t rows, size_t cols, const void *x,
+                         void *y);
+
+/* ---- Products: out[i,j] = sum over k of a[i,k]·b[k,j], in chunks of 256 ------------------------
+ * Within a chunk acc = fma(a, b, acc) from +0 for k in order; chunk sums are added in order to a
+ * total that starts as the first chunk's sum. accumulate: out = out + total.
+ * a is M×K (or K×M when a_transposed), b is K×N (or N×K), lda/ldb/ldc are row strides. K = 0: 0. */
+lk_status lk_product(lk_context *ctx, lk_dtype t, bool a_transposed, bool b_transposed, size_t m,
+                     size_t n, size_t k, const void *a, size_t lda, const void *b, size_t ldb,
+                     bool accumulate, void *out, size_t ldc);
+
+/* ---- Linear algebra in float64 (kernels/linear.c) ----------------------------------------------
+ * All matrices n×n row-major, dense. */
+/* Lower Cholesky factor of the symmetric `a` (its lower triangle is read) into `l` (upper is 0).
+ * Returns 0, or 1 + the index of the first pivot that is not > 0. `l` may be `a`. */
+size_t lk_cholesky(size_t n, const double *a, double *l);
+/* Solves L x = b, and L^T x = b; x may be b. */
+void lk_solve_lower(size_t n, const double *l, const double *b, double *x);
+void lk_solve_lower_transposed(size_t n, const double *l, const double *b, double *x);
+/* Inverse of a lower triangular matrix. */
+void lk_inverse_lower(size_t n, const double *l, double *inverse);
+/* Eigenvalues (descending) and orthonormal eigenvectors (rows of `vectors`, each with its largest
+ * component by magnitude positive, the first of equals) of symmetric `a`, by cyclic Jacobi
+ * rotations. `work` has n·n doubles. Returns false when 60 sweeps did not converge. */
+bool lk_eigen_symmetric(size_t n, const double *a, double *values, double *vectors, double *work);
+
+/* "scalar", "baseline", "avx2", "avx512", "neon": what was picked at run time. */
+const char *lk_isa_name(void);
+
+#endif
