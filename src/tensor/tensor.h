@@ -29,8 +29,8 @@ typedef struct lk_tensor {
     struct lk_node *node; /* the op that made it; NULL for leaves */
 } lk_tensor;
 
-static inline size_t lk_rows(const lk_tensor *t) { return t->shape[0]; }
-static inline size_t lk_cols(const lk_tensor *t) { return t->shape[0] ? t->size / t->shape[0] : 0; }
+static inline size_t lk_tensor_rows(const lk_tensor *t) { return t->shape[0]; }
+static inline size_t lk_tensor_cols(const lk_tensor *t) { return t->shape[0] ? t->size / t->shape[0] : 0; }
 
 typedef struct lk_tape lk_tape;
 

@@ -1,0 +1,30 @@
+/* Models: making, destroying, and the model file. */
+#ifndef LK_FAMILY_MODEL_H
+#define LK_FAMILY_MODEL_H
+
+#include "family/family.h"
+
+/* A new, untrained model. Takes a copy of the schema; takes over `options` (also on failure). */
+lk_status lk_model_create(lk_context *ctx, const lk_family *family, const lk_schema *schema,
+                          lk_options *options, uint64_t seed, lk_model **out);
+void lk_model_release(lk_model *model);
+lk_status lk_model_log(lk_model *model, uint64_t step, double train, double valid);
+
+/* Beside the parameters, a checkpoint carries named blobs of bytes. */
+typedef struct lk_blob {
+    const char *name;
+    void *bytes;
+    size_t n;
+} lk_blob;
+
+/* Writes the model as one safetensors file (docs/model-file.md), whole or not at all. */
+lk_status lk_model_write(const lk_model *model, const char *path, bool replace,
+                         const lk_blob *blobs, size_t n_blobs);
+/* Reads a model; `blobs` must be there with just those sizes (their bytes are filled), unless
+ * n_blobs is 0, when blobs in the file are ignored. `tables`: option tables beside the family's. */
+lk_status lk_model_read(lk_context *ctx, const char *path, const lk_option *const *tables,
+                        lk_model **out);
+/* Fills blobs from a checkpoint that lk_model_read has accepted. */
+lk_status lk_model_read_blobs(lk_context *ctx, const char *path, const lk_blob *blobs, size_t n);
+
+#endif

@@ -1,0 +1,352 @@
+/* The model file: one safetensors file (docs/model-file.md).
+ *
+ *     8 bytes   length of the header, little-endian
+ *     header    JSON: "__metadata__" with our strings, then each tensor's type, shape and place
+ *     data      raw little-endian tensors, in the parameter table's order, then a checkpoint's blobs
+ *
+ * The metadata's "likely" entry is a JSON text with all that is not a tensor; "sha256" is the hash
+ * of that text followed by the data. A reader trusts nothing: the header's length is bounded before
+ * it is read, every place is checked against the table that the family itself declares, and the
+ * hash is compared before anything is used. Reals are written as decimal strings that read back to
+ * the same bits. */
+#include "family/model.h"
+
+#include "base/decimal.h"
+#include "base/files.h"
+#include "base/hash.h"
+
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { MAX_HEADER = 64 << 20, FORMAT = 1, ORDER_CONTRACT = 1 };
+#define MAX_FILE ((size_t)1 << 36)
+
+static bool big_endian(void) {
+    const uint16_t one = 1;
+    unsigned char first;
+    memcpy(&first, &one, 1);
+    return first == 0;
+}
+
+/* Copies elements of `size` bytes to or from little-endian. */
+static void little_endian(void *to, const void *from, size_t count, size_t size) {
+    if (!big_endian() || size == 1) {
+        memcpy(to, from, count * size);
+        return;
+    }
+    for (size_t i = 0; i < count; i++)
+        for (size_t b = 0; b < size; b++)
+            ((unsigned char *)to)[i * size + b] = ((const unsigned char *)from)[i * size + size - 1 - b];
+}
+
+/* ---- Writing ---------------------------------------------------------------------------------------- */
+
+static json_t *real_text(double x) {
+    char text[40];
+    size_t n = lk_double_text(x, text);
+    return json_stringn(text, n);
+}
+
+static json_t *log_json(const lk_model *model) {
+    json_t *log = json_array();
+    for (size_t i = 0; i < model->n_log; i++) {
+        json_t *row = json_array();
+        json_array_append_new(row, json_integer((json_int_t)model->log[i].step));
+        json_array_append_new(row, real_text(model->log[i].train));
+        json_array_append_new(row, real_text(model->log[i].valid));
+        json_array_append_new(log, row);
+    }
+    return log;
+}
+
+/* All that is not a tensor, as a JSON text that the caller frees with free(). */
+static char *describe(const lk_model *model) {
+    char *schema_text = NULL;
+    if (lk_schema_to_json(model->schema, &schema_text) != LK_OK) return NULL;
+    json_t *root = json_object(), *options = json_object();
+    json_t *schema = json_loads(schema_text, 0, NULL);
+    lk_free(model->ctx, schema_text);
+    for (size_t i = 0; lk_options_at(model->options, i); i++) {
+        const char *name = lk_options_at(model->options, i)->name;
+        json_object_set_new(options, name, json_string(lk_options_text(model->options, name)));
+    }
+    json_object_set_new(root, "format", json_integer(FORMAT));
+    json_object_set_new(root, "version", json_string(LK_VERSION));
+    json_object_set_new(root, "order_contract", json_integer(ORDER_CONTRACT));
+    json_object_set_new(root, "family", json_string(model->family->name));
+    json_object_set_new(root, "options", options);
+    json_object_set_new(root, "seed", json_sprintf("%llu", (unsigned long long)model->seed));
+    json_object_set_new(root, "steps", json_integer((json_int_t)model->steps));
+    json_object_set_new(root, "converged", json_boolean(model->converged));
+    json_object_set_new(root, "data_rows", json_integer((json_int_t)model->data_rows));
+    json_object_set_new(root, "data_sha256", json_string(model->data_hash));
+    json_object_set_new(root, "log", log_json(model));
+    json_object_set_new(root, "schema", schema);
+    char *text = json_dumps(root, JSON_COMPACT);
+    json_decref(root);
+    if (!text) lk_fail(model->ctx, LK_NO_MEMORY, "out of memory while describing the model");
+    return text;
+}
+
+static const char *dtype_names[] = {"F32", "F64"};
+
+static json_t *tensor_entry(const char *dtype, int rank, const size_t *shape, size_t begin, size_t end) {
+    json_t *entry = json_object(), *dims = json_array(), *offsets = json_array();
+    for (int i = 0; i < rank; i++) json_array_append_new(dims, json_integer((json_int_t)shape[i]));
+    json_array_append_new(offsets, json_integer((json_int_t)begin));
+    json_array_append_new(offsets, json_integer((json_int_t)end));
+    json_object_set_new(entry, "dtype", json_string(dtype));
+    json_object_set_new(entry, "shape", dims);
+    json_object_set_new(entry, "data_offsets", offsets);
+    return entry;
+}
+
+/* The data section in one block: parameters, then blobs. */
+static unsigned char *gather_data(const lk_model *model, const lk_blob *blobs, size_t n_blobs,
+                                  json_t *header, size_t *n) {
+    size_t total = 0, at = 0;
+    const lk_params *p = &model->params;
+    for (size_t i = 0; i < p->n; i++) total += p->info[i].size * lk_dtype_size(p->info[i].dtype);
+    for (size_t i = 0; i < n_blobs; i++) total += blobs[i].n;
+    unsigned char *data = lk_alloc(model->ctx, total, 1);
+    if (!data) return NULL;
+    for (size_t i = 0; i < p->n; i++) {
+        const lk_param_info *info = &p->info[i];
+        size_t size = lk_dtype_size(info->dtype), bytes = info->size * size;
+        little_endian(data + at, lk_param_values(p, i), info->size, size);
+        json_object_set_new(header, info->name, tensor_entry(dtype_names[info->dtype], info->rank,
+                                                             info->shape, at, at + bytes));
+        at += bytes;
+    }
+    for (size_t i = 0; i < n_blobs; i++) {
+        memcpy(data + at, blobs[i].bytes, blobs[i].n);
+        json_object_set_new(header, blobs[i].name, tensor_entry("U8", 1, &blobs[i].n, at, at + blobs[i].n));
+        at += blobs[i].n;
+    }
+    *n = total;
+    return data;
+}
+
+static void hash_of(lk_context *ctx, const char *text, const unsigned char *data, size_t n, char hex[65]) {
+    size_t length = strlen(text);
+    unsigned char both[64];
+    (void)ctx;
+    lk_sha256(text, length, both);
+    lk_sha256(data, n, both + 32);
+    lk_sha256_hex(both, sizeof both, hex);
+}
+
+lk_status lk_model_write(const lk_model *model, const char *path, bool replace, const lk_blob *blobs,
+                         size_t n_blobs) {
+    lk_context *ctx = model->ctx;
+    char *text = describe(model), hex[65];
+    if (!text) return ctx->status;
+    json_t *header = json_object(), *metadata = json_object();
+    json_object_set_new(header, "__metadata__", metadata);
+    size_t n = 0;
+    unsigned char *data = gather_data(model, blobs, n_blobs, header, &n), length[8];
+    char *json = NULL;
+    if (data) {
+        hash_of(ctx, text, data, n, hex);
+        json_object_set_new(metadata, "format", json_string("likely model"));
+        json_object_set_new(metadata, "likely", json_string(text));
+        json_object_set_new(metadata, "sha256", json_string(hex));
+        json = json_dumps(header, JSON_COMPACT);
+        if (!json) lk_fail(ctx, LK_NO_MEMORY, "out of memory while describing the model");
+    }
+    json_decref(header);
+    free(text);
+    lk_status status = json ? LK_OK : ctx->status;
+    lk_file *file = NULL;
+    if (status == LK_OK) status = lk_file_create(ctx, path, replace, &file);
+    if (status == LK_OK) {
+        size_t used = strlen(json), padded = (used + 7) / 8 * 8;
+        for (int b = 0; b < 8; b++) length[b] = (unsigned char)(padded >> (8 * b));
+        status = lk_file_write(file, length, sizeof length);
+        if (status == LK_OK) status = lk_file_write(file, json, used);
+        if (status == LK_OK) status = lk_file_write(file, "        ", padded - used);
+        if (status == LK_OK) status = lk_file_write(file, data, n);
+        if (status == LK_OK) status = lk_file_commit(file);
+        else lk_file_abandon(file);
+    }
+    free(json);
+    lk_free(ctx, data);
+    return status;
+}
+
+/* ---- Reading ---------------------------------------------------------------------------------------- */
+
+typedef struct opened {
+    unsigned char *bytes, *data;
+    size_t n_data;
+    json_t *header, *about;
+} opened;
+
+static void close_file(lk_context *ctx, opened *f) {
+    json_decref(f->header);
+    json_decref(f->about);
+    lk_free(ctx, f->bytes);
+}
+
+static lk_status broken(lk_context *ctx, const char *path, const char *why) {
+    return lk_fail(ctx, LK_BAD_MODEL, "%s: not a model file of likely, or a damaged one: %s", path, why);
+}
+
+static lk_status open_file(lk_context *ctx, const char *path, opened *f) {
+    size_t n = 0;
+    memset(f, 0, sizeof *f);
+    lk_status status = lk_file_read(ctx, path, MAX_FILE, &f->bytes, &n);
+    if (status != LK_OK) return status;
+    if (n < 8) return broken(ctx, path, "it is shorter than a header");
+    uint64_t length = 0;
+    for (int b = 7; b >= 0; b--) length = length << 8 | f->bytes[b];
+    if (length > MAX_HEADER || length > n - 8) return broken(ctx, path, "its header's length is wrong");
+    f->data = f->bytes + 8 + length;
+    f->n_data = n - 8 - (size_t)length;
+    f->header = json_loadb((const char *)f->bytes + 8, (size_t)length, JSON_REJECT_DUPLICATES, NULL);
+    json_t *metadata = json_object_get(f->header, "__metadata__");
+    const char *text = json_string_value(json_object_get(metadata, "likely"));
+    const char *hash = json_string_value(json_object_get(metadata, "sha256"));
+    if (!text || !hash) return broken(ctx, path, "its header is not ours");
+    char hex[65];
+    hash_of(ctx, text, f->data, f->n_data, hex);
+    if (strcmp(hex, hash)) return broken(ctx, path, "its bytes do not match its hash");
+    f->about = json_loads(text, JSON_REJECT_DUPLICATES, NULL);
+    if (!json_is_object(f->about)) return broken(ctx, path, "its description is not JSON");
+    if (json_integer_value(json_object_get(f->about, "format")) != FORMAT ||
+        json_integer_value(json_object_get(f->about, "order_contract")) != ORDER_CONTRACT)
+        return lk_fail(ctx, LK_BAD_MODEL, "%s: made by a newer likely (%s) in a format that this one (%s) "
+                       "does not know; use that version or newer", path,
+                       json_string_value(json_object_get(f->about, "version")), LK_VERSION);
+    return LK_OK;
+}
+
+/* Where a tensor of exactly these bytes stands; NULL when the header says otherwise. */
+static const unsigned char *find_tensor(const opened *f, const char *name, const char *dtype, int rank,
+                                        const size_t *shape, size_t bytes) {
+    json_t *entry = json_object_get(f->header, name), *dims = json_object_get(entry, "shape");
+    json_t *offsets = json_object_get(entry, "data_offsets");
+    const char *type = json_string_value(json_object_get(entry, "dtype"));
+    json_int_t begin = json_integer_value(json_array_get(offsets, 0));
+    json_int_t end = json_integer_value(json_array_get(offsets, 1));
+    if (!type || strcmp(type, dtype) || json_array_size(dims) != (size_t)rank) return NULL;
+    for (int i = 0; i < rank; i++)
+        if (json_integer_value(json_array_get(dims, (size_t)i)) != (json_int_t)shape[i]) return NULL;
+    if (begin < 0 || end < begin || (uint64_t)end > f->n_data || (size_t)(end - begin) != bytes) return NULL;
+    return f->data + begin;
+}
+
+static lk_status read_options(lk_context *ctx, const opened *f, const lk_family *family,
+                              const lk_option *const *tables, lk_options **out) {
+    const char *name;
+    json_t *value;
+    lk_options *options = lk_options_create(ctx);
+    *out = options;
+    if (!options) return LK_NO_MEMORY;
+    lk_status status = lk_options_add(options, family->options);
+    for (size_t i = 0; status == LK_OK && tables && tables[i]; i++) status = lk_options_add(options, tables[i]);
+    json_object_foreach(json_object_get(f->about, "options"), name, value) {
+        if (status != LK_OK) break;
+        if (!lk_options_has(options, name)) continue;
+        status = lk_options_set(options, name, json_string_value(value) ? json_string_value(value) : "");
+    }
+    return status;
+}
+
+static lk_status read_state(lk_model *model, const opened *f, const char *path) {
+    const char *hash = json_string_value(json_object_get(f->about, "data_sha256"));
+    json_t *log = json_object_get(f->about, "log");
+    model->steps = (uint64_t)json_integer_value(json_object_get(f->about, "steps"));
+    model->converged = json_is_true(json_object_get(f->about, "converged"));
+    model->data_rows = (uint64_t)json_integer_value(json_object_get(f->about, "data_rows"));
+    snprintf(model->data_hash, sizeof model->data_hash, "%s", hash ? hash : "");
+    for (size_t i = 0; i < json_array_size(log); i++) {
+        json_t *row = json_array_get(log, i);
+        double train = 0, valid = 0;
+        const char *a = json_string_value(json_array_get(row, 1)), *b = json_string_value(json_array_get(row, 2));
+        if (a) lk_decimal_to_double(a, strlen(a), &train);
+        if (b) lk_decimal_to_double(b, strlen(b), &valid);
+        lk_status status = lk_model_log(model, (uint64_t)json_integer_value(json_array_get(row, 0)), train, valid);
+        if (status != LK_OK) return status;
+    }
+    for (size_t i = 0; i < model->params.n; i++) {
+        const lk_param_info *info = &model->params.info[i];
+        size_t size = lk_dtype_size(info->dtype);
+        const unsigned char *from = find_tensor(f, info->name, dtype_names[info->dtype], info->rank,
+                                                info->shape, info->size * size);
+        if (!from)
+            return lk_fail(model->ctx, LK_BAD_MODEL, "%s: the tensor \"%s\" is missing or has another shape "
+                           "than the model's options say; the file is damaged or from another build",
+                           path, info->name);
+        little_endian(lk_param_values(&model->params, i), from, info->size, size);
+    }
+    return LK_OK;
+}
+
+static bool parse_seed(const char *text, uint64_t *seed) {
+    *seed = 0;
+    if (!text || !*text) return false;
+    for (; *text; text++) {
+        if (*text < '0' || *text > '9' || *seed > (UINT64_MAX - 9) / 10) return false;
+        *seed = *seed * 10 + (uint64_t)(*text - '0');
+    }
+    return true;
+}
+
+static lk_status read_model(lk_context *ctx, const char *path, const opened *f,
+                            const lk_option *const *tables, lk_model **out) {
+    const char *name = json_string_value(json_object_get(f->about, "family"));
+    const lk_family *family = name ? lk_family_named(name) : NULL;
+    uint64_t seed;
+    if (!family)
+        return lk_fail(ctx, LK_BAD_MODEL, "%s: its family \"%s\" is unknown to this version (%s)", path,
+                       name ? name : "", LK_VERSION);
+    if (!parse_seed(json_string_value(json_object_get(f->about, "seed")), &seed))
+        return broken(ctx, path, "its seed is not a number");
+    lk_options *options = NULL;
+    lk_status status = read_options(ctx, f, family, tables, &options);
+    if (status != LK_OK) {
+        lk_options_destroy(options);
+        return lk_fail_where(ctx, "%s", path), LK_BAD_MODEL;
+    }
+    char *text = json_dumps(json_object_get(f->about, "schema"), JSON_COMPACT);
+    lk_schema *schema = NULL;
+    status = text ? lk_schema_from_json(ctx, text, &schema) : broken(ctx, path, "it has no schema");
+    free(text);
+    if (status != LK_OK) {
+        lk_options_destroy(options);
+        return lk_fail_where(ctx, "%s", path), LK_BAD_MODEL;
+    }
+    status = lk_model_create(ctx, family, schema, options, seed, out);
+    lk_schema_destroy(schema);
+    if (status == LK_OK) status = read_state(*out, f, path);
+    if (status == LK_OK && family->loaded) family->loaded(*out);
+    if (status != LK_OK) {
+        lk_model_release(*out);
+        *out = NULL;
+    }
+    return status;
+}
+
+lk_status lk_model_read(lk_context *ctx, const char *path, const lk_option *const *tables, lk_model **out) {
+    opened f;
+    *out = NULL;
+    lk_status status = open_file(ctx, path, &f);
+    if (status == LK_OK) status = read_model(ctx, path, &f, tables, out);
+    close_file(ctx, &f);
+    return status;
+}
+
+lk_status lk_model_read_blobs(lk_context *ctx, const char *path, const lk_blob *blobs, size_t n) {
+    opened f;
+    lk_status status = open_file(ctx, path, &f);
+    for (size_t i = 0; status == LK_OK && i < n; i++) {
+        const unsigned char *from = find_tensor(&f, blobs[i].name, "U8", 1, &blobs[i].n, blobs[i].n);
+        if (!from) status = broken(ctx, path, "it is a model, but not a checkpoint of this kind of learning");
+        else memcpy(blobs[i].bytes, from, blobs[i].n);
+    }
+    close_file(ctx, &f);
+    return status;
+}

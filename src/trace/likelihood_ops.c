@@ -1,0 +1,284 @@
+/* The ops through which gradients meet distributions: log-probability of a vector of cells, KL
+ * divergence, and the reparameterised draw.
+ *
+ * Parameters come from networks in float32 (or float64); each cell is evaluated in float64, and a
+ * row's log-probability is the 64-lane sum over cells in cell order (absent cells add +0).
+ * Derivatives are computed with the value, in float64, and kept for the backward pass, which rounds
+ * weight · derivative once to the parameters' type and adds lanes in increasing order. */
+#include "trace/trace.h"
+
+#include "base/threads.h"
+
+#include <string.h>
+
+typedef struct cells_extra {
+    size_t lanes, n, width;      /* width: parameters of a row over all cells */
+    const lk_cell_dist *cells;
+    const lk_cell_dist *other;   /* q of a KL */
+    const size_t *begin;         /* [n + 1]: where cell i's derivatives begin in a row of d */
+    const uint8_t *present;
+    double *missingness;
+    double *d[2];                /* [lanes, width] derivatives by the first and second parameters */
+    double *d_value;             /* [lanes, n] */
+    double *terms;               /* [lanes, n] */
+    const lk_trace *trace;
+    const lk_site *site;
+} cells_extra;
+
+static const void *wrapped_row(const lk_tensor *t, size_t lane) {
+    return (const char *)t->data + lane % lk_tensor_rows(t) * lk_tensor_cols(t) * lk_dtype_size(t->dtype);
+}
+
+static double value_at(const lk_tensor *t, size_t lane, size_t cell) {
+    size_t i = lane % lk_tensor_rows(t) * lk_tensor_cols(t) + cell;
+    return t->dtype == LK_F32 ? (double)((const float *)t->data)[i] : ((const double *)t->data)[i];
+}
+
+/* Adds out_grad[lane] · d[lane] to the parameters' gradient: rows of parameters in parallel, the
+ * lanes of each in increasing order. */
+typedef struct scatter_job {
+    const cells_extra *e;
+    const double *out_grad; /* [lanes] (column = 1) or [lanes, n] */
+    bool per_cell;
+    const double *d;
+    const lk_cell_dist *cells;
+    lk_tensor *params;
+} scatter_job;
+
+static void scatter_range(void *argument, size_t begin, size_t end) {
+    const scatter_job *job = argument;
+    const cells_extra *e = job->e;
+    size_t rows = lk_tensor_rows(job->params), cols = lk_tensor_cols(job->params);
+    bool f32 = job->params->dtype == LK_F32;
+    for (size_t row = begin; row < end; row++)
+        for (size_t lane = row; lane < e->lanes; lane += rows)
+            for (size_t i = 0; i < e->n; i++) {
+                const lk_cell_dist *cell = &job->cells[i];
+                double g = job->per_cell ? job->out_grad[lane * e->n + i] : job->out_grad[lane];
+                const double *d = job->d + lane * e->width + e->begin[i];
+                size_t k = e->begin[i + 1] - e->begin[i];
+                size_t at = row * cols + cell->at;
+                for (size_t j = 0; j < k; j++, at += cell->stride) {
+                    if (f32) ((float *)job->params->grad)[at] += (float)(g * d[j]);
+                    else ((double *)job->params->grad)[at] += g * d[j];
+                }
+            }
+}
+
+static void scatter(lk_tape *tape, const cells_extra *e, const double *out_grad, bool per_cell,
+                    const double *d, const lk_cell_dist *cells, lk_tensor *params) {
+    scatter_job job = {e, out_grad, per_cell, d, cells, params};
+    lk_parallel(lk_tape_context(tape), lk_tensor_rows(params), 1 + 2000 / (e->n + 1), scatter_range, &job);
+}
+
+static cells_extra *new_extra(lk_tape *tape, size_t lanes, size_t n, const lk_cell_dist *cells) {
+    lk_arena *arena = lk_tape_arena(tape);
+    cells_extra *e = lk_arena_alloc(arena, 1, sizeof *e);
+    size_t *begin = lk_arena_alloc(arena, n + 1, sizeof *begin);
+    double *terms = lk_arena_alloc_raw(arena, lanes * n, sizeof *terms);
+    if (!e || !begin || !terms) {
+        lk_tape_fail(tape, LK_NO_MEMORY, "out of memory for a batch of %zu rows; try a smaller batch",
+                     lanes);
+        return NULL;
+    }
+    e->lanes = lanes;
+    e->n = n;
+    e->cells = cells;
+    for (size_t i = 0; i < n; i++) begin[i + 1] = begin[i] + (size_t)lk_cell_n_params(&cells[i]);
+    e->begin = begin;
+    e->width = begin[n];
+    e->terms = terms;
+    return e;
+}
+
+static bool save(lk_tape *tape, double **at, size_t count) {
+    *at = lk_arena_alloc(lk_tape_arena(tape), count, sizeof **at);
+    if (!*at) lk_tape_fail(tape, LK_NO_MEMORY, "out of memory for gradients; try a smaller batch");
+    return *at != NULL;
+}
+
+/* ---- log p ---------------------------------------------------------------------------------------- */
+
+static void log_prob_range(void *argument, size_t begin, size_t end) {
+    lk_node *node = argument;
+    cells_extra *e = node->extra;
+    const lk_tensor *params = node->in[0], *value = node->in[1];
+    double *out = node->out->data;
+    size_t value_rows = lk_tensor_rows(value);
+    for (size_t lane = begin; lane < end; lane++) {
+        const void *row = wrapped_row(params, lane);
+        const uint8_t *present = e->present ? e->present + lane % value_rows * e->n : NULL;
+        double *terms = e->terms + lane * e->n;
+        double missingness = 0;
+        for (size_t i = 0; i < e->n; i++) {
+            terms[i] = 0;
+            if (present && !present[i]) continue;
+            terms[i] = lk_cell_log_prob(&e->cells[i], params->dtype, row, value_at(value, lane, i),
+                                        e->d[0] ? e->d[0] + lane * e->width + e->begin[i] : NULL,
+                                        e->d_value ? e->d_value + lane * e->n + i : NULL);
+            if (e->cells[i].missingness) missingness += terms[i];
+        }
+        out[lane] = lk_sum_f64(e->n, terms);
+        if (e->missingness) e->missingness[lane] = missingness;
+    }
+}
+
+static void log_prob_forward(lk_tape *tape, lk_node *node) {
+    cells_extra *e = node->extra;
+    lk_parallel(lk_tape_context(tape), e->lanes, 1 + 200 / (e->n + 1), log_prob_range, node);
+}
+
+static void log_prob_backward(lk_tape *tape, lk_node *node) {
+    const cells_extra *e = node->extra;
+    const double *out_grad = node->out->grad;
+    if (e->d[0]) scatter(tape, e, out_grad, false, e->d[0], e->cells, node->in[0]);
+    if (!e->d_value) return;
+    lk_tensor *value = node->in[1];
+    size_t rows = lk_tensor_rows(value);
+    for (size_t lane = 0; lane < e->lanes; lane++)
+        for (size_t i = 0; i < e->n; i++) {
+            double g = out_grad[lane] * e->d_value[lane * e->n + i];
+            size_t at = lane % rows * e->n + i;
+            if (value->dtype == LK_F32) ((float *)value->grad)[at] += (float)g;
+            else ((double *)value->grad)[at] += g;
+        }
+}
+
+static const lk_op log_prob_op = {"log_prob", log_prob_forward, log_prob_backward};
+
+lk_tensor *lk_cells_log_prob(lk_tape *tape, size_t lanes, size_t n, const lk_cell_dist *cells,
+                             lk_tensor *params, lk_tensor *value, const uint8_t *present,
+                             double *missingness) {
+    if (lk_tape_status(tape) != LK_OK) return lk_tape_empty(tape);
+    if (lk_tensor_cols(value) != n || lanes % lk_tensor_rows(value) || lanes % lk_tensor_rows(params)) {
+        lk_tape_fail(tape, LK_USAGE, "log_prob: %zu lanes of %zu cells meet values [%zu, %zu] and "
+                     "parameters of %zu rows", lanes, n, lk_tensor_rows(value), lk_tensor_cols(value),
+                     lk_tensor_rows(params));
+        return lk_tape_empty(tape);
+    }
+    cells_extra *e = new_extra(tape, lanes, n, cells);
+    if (!e) return lk_tape_empty(tape);
+    e->present = present;
+    e->missingness = missingness;
+    if (params->grad && !save(tape, &e->d[0], lanes * e->width)) return lk_tape_empty(tape);
+    if (value->grad && !save(tape, &e->d_value, lanes * n)) return lk_tape_empty(tape);
+    lk_tensor *in[] = {params, value};
+    return lk_tape_run(tape, &log_prob_op, LK_F64, lanes, 1, 2, in, e);
+}
+
+/* ---- KL(q || p), closed --------------------------------------------------------------------------- */
+
+static void gather(const lk_cell_dist *cell, const lk_tensor *t, size_t lane, size_t k, double *out) {
+    const void *row = wrapped_row(t, lane);
+    for (size_t j = 0; j < k; j++) {
+        size_t at = cell->at + j * cell->stride;
+        out[j] = t->dtype == LK_F32 ? (double)((const float *)row)[at] : ((const double *)row)[at];
+    }
+}
+
+static void kl_forward(lk_tape *tape, lk_node *node) {
+    (void)tape;
+    cells_extra *e = node->extra;
+    double *out = node->out->data, q[8], p[8];
+    for (size_t lane = 0; lane < e->lanes; lane++) {
+        for (size_t i = 0; i < e->n; i++) {
+            size_t k = e->begin[i + 1] - e->begin[i], at = lane * e->width + e->begin[i];
+            gather(&e->cells[i], node->in[0], lane, k, q);
+            gather(&e->other[i], node->in[1], lane, k, p);
+            const lk_dist_form *form = &e->cells[i].form;
+            e->terms[lane * e->n + i] = form->kind->kl(form, q, p, e->d[0] ? e->d[0] + at : NULL,
+                                                       e->d[1] ? e->d[1] + at : NULL);
+        }
+        out[lane] = lk_sum_f64(e->n, e->terms + lane * e->n);
+    }
+}
+
+static void kl_backward(lk_tape *tape, lk_node *node) {
+    const cells_extra *e = node->extra;
+    if (e->d[0]) scatter(tape, e, node->out->grad, false, e->d[0], e->cells, node->in[0]);
+    if (e->d[1]) scatter(tape, e, node->out->grad, false, e->d[1], e->other, node->in[1]);
+}
+
+static const lk_op kl_op = {"kl", kl_forward, kl_backward};
+
+bool lk_cells_have_kl(const lk_dist *p, const lk_dist *q) {
+    if (p->n != q->n || !p->params || !q->params) return false;
+    for (size_t i = 0; i < p->n; i++) {
+        const lk_cell_dist *a = &p->cells[i], *b = &q->cells[i];
+        if (a->form.kind != b->form.kind || a->form.n != b->form.n || !a->form.kind->kl ||
+            lk_cell_n_params(a) > 8 || a->step != b->step || a->shift != b->shift ||
+            a->scale != b->scale)
+            return false;
+    }
+    return true;
+}
+
+lk_tensor *lk_cells_kl(lk_tape *tape, size_t lanes, const lk_dist *p, const lk_dist *q) {
+    if (lk_tape_status(tape) != LK_OK) return lk_tape_empty(tape);
+    cells_extra *e = new_extra(tape, lanes, q->n, q->cells);
+    if (!e) return lk_tape_empty(tape);
+    e->other = p->cells;
+    if (q->params->grad && !save(tape, &e->d[0], lanes * e->width)) return lk_tape_empty(tape);
+    if (p->params->grad && !save(tape, &e->d[1], lanes * e->width)) return lk_tape_empty(tape);
+    lk_tensor *in[] = {q->params, p->params};
+    return lk_tape_run(tape, &kl_op, LK_F64, lanes, 1, 2, in, e);
+}
+
+/* ---- A draw, differentiable in its parameters ------------------------------------------------------ */
+
+static void draw_range(void *argument, size_t begin, size_t end) {
+    lk_node *node = argument;
+    cells_extra *e = node->extra;
+    const lk_tensor *params = node->in[0];
+    double gathered[8];
+    for (size_t lane = begin; lane < end; lane++) {
+        lk_rng rng = lk_trace_rng(e->trace, e->site, lane);
+        const void *row = wrapped_row(params, lane);
+        for (size_t i = 0; i < e->n; i++) {
+            const lk_cell_dist *cell = &e->cells[i];
+            double x = lk_cell_sample(cell, params->dtype, row, &rng);
+            if (node->out->dtype == LK_F32) ((float *)node->out->data)[lane * e->n + i] = (float)x;
+            else ((double *)node->out->data)[lane * e->n + i] = x;
+            if (!e->d[0] || !cell->form.kind->reparameterise) continue;
+            size_t k = e->begin[i + 1] - e->begin[i];
+            gather(cell, params, lane, k, gathered);
+            cell->form.kind->reparameterise(&cell->form, gathered, x,
+                                            e->d[0] + lane * e->width + e->begin[i]);
+        }
+    }
+}
+
+static void draw_forward(lk_tape *tape, lk_node *node) {
+    cells_extra *e = node->extra;
+    lk_parallel(lk_tape_context(tape), e->lanes, 1 + 200 / (e->n + 1), draw_range, node);
+}
+
+static void draw_backward(lk_tape *tape, lk_node *node) {
+    cells_extra *e = node->extra;
+    if (!e->d[0]) return;
+    for (size_t i = 0; i < e->lanes * e->n; i++)
+        e->terms[i] = node->out->dtype == LK_F32 ? (double)((const float *)node->out->grad)[i]
+                                                 : ((const double *)node->out->grad)[i];
+    scatter(tape, e, e->terms, true, e->d[0], e->cells, node->in[0]);
+}
+
+static const lk_op draw_op = {"draw", draw_forward, draw_backward};
+
+lk_tensor *lk_cells_reparameterise(lk_trace *trace, const lk_site *site, const lk_dist *dist) {
+    lk_tape *tape = trace->tape;
+    if (lk_tape_status(tape) != LK_OK) return lk_tape_empty(tape);
+    cells_extra *e = new_extra(tape, trace->lanes, dist->n, dist->cells);
+    if (!e) return lk_tape_empty(tape);
+    e->trace = trace;
+    e->site = site;
+    lk_tensor *params = dist->params;
+    for (size_t i = 0; i < dist->n; i++)
+        if (lk_cell_n_params(&dist->cells[i]) > 8 || dist->cells[i].step > 0 ||
+            dist->cells[i].shift != 0 || dist->cells[i].scale != 1) {
+            params = lk_stop_gradient(tape, params); /* drawn, but not differentiable */
+            break;
+        }
+    if (params->grad && !save(tape, &e->d[0], trace->lanes * e->width)) return lk_tape_empty(tape);
+    lk_tensor *in[] = {params};
+    return lk_tape_run(tape, &draw_op, params->dtype, trace->lanes, dist->n, 1, in, e);
+}

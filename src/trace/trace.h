@@ -1,0 +1,152 @@
+/* The trace: a model's `joint` says once, by draws, how a row came about; what a draw *does* is up
+ * to the reading.
+ *
+ *     lk_tensor *z = lk_draw(t, "z", &prior);        z ~ p(z)
+ *     lk_draw(t, "x", &likelihood_given_z);          x ~ p(x | z)
+ *
+ * Lanes. A trace runs for a batch of `rows`. Particles (importance samples) and enumerated values
+ * of finite latents multiply them: lane = (k·particles + s)·rows + r, with the values enumerated
+ * last outermost. Whatever was made with fewer lanes wraps: lane i uses row i mod rows. So a joint
+ * never asks which reading it runs under.
+ *
+ * A site is a vector of `n` cells, each a one-dimensional distribution given its parameters
+ * (dist/cells.h). Either all parameters are at hand, and the cells are independent given them, or a
+ * *chain* gives each cell's parameters from the cells before it: `all` at once when the row is
+ * known, `one` after the other from cached state otherwise. The two agree to the bit. */
+#ifndef LK_TRACE_TRACE_H
+#define LK_TRACE_TRACE_H
+
+#include "dist/cells.h"
+#include "tensor/op.h"
+
+typedef struct lk_trace lk_trace;
+typedef struct lk_site lk_site;
+
+typedef struct lk_chain {
+    size_t width;        /* parameters of a row: [lanes, width] of this type */
+    lk_dtype dtype;
+    /* Lane l draws its cells in the order order[l mod order_rows][0…n); NULL: 0, 1, … n-1. */
+    const size_t *const *order;
+    size_t order_rows;
+    /* True: `all` gives each present cell given the *present* cells before it, the absent ones
+     * integrated out. False: it needs every cell that is not gated away. */
+    bool marginalises;
+    /* Parameters of all cells; x is [rows, n] float64, present [rows·n] or NULL (all are).
+     * May return fewer rows than lanes: they wrap. */
+    lk_tensor *(*all)(void *self, lk_trace *trace, lk_tensor *x, const uint8_t *present);
+    /* State for `lanes` lanes, in the trace's arena. NULL: failed, recorded. */
+    void *(*start)(void *self, lk_trace *trace, size_t lanes);
+    /* Writes the parameters of each lane's i-th cell into its row of `params`. Called for i = 0, 1,
+     * … in turn; x and present ([lanes, n]) are known for the cells before. */
+    void (*one)(void *self, lk_trace *trace, void *state, size_t i, const double *x,
+                const uint8_t *present, void *params);
+    void *self;
+} lk_chain;
+
+typedef struct lk_dist {
+    size_t n;
+    const lk_cell_dist *cells; /* [n], borrowed for the trace's life */
+    const size_t *gate;        /* [n] or NULL: the cell that, being 1, leaves this one out (missing);
+                                  SIZE_MAX: none. A gate comes before what it gates in any order. */
+    lk_tensor *params;         /* [1 or more rows, width]; NULL: `chain` gives them */
+    const lk_chain *chain;
+} lk_dist;
+
+/* How sure a log-probability is (docs/design.md, "Honest numbers"). */
+typedef enum lk_kind_of { LK_KIND_EXACT, LK_KIND_BOUND, LK_KIND_ESTIMATE } lk_kind_of;
+
+struct lk_site {
+    const char *name;
+    const lk_dist *dist;
+    bool observed;          /* given by lk_trace_observe */
+    size_t enumerated;      /* how many values, if it was enumerated; else 0 */
+    lk_tensor *value;       /* [1 or more rows, n] */
+    const uint8_t *present; /* [rows of value, n]; NULL: all */
+    lk_tensor *log_prob;    /* [lanes, 1] float64 at the time of the draw; NULL until scored */
+    double *missingness;    /* [lanes]: the part of log_prob that says which cells are missing */
+};
+
+typedef struct lk_reading {
+    const char *name;
+    /* Sets site->value (and adds to the trace's log_joint what the reading wants added). */
+    void (*draw)(lk_trace *trace, lk_site *site, const lk_dist *dist);
+} lk_reading;
+
+enum { LK_MAX_SITES = 64 };
+
+struct lk_trace {
+    lk_context *ctx;
+    lk_tape *tape;
+    lk_arena *arena;            /* the tape's */
+    const lk_reading *reading;
+    void *user;                 /* the reading's own */
+    size_t rows, particles, lanes, enumerated;
+    const uint64_t *row_ids;    /* [rows] global row numbers: what random numbers are keyed by */
+    uint64_t seed, step;
+    const char *salt;           /* told apart: "train", "score", "sample" */
+    lk_kind_of kind;
+    lk_tensor *log_joint;       /* [lanes, 1]; NULL while nothing has been added */
+    double *missingness;        /* [rows] of observed sites, for reports */
+    lk_trace *guide;            /* where latent values come from, if anywhere */
+    bool analytic_kl;           /* subtract KL(q || p) where closed instead of log q - log p */
+    size_t n_sites, n_observed;
+    lk_site sites[LK_MAX_SITES];
+    struct { const char *name; lk_tensor *value; const uint8_t *present; } observed[LK_MAX_SITES];
+};
+
+/* Starts a trace on a tape that its caller has reset. row_ids is borrowed. */
+void lk_trace_begin(lk_trace *trace, lk_tape *tape, const lk_reading *reading, size_t rows,
+                    size_t particles, const uint64_t *row_ids, uint64_t seed, uint64_t step,
+                    const char *salt);
+/* Gives a site its value for every row: value [rows, n] float64, present [rows·n] or NULL. Borrowed. */
+void lk_trace_observe(lk_trace *trace, const char *site, lk_tensor *value, const uint8_t *present);
+/* What was observed there, for guides; NULL when nothing was. */
+lk_tensor *lk_trace_observed(const lk_trace *trace, const char *site, const uint8_t **present);
+const lk_site *lk_trace_site(const lk_trace *trace, const char *name);
+
+/* The draw. Returns the site's value: [1 or more rows, n]. */
+lk_tensor *lk_draw(lk_trace *trace, const char *site, const lk_dist *dist);
+
+/* log p of what was observed, per row: the log-sum over enumerated values and the log-mean over
+ * particles of exp(log_joint - log q). [rows, 1] float64. */
+lk_tensor *lk_trace_log_marginal(lk_trace *trace);
+lk_status lk_trace_status(const lk_trace *trace);
+
+/* ---- Readings ----------------------------------------------------------------------------------- */
+/* Draws what is not observed, in order; what is observed adds its log-probability to log_joint (the
+ * weight of this sample). Absent cells of an observed site are drawn too. */
+extern const lk_reading lk_reading_sample;
+/* Every draw adds its log-probability. Where a site is not observed: the guide's value when the
+ * trace has a guide with that site; else each of its values when it is finite and of one cell; else
+ * a draw from the prior (particles; the result is a bound). */
+extern const lk_reading lk_reading_score;
+/* For guides: draws with gradients through to the parameters where the distribution can
+ * (reparameterisation), and adds log q. */
+extern const lk_reading lk_reading_reparameterise;
+
+/* ---- What readings are made of -------------------------------------------------------------------- */
+/* The sum over present cells of log p(value | params), [lanes, 1] float64, as an op on the tape.
+ * missingness (may be NULL): [lanes], written. Rows of params and value wrap. */
+lk_tensor *lk_cells_log_prob(lk_tape *tape, size_t lanes, size_t n, const lk_cell_dist *cells,
+                             lk_tensor *params, lk_tensor *value, const uint8_t *present,
+                             double *missingness);
+/* The sum over cells of KL(q || p), [lanes, 1] float64; closed when lk_cells_have_kl says so. */
+bool lk_cells_have_kl(const lk_dist *p, const lk_dist *q);
+lk_tensor *lk_cells_kl(lk_tape *tape, size_t lanes, const lk_dist *p, const lk_dist *q);
+/* A draw as an op: [lanes, n] of the parameters' type, differentiable in them where the kind can. */
+lk_tensor *lk_cells_reparameterise(lk_trace *trace, const lk_site *site, const lk_dist *dist);
+/* Parameters of all cells for a known value. */
+lk_tensor *lk_dist_params(lk_trace *trace, const lk_dist *dist, lk_tensor *value,
+                          const uint8_t *present);
+/* Draws the cells of each lane that are not given; x and present are [lanes, n], in and out. Where
+ * log_weight is not NULL, the log-probability of the given cells is added to it, [lanes].
+ * `pick` chooses a cell's value, so that the same walk samples, takes modes and decodes. */
+typedef double (*lk_pick_fn)(void *user, lk_trace *trace, size_t lane, size_t cell,
+                             const lk_cell_dist *dist, lk_dtype t, const void *params);
+void lk_site_walk(lk_trace *trace, const lk_site *site, const lk_dist *dist, double *x,
+                  uint8_t *present, const uint8_t *given, double *log_weight, lk_pick_fn pick,
+                  void *user);
+void lk_trace_add(lk_trace *trace, lk_tensor *log_prob);
+lk_rng lk_trace_rng(const lk_trace *trace, const lk_site *site, size_t lane);
+
+#endif
