@@ -10,7 +10,7 @@
 /* A decimal as written: (-1)^negative · digits · 10^exponent. */
 typedef struct lk_decimal {
     bool negative;
-    bool exact;        /* false: more than 19 significant digits; use lk_decimal_to_double */
+    bool exact;        /* false: more than 19 significant digits, the others are cut */
     uint64_t digits;   /* up to 19 significant digits */
     int exponent;
     int places;        /* digits written after the point: "1.50" has 2 */
@@ -22,8 +22,15 @@ typedef struct lk_decimal {
 bool lk_decimal_parse(const char *text, size_t length, lk_decimal *out);
 /* The nearest double, ties to even; overflow gives infinity. False when it is not a number. */
 bool lk_decimal_to_double(const char *text, size_t length, double *out);
-/* value × 10^places as an exact integer; false when it does not fit or has more places. */
+/* value × 10^places as an exact integer; false when it does not fit or has more places. |places| is
+ * at most some hundreds. */
 bool lk_decimal_to_grid(const lk_decimal *value, int places, int64_t *out);
+/* The same, rounded to the grid, ties to even; false when it does not fit. */
+bool lk_decimal_round_to_grid(const lk_decimal *value, int places, int64_t *out);
+/* What lk_decimal_to_double gives, for what lk_decimal_parse made of this text. */
+double lk_decimal_value(const lk_decimal *value, const char *text, size_t length);
+/* Digits after the point that matter: "1.50" has 1, "41.0" none, "1e-3" has 3. */
+int lk_decimal_significant_places(const lk_decimal *value);
 
 /* The shortest text that reads back as the same double (or float). At least 32 bytes of room.
  * Returns the length. "nan", "inf", "-inf" for what is not finite. */
