@@ -3,11 +3,10 @@
  * A worked example, in full in examples/fit_and_score.c:
  *
  *     lk_context *ctx = lk_context_create(NULL);
- *     lk_data *data;   lk_model *model;
+ *     lk_data *data;   lk_model *model;   lk_score_summary summary;
  *     lk_data_open(ctx, "iris.csv", NULL, &data);
- *     lk_fit(ctx, "gmm", data, NULL, NULL, &model);
- *     double log_prob[150];
- *     lk_score(model, data, log_prob, 150, NULL);
+ *     lk_fit(ctx, "gmm", data, NULL, &model);
+ *     lk_score(model, data, NULL, NULL, NULL, &summary);
  *     lk_model_save(model, "iris.lk", false);
  *
  * Conventions. Every function that can fail returns an lk_status; lk_context_message says what went
@@ -92,6 +91,125 @@ typedef struct lk_option {
     const char *choices;     /* "full|tied|diagonal" */
     const char *help;        /* one sentence */
 } lk_option;
+
+/* ==== Data ======================================================================================= */
+typedef struct lk_data lk_data;
+typedef struct lk_model lk_model;
+
+typedef struct lk_data_options {
+    const lk_model *model;   /* read with this model's schema; NULL: infer one */
+    const char *schema;      /* path of a schema as JSON, to be used instead; or NULL */
+    int header;              /* -1: find out; 0: none; 1: there is one */
+    char delimiter;          /* of delimited text; 0: find out */
+    const char *missing;     /* further marks of missing cells, comma-separated; or NULL */
+    bool unpack_bits;        /* NPY of bytes: each holds 8 binary cells, high bit first */
+    const char *array;       /* NPZ: which array; or NULL */
+} lk_data_options;
+#define LK_DATA_DEFAULTS {NULL, NULL, -1, 0, NULL, false, NULL}
+
+/* Opens a CSV, TSV, NPY, NPZ, IDX (plain or .gz) or PNG file, or a folder of PNGs; "-" is standard
+ * input. Options may be NULL. LK_BAD_DATA says file, line, column and what was expected. */
+LK_API lk_status lk_data_open(lk_context *ctx, const char *path, const lk_data_options *options,
+                              lk_data **out);
+LK_API void lk_data_close(lk_data *data);
+/* The schema as JSON; the caller frees it with lk_string_free. */
+LK_API lk_status lk_data_schema(lk_data *data, char **json);
+LK_API void lk_string_free(lk_context *ctx, char *text);
+LK_API const char *lk_data_path(const lk_data *data);
+
+/* ==== Learning ==================================================================================== */
+typedef struct lk_fit_options {
+    const char *const *options; /* "name=value" of the family and its learning, NULL at the end */
+    lk_data *valid;             /* held-out rows for checks; NULL: a share is split off */
+    uint64_t seed;
+    uint64_t steps, epochs;     /* 0: no such bound; none at all: the family's default */
+    double minutes;
+    const char *checkpoint;     /* path; NULL: none. Removed by lk_fit when learning is complete */
+    double checkpoint_seconds;  /* at most this much work is lost to a kill */
+    bool resume;                /* go on from the checkpoint, to the bits of an unbroken run */
+} lk_fit_options;
+#define LK_FIT_DEFAULTS {NULL, NULL, 1, 0, 0, 0, NULL, 30, false}
+
+/* Learns a model. On LK_INTERRUPTED (the context's cancel function said so) *out is a usable model
+ * all the same; on other failures it is NULL. */
+LK_API lk_status lk_fit(lk_context *ctx, const char *family, lk_data *data,
+                        const lk_fit_options *options, lk_model **out);
+LK_API void lk_model_destroy(lk_model *model);
+LK_API lk_status lk_model_save(const lk_model *model, const char *path, bool replace);
+LK_API lk_status lk_model_load(lk_context *ctx, const char *path, lk_model **out);
+/* All that the model knows of itself, as JSON for lk_string_free. */
+LK_API lk_status lk_model_describe(const lk_model *model, char **json);
+
+typedef struct lk_family_info {
+    const char *name, *summary, *taxonomy;
+    const char *log_prob;         /* "exact", "bound", … */
+    const char *posterior;        /* "exact", "amortised", "none" */
+    const char *learning;         /* "EM", "stochastic gradient" */
+    const lk_option *options;     /* of the family; ends at name == NULL */
+    const lk_option *learning_options;
+} lk_family_info;
+/* The i-th family; false after the last. */
+LK_API bool lk_family_at(size_t i, lk_family_info *info);
+
+/* ==== Scoring ===================================================================================== */
+typedef struct lk_score_options {
+    size_t particles;   /* importance samples where the density is a bound; 0: 64 */
+    bool density;       /* the plain density in the data's units, instead of the mass of each grid
+                           value as it was given */
+    uint64_t seed;
+} lk_score_options;
+#define LK_SCORE_DEFAULTS {0, false, 1}
+
+typedef struct lk_score_summary {
+    uint64_t rows;
+    const char *kind;               /* "exact", "bound" or "estimate" */
+    double mean_log_prob;           /* nats a row, all that was given: values and what is missing */
+    double mean_log_prob_missing;   /* the part that says which cells are missing */
+    double standard_error;          /* of mean_log_prob, from importance sampling; 0 when exact */
+    double bits_per_dim;            /* -mean_log_prob / (log 2 · dims) */
+    size_t dims;                    /* values of a row: fields, or pixels */
+} lk_score_summary;
+
+/* Called with consecutive rows; a status other than LK_OK ends the scoring with it. */
+typedef lk_status (*lk_score_fn)(void *user, size_t rows, const double *log_prob, const double *error);
+
+/* Scores all rows in bounded memory. fn and summary may be NULL. */
+LK_API lk_status lk_score(lk_model *model, lk_data *data, const lk_score_options *options,
+                          lk_score_fn fn, void *user, lk_score_summary *summary);
+
+/* ==== Sampling ==================================================================================== */
+typedef struct lk_sample_options {
+    uint64_t n;
+    uint64_t seed;
+    const char *const *given;  /* "field=value", NULL at the end; or NULL */
+    size_t particles;          /* candidates for each row when something is given; 0: 256 */
+} lk_sample_options;
+#define LK_SAMPLE_DEFAULTS {10, 1, NULL, 0}
+
+/* Writes n rows to a .csv, .tsv, .npy or .png file ("-": CSV to standard output). `kind` (may be
+ * NULL) becomes "exact", or "estimate" when rows were resampled to fit what was given. */
+LK_API lk_status lk_sample(lk_model *model, const lk_sample_options *options, const char *path,
+                           bool replace, const char **kind);
+
+/* ==== Inference of latents ========================================================================= */
+typedef struct lk_infer_options {
+    size_t particles;          /* where the posterior is estimated; 0: 256 */
+    uint64_t seed;
+} lk_infer_options;
+#define LK_INFER_DEFAULTS {0, 1}
+
+/* Consecutive rows of results: `columns` numbers each. For a finite latent, its probabilities; for a
+ * continuous one, means and then standard deviations. */
+typedef lk_status (*lk_infer_fn)(void *user, size_t rows, size_t columns, const double *values);
+typedef struct lk_infer_summary {
+    uint64_t rows;
+    const char *site;   /* the latent's name */
+    const char *kind;   /* "exact", "amortised" or "estimate" */
+    bool finite;        /* probabilities of its values, or means and standard deviations */
+    size_t columns;
+} lk_infer_summary;
+LK_API lk_status lk_infer(lk_model *model, lk_data *data, const lk_infer_options *options,
+                          lk_infer_fn fn, void *user, lk_infer_summary *summary);
 
 #ifdef __cplusplus
 }

@@ -16,6 +16,7 @@
 #include "base/hash.h"
 
 #include <jansson.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -255,6 +256,13 @@ static lk_status read_options(lk_context *ctx, const opened *f, const lk_family 
     return status;
 }
 
+/* "nan" and the infinities are no decimals: what was not measured reads back as NaN. */
+static double read_real(const json_t *value) {
+    const char *text = json_string_value(value);
+    double x;
+    return text && lk_decimal_to_double(text, strlen(text), &x) ? x : (double)NAN;
+}
+
 static lk_status read_state(lk_model *model, const opened *f, const char *path) {
     const char *hash = json_string_value(json_object_get(f->about, "data_sha256"));
     json_t *log = json_object_get(f->about, "log");
@@ -264,11 +272,8 @@ static lk_status read_state(lk_model *model, const opened *f, const char *path) 
     snprintf(model->data_hash, sizeof model->data_hash, "%s", hash ? hash : "");
     for (size_t i = 0; i < json_array_size(log); i++) {
         json_t *row = json_array_get(log, i);
-        double train = 0, valid = 0;
-        const char *a = json_string_value(json_array_get(row, 1)), *b = json_string_value(json_array_get(row, 2));
-        if (a) lk_decimal_to_double(a, strlen(a), &train);
-        if (b) lk_decimal_to_double(b, strlen(b), &valid);
-        lk_status status = lk_model_log(model, (uint64_t)json_integer_value(json_array_get(row, 0)), train, valid);
+        lk_status status = lk_model_log(model, (uint64_t)json_integer_value(json_array_get(row, 0)),
+                                        read_real(json_array_get(row, 1)), read_real(json_array_get(row, 2)));
         if (status != LK_OK) return status;
     }
     for (size_t i = 0; i < model->params.n; i++) {

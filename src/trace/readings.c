@@ -59,11 +59,24 @@ static bool has_unexplained_absence(const lk_site *site, const lk_dist *dist) {
     return false;
 }
 
+/* The same cells, with densities where grids have masses. */
+static const lk_cell_dist *as_densities(lk_trace *trace, const lk_dist *dist) {
+    lk_cell_dist *cells = lk_arena_alloc_raw(trace->arena, dist->n, sizeof *cells);
+    if (!cells) {
+        lk_tape_fail(trace->tape, LK_NO_MEMORY, "out of memory for %zu cells", dist->n);
+        return dist->cells;
+    }
+    memcpy(cells, dist->cells, dist->n * sizeof *cells);
+    for (size_t i = 0; i < dist->n; i++) cells[i].step = 0;
+    return cells;
+}
+
 static void add_log_prob(lk_trace *trace, lk_site *site, const lk_dist *dist) {
     lk_tensor *params = lk_dist_params(trace, dist, site->value, site->present);
+    const lk_cell_dist *cells = trace->density && site->observed ? as_densities(trace, dist) : dist->cells;
     site->missingness = new_weights(trace);
-    site->log_prob = lk_cells_log_prob(trace->tape, trace->lanes, dist->n, dist->cells, params,
-                                       site->value, site->present, site->missingness);
+    site->log_prob = lk_cells_log_prob(trace->tape, trace->lanes, dist->n, cells, params, site->value,
+                                       site->present, site->missingness);
     lk_trace_add(trace, site->log_prob);
 }
 

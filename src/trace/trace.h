@@ -88,6 +88,7 @@ struct lk_trace {
     lk_tensor *log_joint;       /* [lanes, 1]; NULL while nothing has been added */
     double *missingness;        /* [rows] of observed sites, for reports */
     lk_trace *guide;            /* where latent values come from, if anywhere */
+    bool density;               /* observed grid cells by their density instead of their mass */
     bool analytic_kl;           /* subtract KL(q || p) where closed instead of log q - log p */
     size_t n_sites, n_observed;
     lk_site sites[LK_MAX_SITES];

@@ -1,0 +1,37 @@
+/* What a model says of a batch of rows, through the generic readings of its joint (and guide). */
+#ifndef LK_INFER_EVALUATE_H
+#define LK_INFER_EVALUATE_H
+
+#include "family/model.h"
+
+typedef struct lk_evaluation {
+    size_t particles;       /* importance samples; 0 or 1: one */
+    bool density;           /* plain densities instead of interval masses */
+    uint64_t seed, step;
+    const char *salt;       /* tells the random numbers of different uses apart */
+    /* results */
+    lk_kind_of kind;
+    double *log_prob;       /* [rows] */
+    double *missingness;    /* [rows] or NULL: the part of log_prob that says what is missing */
+    double *error;          /* [rows] or NULL: standard error of log_prob; 0 when exact */
+} lk_evaluation;
+
+/* Scores the batch; the tape is reset first. */
+lk_status lk_evaluate(lk_model *model, lk_tape *tape, const lk_batch *batch, lk_evaluation *e);
+
+/* The objective of learning: mean over rows of the log-probability (or the bound), as a tensor of one
+ * element with gradients. */
+lk_tensor *lk_objective(lk_model *model, lk_tape *tape, const lk_batch *batch, uint64_t step,
+                        size_t particles);
+
+/* p(z | x) for the discrete latent that the family names: [rows, k], by enumeration. `k` is written;
+ * probabilities is allocated in the tape's arena. */
+lk_status lk_posterior_discrete(lk_model *model, lk_tape *tape, const lk_batch *batch, size_t *k,
+                                double **probabilities);
+/* Mean and standard deviation of the continuous latent given each row: [rows, n]. From the guide
+ * (the amortised posterior) when there is one, else by importance sampling from the prior. */
+lk_status lk_posterior_continuous(lk_model *model, lk_tape *tape, const lk_batch *batch,
+                                  size_t particles, uint64_t seed, size_t *n, double **mean,
+                                  double **sd, bool *amortised);
+
+#endif

@@ -1,0 +1,146 @@
+#include "infer/fit.h"
+#include "task/task.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static const lk_option *learning_options(const lk_family *family) {
+    return family->em ? lk_em_options : lk_gradient_options;
+}
+
+/* "name=value" strings into checked options. */
+static lk_status set_options(lk_context *ctx, const lk_family *family, const char *const *texts,
+                             lk_options **out) {
+    lk_options *options = *out = lk_options_create(ctx);
+    if (!options) return LK_NO_MEMORY;
+    lk_status status = lk_options_add(options, family->options);
+    if (status == LK_OK) status = lk_options_add(options, learning_options(family));
+    for (size_t i = 0; status == LK_OK && texts && texts[i]; i++) {
+        const char *equals = strchr(texts[i], '=');
+        char name[64];
+        if (!equals || (size_t)(equals - texts[i]) >= sizeof name)
+            return lk_fail(ctx, LK_USAGE, "the option \"%s\" is not of the form name=value", texts[i]);
+        memcpy(name, texts[i], (size_t)(equals - texts[i]));
+        name[equals - texts[i]] = 0;
+        status = lk_options_set(options, name, equals + 1);
+    }
+    return status;
+}
+
+/* A checkpoint goes on only what it began with. */
+static lk_status check_resumed(lk_model *model, const lk_options *asked, const lk_rows *rows, const char *path) {
+    char hash[65];
+    lk_context *ctx = model->ctx;
+    for (size_t i = 0; lk_options_at(asked, i); i++) {
+        const char *name = lk_options_at(asked, i)->name;
+        if (lk_options_is_set(asked, name) &&
+            strcmp(lk_options_text(asked, name), lk_options_text(model->options, name)))
+            return lk_fail(ctx, LK_USAGE, "%s was begun with --%s %s, not %s; resume with the same options, or "
+                           "start anew without --resume", path, name, lk_options_text(model->options, name),
+                           lk_options_text(asked, name));
+    }
+    lk_rows_hash(rows, hash);
+    if (strcmp(hash, model->data_hash))
+        return lk_fail(ctx, LK_BAD_DATA, "%s was begun on other data (its rows' hash is %.16s…, these have %.16s…); "
+                       "resume with the same file", path, model->data_hash, hash);
+    return LK_OK;
+}
+
+static lk_status begin(lk_context *ctx, const lk_family *family, const lk_rows *rows,
+                       const lk_fit_options *o, lk_model **model) {
+    const lk_option *tables[] = {learning_options(family), NULL};
+    lk_options *options = NULL;
+    lk_status status = set_options(ctx, family, o->options, &options);
+    if (status == LK_OK && o->resume) {
+        status = lk_model_read(ctx, o->checkpoint, tables, model);
+        if (status == LK_OK && (*model)->family != family)
+            status = lk_fail(ctx, LK_USAGE, "%s is a checkpoint of %s, not of %s", o->checkpoint,
+                             (*model)->family->name, family->name);
+        if (status == LK_OK) status = check_resumed(*model, options, rows, o->checkpoint);
+        lk_options_destroy(options);
+        return status;
+    }
+    if (status != LK_OK) {
+        lk_options_destroy(options);
+        return status;
+    }
+    status = lk_model_create(ctx, family, lk_rows_schema(rows), options, o->seed, model);
+    if (status == LK_OK) {
+        (*model)->data_rows = lk_rows_count(rows);
+        lk_rows_hash(rows, (*model)->data_hash);
+    }
+    return status;
+}
+
+static lk_status fit_rows(lk_context *ctx, const lk_family *family, const lk_rows *rows,
+                          const lk_rows *valid, const lk_fit_options *o, lk_model **out) {
+    lk_model *model = NULL;
+    lk_status status = begin(ctx, family, rows, o, &model);
+    lk_fit_control control = {.valid = valid, .steps = o->steps, .epochs = o->epochs,
+                              .minutes = o->minutes, .checkpoint = o->checkpoint,
+                              .checkpoint_seconds = o->checkpoint_seconds, .resume = o->resume};
+    if (status == LK_OK)
+        status = family->em ? lk_em_fit(model, rows, &control) : lk_gradient_fit(model, rows, &control);
+    if (status != LK_OK && status != LK_INTERRUPTED) {
+        lk_model_release(model);
+        return status;
+    }
+    if (status == LK_OK && o->checkpoint) remove(o->checkpoint);
+    *out = model;
+    return status;
+}
+
+static lk_status read_all(lk_data *data, lk_rows **rows) {
+    lk_status status = lk_reader_rewind(data->reader);
+    return status == LK_OK ? lk_rows_read(data->reader, rows) : status;
+}
+
+lk_status lk_fit(lk_context *ctx, const char *name, lk_data *data, const lk_fit_options *options,
+                 lk_model **out) {
+    static const lk_fit_options defaults = LK_FIT_DEFAULTS;
+    const lk_family *family = lk_family_named(name);
+    lk_rows *rows = NULL, *valid = NULL;
+    lk_clear(ctx);
+    *out = NULL;
+    if (!options) options = &defaults;
+    if (!family) return lk_fail(ctx, LK_USAGE, "there is no family \"%s\"; `likely families` lists them", name);
+    if (options->resume && !options->checkpoint)
+        return lk_fail(ctx, LK_USAGE, "resuming needs the path of a checkpoint");
+    lk_status status = read_all(data, &rows);
+    if (status == LK_OK && options->valid) {
+        status = read_all(options->valid, &valid);
+        if (status == LK_OK && lk_rows_schema(valid)->n_cells != lk_rows_schema(rows)->n_cells)
+            status = lk_fail(ctx, LK_BAD_DATA, "%s: read as %zu cells a row, but the data to learn from have %zu; "
+                             "give both one --schema", options->valid->path,
+                             lk_rows_schema(valid)->n_cells, lk_rows_schema(rows)->n_cells);
+    }
+    if (status == LK_OK) status = fit_rows(ctx, family, rows, valid, options, out);
+    lk_rows_destroy(valid);
+    lk_rows_destroy(rows);
+    return status;
+}
+
+void lk_model_destroy(lk_model *model) { lk_model_release(model); }
+
+lk_status lk_model_save(const lk_model *model, const char *path, bool replace) {
+    lk_clear(model->ctx);
+    return lk_model_write(model, path, replace, NULL, 0);
+}
+
+lk_status lk_model_load(lk_context *ctx, const char *path, lk_model **out) {
+    static const lk_option *const tables[] = {lk_em_options, lk_gradient_options, NULL};
+    lk_clear(ctx);
+    return lk_model_read(ctx, path, tables, out);
+}
+
+bool lk_family_at(size_t i, lk_family_info *info) {
+    const lk_family *f = lk_families[i];
+    if (!f) return false;
+    *info = (lk_family_info){
+        .name = f->name, .summary = f->summary, .taxonomy = f->taxonomy,
+        .log_prob = f->guide ? "bound" : "exact",
+        .posterior = f->discrete_latent ? "exact" : f->guide ? "amortised" : "none",
+        .learning = f->em ? "EM" : "stochastic gradient",
+        .options = f->options, .learning_options = learning_options(f)};
+    return true;
+}

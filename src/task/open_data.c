@@ -1,0 +1,83 @@
+#include "task/task.h"
+
+#include "base/files.h"
+#include "base/decimal.h"
+
+#include <string.h>
+
+lk_status lk_data_open(lk_context *ctx, const char *path, const lk_data_options *options, lk_data **out) {
+    static const lk_data_options defaults = LK_DATA_DEFAULTS;
+    lk_clear(ctx);
+    *out = NULL;
+    if (!options) options = &defaults;
+    lk_data *data = lk_alloc(ctx, 1, sizeof *data);
+    if (!data || !(data->path = lk_strdup(ctx, path))) {
+        lk_free(ctx, data);
+        return LK_NO_MEMORY;
+    }
+    data->ctx = ctx;
+    lk_read_options read = {.schema = options->model ? options->model->schema : NULL,
+                            .header = options->header, .delimiter = options->delimiter,
+                            .missing = options->missing, .unpack_bits = options->unpack_bits,
+                            .array = options->array};
+    lk_status status = LK_OK;
+    if (options->schema) {
+        unsigned char *text;
+        size_t n;
+        status = lk_file_read(ctx, options->schema, (size_t)64 << 20, &text, &n);
+        if (status == LK_OK) {
+            status = lk_schema_from_json(ctx, (const char *)text, &data->schema);
+            if (status != LK_OK) lk_fail_where(ctx, "%s", options->schema);
+            lk_free(ctx, text);
+        }
+        read.schema = data->schema;
+    }
+    if (status == LK_OK) status = lk_reader_open(ctx, path, &read, &data->reader);
+    if (status != LK_OK) {
+        lk_data_close(data);
+        return status;
+    }
+    *out = data;
+    return LK_OK;
+}
+
+void lk_data_close(lk_data *data) {
+    if (!data) return;
+    lk_reader_close(data->reader);
+    lk_schema_destroy(data->schema);
+    lk_free(data->ctx, data->path);
+    lk_free(data->ctx, data);
+}
+
+lk_status lk_data_schema(lk_data *data, char **json) {
+    lk_clear(data->ctx);
+    return lk_schema_to_json(lk_reader_schema(data->reader), json);
+}
+
+const char *lk_data_path(const lk_data *data) { return data->path; }
+
+void lk_string_free(lk_context *ctx, char *text) { lk_free(ctx, text); }
+
+size_t lk_schema_dims(const lk_schema *schema) {
+    size_t dims = 0;
+    for (size_t i = 0; i < schema->n_cells; i++) dims += !schema->cells[i].missingness;
+    return dims;
+}
+
+size_t lk_task_rows(const lk_model *model, size_t lanes) {
+    /* About 4 million numbers of parameters in flight, whatever the shape of a row. */
+    size_t cells = model->schema->n_cells * 16 * (lanes ? lanes : 1), rows = ((size_t)1 << 22) / cells;
+    return rows < 1 ? 1 : rows > 256 ? 256 : rows;
+}
+
+lk_status lk_task_fits(const lk_model *model, const lk_data *data) {
+    const lk_schema *schema = lk_reader_schema(data->reader);
+    if (schema->n_cells == model->schema->n_cells) return LK_OK;
+    return lk_fail(model->ctx, LK_BAD_DATA, "%s: read as %zu cells a row, but the model has %zu; open it with the "
+                   "model's schema", data->path, schema->n_cells, model->schema->n_cells);
+}
+
+const char *lk_kind_name(lk_kind_of kind) {
+    static const char *const names[] = {"exact", "bound", "estimate"};
+    return names[kind];
+}

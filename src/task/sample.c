@@ -1,0 +1,133 @@
+/* New rows: the joint read as a sampler. What is given is observed in that reading; then each row is
+ * one of `particles` candidates, picked by weight (sampling-importance-resampling, Rubin 1987), and
+ * is an estimate unless all weights were equal. */
+#include "infer/evaluate.h"
+#include "task/task.h"
+
+#include <string.h>
+
+enum { DEFAULT_PARTICLES = 256, BATCH = 64 };
+
+typedef struct sampling {
+    lk_model *model;
+    const lk_sample_options *options;
+    lk_tape *tape;
+    lk_batch batch;
+    lk_writer *writer;
+    double *given;      /* [rows, n_cells] */
+    uint8_t *known;     /* [rows, n_cells]; NULL when nothing is given */
+    size_t particles, capacity;
+    bool resampled;
+} sampling;
+
+/* "field=value" into cells; a value that is given is not missing. */
+static lk_status read_given(sampling *s) {
+    const lk_schema *schema = s->model->schema;
+    lk_context *ctx = s->model->ctx;
+    size_t n = schema->n_cells;
+    for (size_t g = 0; s->options->given && s->options->given[g]; g++) {
+        const char *text = s->options->given[g], *equals = strchr(text, '=');
+        char name[256];
+        if (!equals || (size_t)(equals - text) >= sizeof name)
+            return lk_fail(ctx, LK_USAGE, "\"%s\" is given, but it should be field=value", text);
+        memcpy(name, text, (size_t)(equals - text));
+        name[equals - text] = 0;
+        size_t field = lk_schema_field(schema, name);
+        if (field == SIZE_MAX || schema->fields[field].size != 1)
+            return lk_fail(ctx, LK_USAGE, "the model has no single-valued field \"%s\"; `likely show` lists them", name);
+        if (!s->known && (!(s->known = lk_alloc(ctx, s->capacity * n, 1)) ||
+                          !(s->given = lk_alloc(ctx, s->capacity * n, sizeof(double)))))
+            return LK_NO_MEMORY;
+        double value;
+        bool present;
+        lk_status status = lk_schema_parse_value(schema, field, equals + 1, &value, &present);
+        if (status != LK_OK) return status;
+        for (size_t i = 0; i < n; i++) {
+            if (schema->cells[i].field != field) continue;
+            bool says = schema->cells[i].missingness;
+            if (!says && !present) continue;
+            s->known[i] = 1;
+            s->given[i] = says ? !present : value;
+        }
+    }
+    for (size_t row = 1; s->known && row < s->capacity; row++) {
+        memcpy(s->known + row * n, s->known, n);
+        memcpy(s->given + row * n, s->given, n * sizeof(double));
+    }
+    return LK_OK;
+}
+
+/* The particle of a row: the inverse of the weights' cumulative function at one uniform. */
+static size_t pick_particle(sampling *s, const double *log_w, size_t rows, size_t row) {
+    size_t particles = s->particles;
+    double top = log_w[row], total = 0, least = log_w[row];
+    for (size_t p = 1; p < particles; p++) {
+        double w = log_w[p * rows + row];
+        top = w > top ? w : top;
+        least = w < least ? w : least;
+    }
+    if (top != least) s->resampled = true;
+    for (size_t p = 0; p < particles; p++) total += lk_exp(log_w[p * rows + row] - top);
+    lk_rng rng = lk_rng_at(s->options->seed, "resample", 0, s->batch.row[row], 0);
+    double left = lk_rng_uniform(&rng) * total;
+    for (size_t p = 0; p + 1 < particles; p++) {
+        left -= lk_exp(log_w[p * rows + row] - top);
+        if (left < 0) return p;
+    }
+    return particles - 1;
+}
+
+static lk_status sample_batch(sampling *s, uint64_t first, size_t rows) {
+    lk_trace t;
+    size_t n = s->model->schema->n_cells;
+    s->batch.rows = rows;
+    for (size_t i = 0; i < rows; i++) s->batch.row[i] = first + i;
+    lk_tape_reset(s->tape, false);
+    if (s->model->family->step) s->model->family->step(s->model, 0, false);
+    lk_trace_begin(&t, s->tape, &lk_reading_sample, rows, s->particles, s->batch.row, s->options->seed, 0, "sample");
+    if (s->known)
+        lk_trace_observe(&t, LK_ROW_SITE, lk_constant(s->tape, LK_F64, rows, n, s->given), s->known);
+    s->model->family->joint(s->model, &t);
+    const lk_site *site = lk_trace_site(&t, LK_ROW_SITE);
+    if (lk_tape_status(s->tape) != LK_OK) return lk_tape_status(s->tape);
+    const double *x = site->value->data;
+    size_t lanes = lk_tensor_rows(site->value);
+    for (size_t row = 0; row < rows; row++) {
+        size_t p = s->known && t.log_joint && s->particles > 1 ? pick_particle(s, t.log_joint->data, rows, row) : 0;
+        size_t lane = (p * rows + row) % lanes;
+        memcpy(s->batch.value + row * n, x + lane * n, n * sizeof *x);
+        if (site->present) memcpy(s->batch.present + row * n, site->present + lane * n, n);
+        else memset(s->batch.present + row * n, 1, n);
+    }
+    s->batch.first_row = first;
+    s->batch.all_present = false;
+    return lk_writer_add(s->writer, &s->batch);
+}
+
+lk_status lk_sample(lk_model *model, const lk_sample_options *options, const char *path, bool replace,
+                    const char **kind) {
+    static const lk_sample_options defaults = LK_SAMPLE_DEFAULTS;
+    lk_context *ctx = model->ctx;
+    sampling s = {.model = model, .options = options ? options : &defaults, .capacity = BATCH};
+    bool conditional = s.options->given && s.options->given[0];
+    lk_clear(ctx);
+    s.particles = !conditional ? 1 : s.options->particles ? s.options->particles : DEFAULT_PARTICLES;
+    if (conditional) s.capacity = lk_task_rows(model, s.particles) < BATCH ? lk_task_rows(model, s.particles) : BATCH;
+    lk_status status = lk_batch_create(ctx, s.capacity, model->schema->n_cells, &s.batch);
+    if (status == LK_OK && !(s.tape = lk_tape_create(ctx))) status = LK_NO_MEMORY;
+    if (status == LK_OK) status = read_given(&s);
+    if (status == LK_OK) status = lk_writer_open(ctx, path, replace, model->schema, &s.writer);
+    for (uint64_t first = 0; status == LK_OK && first < s.options->n; first += s.capacity) {
+        uint64_t left = s.options->n - first;
+        status = sample_batch(&s, first, left < s.capacity ? (size_t)left : s.capacity);
+        if (status == LK_OK && lk_cancelled(ctx)) status = lk_fail(ctx, LK_INTERRUPTED, "interrupted while sampling");
+    }
+    if (status == LK_OK) status = lk_writer_close(s.writer);
+    else lk_writer_abandon(s.writer);
+    if (kind) *kind = s.resampled ? "estimate" : "exact";
+    lk_tape_destroy(s.tape);
+    lk_batch_destroy(ctx, &s.batch);
+    lk_free(ctx, s.given);
+    lk_free(ctx, s.known);
+    return status;
+}
