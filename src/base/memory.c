@@ -8,7 +8,7 @@ static bool product_overflows(size_t a, size_t b) { return b && a > (SIZE_MAX / 
 
 void *lk_alloc(lk_context *ctx, size_t count, size_t size) {
     if (!product_overflows(count, size)) {
-        size_t bytes = count * size ? count * size : 1;
+        size_t bytes = count && size ? count * size : 1;
         void *block = ctx->allocator.allocate(ctx->allocator.user, bytes);
         if (block) return memset(block, 0, bytes);
     }
@@ -18,7 +18,7 @@ void *lk_alloc(lk_context *ctx, size_t count, size_t size) {
 
 void *lk_resize(lk_context *ctx, void *block, size_t old_count, size_t count, size_t size) {
     if (!product_overflows(count, size)) {
-        size_t bytes = count * size ? count * size : 1;
+        size_t bytes = count && size ? count * size : 1;
         char *grown = ctx->allocator.resize(ctx->allocator.user, block, bytes);
         if (grown) {
             if (count > old_count) memset(grown + old_count * size, 0, (count - old_count) * size);

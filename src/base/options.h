@@ -23,6 +23,12 @@ double lk_options_real(const lk_options *options, const char *name);
 bool lk_options_flag(const lk_options *options, const char *name);
 const char *lk_options_text(const lk_options *options, const char *name); /* canonical text */
 
+/* How many letters must be inserted, deleted, replaced or swapped with their neighbour. Longer than 64
+ * letters: the longer length. */
+size_t lk_edit_distance(const char *a, const char *b);
+/* Could `typed` have been meant to be `name`? `distance` tells which of several is nearest. */
+bool lk_names_alike(const char *typed, const char *name, size_t *distance);
+
 /* Walks all options in order; returns NULL at the end. */
 const lk_option *lk_options_at(const lk_options *options, size_t i);
 
