@@ -98,6 +98,7 @@ typedef struct lk_model lk_model;
 
 typedef struct lk_data_options {
     const lk_model *model;   /* read with this model's schema; NULL: infer one */
+    const lk_data *like;     /* read with this data set's schema; or NULL */
     const char *schema;      /* path of a schema as JSON, to be used instead; or NULL */
     int header;              /* -1: find out; 0: none; 1: there is one */
     char delimiter;          /* of delimited text; 0: find out */
@@ -105,7 +106,7 @@ typedef struct lk_data_options {
     bool unpack_bits;        /* NPY of bytes: each holds 8 binary cells, high bit first */
     const char *array;       /* NPZ: which array; or NULL */
 } lk_data_options;
-#define LK_DATA_DEFAULTS {NULL, NULL, -1, 0, NULL, false, NULL}
+#define LK_DATA_DEFAULTS {NULL, NULL, NULL, -1, 0, NULL, false, NULL}
 
 /* Opens a CSV, TSV, NPY, NPZ, IDX (plain or .gz) or PNG file, or a folder of PNGs; "-" is standard
  * input. Options may be NULL. LK_BAD_DATA says file, line, column and what was expected. */
@@ -116,6 +117,10 @@ LK_API void lk_data_close(lk_data *data);
 LK_API lk_status lk_data_schema(lk_data *data, char **json);
 LK_API void lk_string_free(lk_context *ctx, char *text);
 LK_API const char *lk_data_path(const lk_data *data);
+/* Splits into two data sets by a draw for each row from (seed, row): about `fraction` of the rows go
+ * to `held`. Both are the caller's; they do not need `data` any more. */
+LK_API lk_status lk_data_split(lk_data *data, double fraction, uint64_t seed, lk_data **rest,
+                               lk_data **held);
 
 /* ==== Learning ==================================================================================== */
 typedef struct lk_fit_options {
@@ -198,16 +203,17 @@ typedef struct lk_infer_options {
 } lk_infer_options;
 #define LK_INFER_DEFAULTS {0, 1}
 
-/* Consecutive rows of results: `columns` numbers each. For a finite latent, its probabilities; for a
- * continuous one, means and then standard deviations. */
-typedef lk_status (*lk_infer_fn)(void *user, size_t rows, size_t columns, const double *values);
 typedef struct lk_infer_summary {
     uint64_t rows;
     const char *site;   /* the latent's name */
     const char *kind;   /* "exact", "amortised" or "estimate" */
-    bool finite;        /* probabilities of its values, or means and standard deviations */
+    bool finite;        /* columns are the probabilities of its values; else means, then standard
+                           deviations */
     size_t columns;
 } lk_infer_summary;
+/* Consecutive rows of results, about->columns numbers each. */
+typedef lk_status (*lk_infer_fn)(void *user, const lk_infer_summary *about, size_t rows,
+                                 const double *values);
 LK_API lk_status lk_infer(lk_model *model, lk_data *data, const lk_infer_options *options,
                           lk_infer_fn fn, void *user, lk_infer_summary *summary);
 

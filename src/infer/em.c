@@ -271,7 +271,6 @@ lk_status lk_em_fit(lk_model *model, const lk_rows *rows, const lk_fit_control *
     }
     model->steps = run.at.steps;
     if (status == LK_OK) {
-        /* Once more for the report of what was floored; the parameters are those of the last step. */
         if (!model->converged && !control->minutes && !control->steps && !control->epochs)
             lk_notice(ctx, "EM had not converged after %llu steps (gain above %g nats a row); give --steps for more",
                       (unsigned long long)run.at.steps, run.tolerance);

@@ -38,7 +38,7 @@ static lk_status infer_batch(inference *in, lk_infer_fn fn, void *user) {
         in->about.kind = amortised ? "amortised" : "estimate";
     }
     in->about.rows += rows;
-    return fn ? fn(user, rows, in->about.columns, values) : LK_OK;
+    return fn ? fn(user, &in->about, rows, values) : LK_OK;
 }
 
 lk_status lk_infer(lk_model *model, lk_data *data, const lk_infer_options *options, lk_infer_fn fn,
@@ -60,9 +60,9 @@ lk_status lk_infer(lk_model *model, lk_data *data, const lk_infer_options *optio
     if (status == LK_OK && !(in.tape = lk_tape_create(ctx))) status = LK_NO_MEMORY;
     if (status == LK_OK)
         status = lk_batch_create(ctx, lk_task_rows(model, in.particles), model->schema->n_cells, &in.batch);
-    if (status == LK_OK) status = lk_reader_rewind(data->reader);
+    if (status == LK_OK) status = lk_data_rewind(data);
     while (status == LK_OK) {
-        status = lk_reader_next(data->reader, &in.batch);
+        status = lk_data_next(data, &in.batch);
         if (status != LK_OK || !in.batch.rows) break;
         status = infer_batch(&in, fn, user);
         if (status == LK_OK && lk_cancelled(ctx)) status = lk_fail(ctx, LK_INTERRUPTED, "interrupted while inferring");

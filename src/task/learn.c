@@ -90,33 +90,29 @@ static lk_status fit_rows(lk_context *ctx, const lk_family *family, const lk_row
     return status;
 }
 
-static lk_status read_all(lk_data *data, lk_rows **rows) {
-    lk_status status = lk_reader_rewind(data->reader);
-    return status == LK_OK ? lk_rows_read(data->reader, rows) : status;
-}
-
 lk_status lk_fit(lk_context *ctx, const char *name, lk_data *data, const lk_fit_options *options,
                  lk_model **out) {
     static const lk_fit_options defaults = LK_FIT_DEFAULTS;
     const lk_family *family = lk_family_named(name);
-    lk_rows *rows = NULL, *valid = NULL;
+    const lk_rows *rows = NULL, *valid = NULL;
+    lk_rows *own_rows = NULL, *own_valid = NULL;
     lk_clear(ctx);
     *out = NULL;
     if (!options) options = &defaults;
     if (!family) return lk_fail(ctx, LK_USAGE, "there is no family \"%s\"; `likely families` lists them", name);
     if (options->resume && !options->checkpoint)
         return lk_fail(ctx, LK_USAGE, "resuming needs the path of a checkpoint");
-    lk_status status = read_all(data, &rows);
+    lk_status status = lk_data_all(data, &rows, &own_rows);
     if (status == LK_OK && options->valid) {
-        status = read_all(options->valid, &valid);
+        status = lk_data_all(options->valid, &valid, &own_valid);
         if (status == LK_OK && lk_rows_schema(valid)->n_cells != lk_rows_schema(rows)->n_cells)
             status = lk_fail(ctx, LK_BAD_DATA, "%s: read as %zu cells a row, but the data to learn from have %zu; "
                              "give both one --schema", options->valid->path,
                              lk_rows_schema(valid)->n_cells, lk_rows_schema(rows)->n_cells);
     }
     if (status == LK_OK) status = fit_rows(ctx, family, rows, valid, options, out);
-    lk_rows_destroy(valid);
-    lk_rows_destroy(rows);
+    lk_rows_destroy(own_valid);
+    lk_rows_destroy(own_rows);
     return status;
 }
 

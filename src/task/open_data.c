@@ -16,7 +16,8 @@ lk_status lk_data_open(lk_context *ctx, const char *path, const lk_data_options 
         return LK_NO_MEMORY;
     }
     data->ctx = ctx;
-    lk_read_options read = {.schema = options->model ? options->model->schema : NULL,
+    lk_read_options read = {.schema = options->model ? options->model->schema
+                                                : options->like ? lk_data_fields(options->like) : NULL,
                             .header = options->header, .delimiter = options->delimiter,
                             .missing = options->missing, .unpack_bits = options->unpack_bits,
                             .array = options->array};
@@ -44,6 +45,7 @@ lk_status lk_data_open(lk_context *ctx, const char *path, const lk_data_options 
 void lk_data_close(lk_data *data) {
     if (!data) return;
     lk_reader_close(data->reader);
+    lk_rows_destroy(data->rows);
     lk_schema_destroy(data->schema);
     lk_free(data->ctx, data->path);
     lk_free(data->ctx, data);
@@ -51,7 +53,67 @@ void lk_data_close(lk_data *data) {
 
 lk_status lk_data_schema(lk_data *data, char **json) {
     lk_clear(data->ctx);
-    return lk_schema_to_json(lk_reader_schema(data->reader), json);
+    return lk_schema_to_json(lk_data_fields(data), json);
+}
+
+const lk_schema *lk_data_fields(const lk_data *data) {
+    return data->reader ? lk_reader_schema(data->reader) : lk_rows_schema(data->rows);
+}
+
+lk_status lk_data_rewind(lk_data *data) {
+    data->next = 0;
+    return data->reader ? lk_reader_rewind(data->reader) : LK_OK;
+}
+
+lk_status lk_data_next(lk_data *data, lk_batch *batch) {
+    if (data->reader) return lk_reader_next(data->reader, batch);
+    uint64_t left = lk_rows_count(data->rows) - data->next;
+    size_t n = left < batch->capacity ? (size_t)left : batch->capacity;
+    batch->rows = 0;
+    if (!n) return LK_OK;
+    lk_status status = lk_rows_range(data->rows, data->next, n, batch);
+    data->next += n;
+    return status;
+}
+
+lk_status lk_data_all(lk_data *data, const lk_rows **rows, lk_rows **owned) {
+    *owned = NULL;
+    *rows = data->rows;
+    if (data->rows) return LK_OK;
+    lk_status status = lk_reader_rewind(data->reader);
+    if (status == LK_OK) status = lk_rows_read(data->reader, owned);
+    *rows = *owned;
+    return status;
+}
+
+static lk_data *data_of(lk_context *ctx, const char *path, lk_rows *rows) {
+    lk_data *data = lk_alloc(ctx, 1, sizeof *data);
+    if (data && (data->path = lk_strdup(ctx, path))) {
+        data->ctx = ctx;
+        data->rows = rows;
+        return data;
+    }
+    lk_free(ctx, data);
+    lk_rows_destroy(rows);
+    return NULL;
+}
+
+lk_status lk_data_split(lk_data *data, double fraction, uint64_t seed, lk_data **rest, lk_data **held) {
+    const lk_rows *rows;
+    lk_rows *owned, *a = NULL, *b = NULL;
+    lk_clear(data->ctx);
+    *rest = *held = NULL;
+    lk_status status = lk_data_all(data, &rows, &owned);
+    if (status == LK_OK) status = lk_rows_split(rows, fraction, seed, &a, &b);
+    lk_rows_destroy(owned);
+    if (status != LK_OK) return status;
+    *rest = data_of(data->ctx, data->path, a);
+    *held = data_of(data->ctx, data->path, b);
+    if (*rest && *held) return LK_OK;
+    lk_data_close(*rest);
+    lk_data_close(*held);
+    *rest = *held = NULL;
+    return LK_NO_MEMORY;
 }
 
 const char *lk_data_path(const lk_data *data) { return data->path; }
@@ -71,7 +133,7 @@ size_t lk_task_rows(const lk_model *model, size_t lanes) {
 }
 
 lk_status lk_task_fits(const lk_model *model, const lk_data *data) {
-    const lk_schema *schema = lk_reader_schema(data->reader);
+    const lk_schema *schema = lk_data_fields(data);
     if (schema->n_cells == model->schema->n_cells) return LK_OK;
     return lk_fail(model->ctx, LK_BAD_DATA, "%s: read as %zu cells a row, but the model has %zu; open it with the "
                    "model's schema", data->path, schema->n_cells, model->schema->n_cells);

@@ -73,9 +73,9 @@ lk_status lk_score(lk_model *model, lk_data *data, const lk_score_options *optio
     lk_clear(ctx);
     lk_status status = prepare(&s, model);
     if (status == LK_OK) status = lk_task_fits(model, data);
-    if (status == LK_OK) status = lk_reader_rewind(data->reader);
+    if (status == LK_OK) status = lk_data_rewind(data);
     while (status == LK_OK) {
-        status = lk_reader_next(data->reader, &s.batch);
+        status = lk_data_next(data, &s.batch);
         if (status != LK_OK || !s.batch.rows) break;
         status = score_batch(&s, fn, user);
         if (status == LK_OK && lk_cancelled(ctx)) status = lk_fail(ctx, LK_INTERRUPTED, "interrupted after %llu rows",

@@ -8,9 +8,17 @@
 struct lk_data {
     lk_context *ctx;
     char *path;
-    lk_reader *reader;
+    lk_reader *reader;   /* a file, read in order; or */
+    lk_rows *rows;       /* rows that were split off */
+    uint64_t next;       /* of rows */
     lk_schema *schema;   /* read from a file by the caller's wish; else NULL */
 };
+
+const lk_schema *lk_data_fields(const lk_data *data);
+lk_status lk_data_rewind(lk_data *data);
+lk_status lk_data_next(lk_data *data, lk_batch *batch); /* 0 rows at the end */
+/* All rows in any order. *owned (may be NULL) is for lk_rows_destroy. */
+lk_status lk_data_all(lk_data *data, const lk_rows **rows, lk_rows **owned);
 
 /* Rows of a trace for a model: fewer where rows are wide, so that memory is bounded; results never
  * depend on it. `lanes`: how many each row becomes. */

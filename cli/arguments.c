@@ -1,0 +1,237 @@
+#include "cli.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+const lk_option cli_common_options[] = {
+    {"threads", LK_OPTION_INT, "0", 0, 1024, NULL, "Threads; 0: one for each core. Never changes a result"},
+    {"seed", LK_OPTION_INT, "1", 0, 1.8e19, NULL, "Of all random numbers"},
+    {"json", LK_OPTION_FLAG, "false", 1, 0, NULL, "Results as JSON"},
+    {"quiet", LK_OPTION_FLAG, "false", 1, 0, NULL, "No notes and no progress"},
+    {NULL, LK_OPTION_INT, NULL, 0, 0, NULL, NULL}};
+
+const lk_option cli_data_options[] = {
+    {"schema", LK_OPTION_TEXT, "", 1, 0, NULL, "A schema (JSON, as `likely schema` prints it) to read the data with"},
+    {"header", LK_OPTION_CHOICE, "auto", 1, 0, "auto|yes|no", "Whether the first line names the fields"},
+    {"delimiter", LK_OPTION_TEXT, "", 1, 0, NULL, "Between fields; one of , ; | or tab. Else it is found out"},
+    {"missing", LK_OPTION_TEXT, "", 1, 0, NULL, "Further marks of missing cells, separated by commas"},
+    {"unpack-bits", LK_OPTION_FLAG, "false", 1, 0, NULL, "NPY of bytes: each holds 8 binary cells, high bit first"},
+    {"array", LK_OPTION_TEXT, "", 1, 0, NULL, "Which array of an NPZ file"},
+    {NULL, LK_OPTION_INT, NULL, 0, 0, NULL, NULL}};
+
+const lk_option cli_budget_options[] = {
+    {"steps", LK_OPTION_INT, "0", 0, 1e18, NULL, "End after this many steps (EM: iterations)"},
+    {"epochs", LK_OPTION_INT, "0", 0, 1e18, NULL, "End after this many passes over the data"},
+    {"minutes", LK_OPTION_REAL, "0", 0, 1e9, NULL, "End after about this long; --steps replays it to the same bits"},
+    {"valid", LK_OPTION_TEXT, "", 1, 0, NULL, "Data for the checks while learning; else a share is held out"},
+    {NULL, LK_OPTION_INT, NULL, 0, 0, NULL, NULL}};
+
+const lk_option cli_output_options[] = {
+    {"output", LK_OPTION_TEXT, "", 1, 0, NULL, "-o: where the result goes"},
+    {"force", LK_OPTION_FLAG, "false", 1, 0, NULL, "-f: replace what is there"},
+    {NULL, LK_OPTION_INT, NULL, 0, 0, NULL, NULL}};
+
+static const struct { char letter; const char *name; } letters[] = {
+    {'o', "output"}, {'f', "force"}, {'n', "rows"}, {'q', "quiet"}, {'T', "threads"}};
+
+static const lk_option *find_in(const lk_option *const *tables, const char *name, size_t length) {
+    for (size_t t = 0; tables && tables[t]; t++)
+        for (const lk_option *o = tables[t]; o->name; o++)
+            if (strlen(o->name) == length && !strncmp(o->name, name, length)) return o;
+    return NULL;
+}
+
+static const lk_option *find_option(const cli_command *command, const lk_option *const *more, const char *name,
+                                    size_t length) {
+    const lk_option *o = find_in(command->tables, name, length);
+    return o ? o : find_in(more, name, length);
+}
+
+/* Whole numbers, reals and choices are checked here for the program's own options; the library checks
+ * a family's, with their ranges. */
+static bool check_value(const lk_option *o, const char *value) {
+    char *end;
+    errno = 0;
+    if (o->type == LK_OPTION_INT || o->type == LK_OPTION_REAL) {
+        double x = strtod(value, &end);
+        bool whole = o->type == LK_OPTION_REAL || !strpbrk(value, ".eExXnN");
+        if (!*value || *end || errno || !whole || (o->low <= o->high && !(x >= o->low && x <= o->high))) {
+            cli_usage("--%s is \"%s\", but it takes %s from %g to %g", o->name, value,
+                      o->type == LK_OPTION_INT ? "a whole number" : "a number", o->low, o->high);
+            return false;
+        }
+    } else if (o->type == LK_OPTION_CHOICE) {
+        size_t n = strlen(value);
+        for (const char *at = o->choices; n && at; at = strchr(at, '|') ? strchr(at, '|') + 1 : NULL)
+            if (!strncmp(at, value, n) && (at[n] == '|' || !at[n])) return true;
+        cli_usage("--%s is \"%s\", but it takes one of %s", o->name, value, o->choices);
+        return false;
+    } else if (o->type == LK_OPTION_FLAG && strcmp(value, "true") && strcmp(value, "false")) {
+        cli_usage("--%s is \"%s\", but it takes true or false, or nothing", o->name, value);
+        return false;
+    }
+    return true;
+}
+
+/* One option at argv[*i]; its value may be the next argument. */
+static bool take_option(const cli_command *command, const lk_option *const *more, int argc, char **argv, int *i,
+                        cli_arguments *out) {
+    const char *text = argv[*i], *name = text + 2, *value = NULL;
+    size_t length;
+    if (text[1] == '-') {
+        length = strcspn(name, "=");
+        if (name[length] == '=') value = name + length + 1;
+    } else {
+        name = NULL;
+        for (size_t k = 0; k < sizeof letters / sizeof letters[0]; k++)
+            if (letters[k].letter == text[1]) name = letters[k].name;
+        if (name && text[2]) value = text + 2;
+        length = name ? strlen(name) : 0;
+    }
+    const lk_option *o = name ? find_option(command, more, name, length) : NULL;
+    if (!o) {
+        cli_usage("`likely %s` has no option %s; `likely %s --help` lists them", command->name, text, command->name);
+        return false;
+    }
+    if (!value && o->type == LK_OPTION_FLAG) value = "true";
+    if (!value && *i + 1 < argc) value = argv[++*i];
+    if (!value) {
+        cli_usage("the option --%s needs a value: %s", o->name, o->help);
+        return false;
+    }
+    if (out->n_options == CLI_MAX) {
+        cli_usage("more than %d options", CLI_MAX);
+        return false;
+    }
+    if (!check_value(o, value)) return false;
+    out->name[out->n_options] = o->name;
+    out->value[out->n_options++] = value;
+    return true;
+}
+
+bool cli_parse(const cli_command *command, int argc, char **argv, const lk_option *const *more, cli_arguments *out) {
+    bool options = true;
+    memset(out, 0, sizeof *out);
+    for (int i = 0; i < argc; i++) {
+        if (options && !strcmp(argv[i], "--")) {
+            options = false;
+        } else if (options && argv[i][0] == '-' && argv[i][1]) {
+            if (!take_option(command, more, argc, argv, &i, out)) return false;
+        } else if (out->n_plain == command->most) {
+            cli_usage("`likely %s` takes %s, and \"%s\" is one argument too many", command->name, command->arguments,
+                      argv[i]);
+            return false;
+        } else {
+            out->plain[out->n_plain++] = argv[i];
+        }
+    }
+    if (out->n_plain < command->least) {
+        cli_usage("`likely %s` takes %s; `likely %s --help` says more", command->name, command->arguments, command->name);
+        return false;
+    }
+    return true;
+}
+
+static void print_table(FILE *out, const lk_option *o) {
+    for (; o->name; o++) {
+        char left[64];
+        snprintf(left, sizeof left, "--%s%s", o->name,
+                 o->type == LK_OPTION_INT ? " N" : o->type == LK_OPTION_REAL ? " X"
+                 : o->type == LK_OPTION_FLAG ? "" : " TEXT");
+        fprintf(out, "  %-24s %s", left, o->help);
+        if (o->choices) fprintf(out, " (%s)", o->choices);
+        if (o->type != LK_OPTION_FLAG && o->default_text && *o->default_text) fprintf(out, " [%s]", o->default_text);
+        fputc('\n', out);
+    }
+}
+
+void cli_help(FILE *out, const cli_command *command, const lk_option *const *more) {
+    fprintf(out, "likely %s %s\n\n%s.\n\n", command->name, command->arguments, command->summary);
+    for (size_t t = 0; more && more[t]; t++) print_table(out, more[t]);
+    for (size_t t = 0; command->tables[t]; t++) print_table(out, command->tables[t]);
+    fprintf(out, "\nexample: %s\n", command->example);
+}
+
+const char *cli_value(const cli_arguments *a, const char *name, const char *otherwise) {
+    for (size_t i = a->n_options; i > 0; i--)
+        if (!strcmp(a->name[i - 1], name)) return a->value[i - 1];
+    return otherwise;
+}
+
+bool cli_flag(const cli_arguments *a, const char *name) { return !strcmp(cli_value(a, name, "false"), "true"); }
+
+uint64_t cli_count(const cli_arguments *a, const char *name, uint64_t otherwise) {
+    const char *text = cli_value(a, name, NULL);
+    return text ? (uint64_t)strtoull(text, NULL, 10) : otherwise;
+}
+
+double cli_number(const cli_arguments *a, const char *name, double otherwise) {
+    const char *text = cli_value(a, name, NULL);
+    return text ? strtod(text, NULL) : otherwise;
+}
+
+int cli_fail(const lk_context *ctx, lk_status status) {
+    fprintf(stderr, "likely: %s\n", lk_context_message(ctx));
+    return (int)status;
+}
+
+int cli_usage(const char *format, ...) {
+    va_list args;
+    va_start(args, format);
+    fputs("likely: ", stderr);
+    vfprintf(stderr, format, args);
+    fputc('\n', stderr);
+    va_end(args);
+    return LK_USAGE;
+}
+
+lk_status cli_open_data(lk_context *ctx, const cli_arguments *a, const char *path, const lk_model *model,
+                        const lk_data *like, lk_data **out) {
+    lk_data_options options = LK_DATA_DEFAULTS;
+    const char *schema = cli_value(a, "schema", ""), *missing = cli_value(a, "missing", "");
+    const char *array = cli_value(a, "array", ""), *header = cli_value(a, "header", "auto");
+    const char *delimiter = cli_value(a, "delimiter", "");
+    options.model = model;
+    options.like = like;
+    options.schema = *schema ? schema : NULL;
+    options.missing = *missing ? missing : NULL;
+    options.array = *array ? array : NULL;
+    options.header = !strcmp(header, "yes") ? 1 : !strcmp(header, "no") ? 0 : -1;
+    options.delimiter = !strcmp(delimiter, "tab") || !strcmp(delimiter, "\\t") ? '\t' : *delimiter;
+    options.unpack_bits = cli_flag(a, "unpack-bits");
+    return lk_data_open(ctx, path, &options, out);
+}
+
+const char *cli_real(double value, char text[40]) {
+    for (int digits = 15; digits <= 17; digits++) {
+        snprintf(text, 40, "%.*g", digits, value);
+        if (strtod(text, NULL) == value) break;
+    }
+    return text;
+}
+
+void cli_json_string(FILE *out, const char *text) {
+    fputc('"', out);
+    for (; *text; text++) {
+        unsigned char c = (unsigned char)*text;
+        if (c == '"' || c == '\\') fprintf(out, "\\%c", c);
+        else if (c < 0x20) fprintf(out, "\\u%04x", c);
+        else fputc(c, out);
+    }
+    fputc('"', out);
+}
+
+double cli_seconds(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
+}
+
+int cli_flush(void) {
+    if (fflush(stdout) == 0 && !ferror(stdout)) return 0;
+    if (errno != EPIPE) fprintf(stderr, "likely: standard output: %s\n", strerror(errno));
+    return LK_IO;
+}

@@ -1,0 +1,92 @@
+#include "cli.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+static const lk_option own[] = {
+    {"resume", LK_OPTION_FLAG, "false", 1, 0, NULL, "Go on from MODEL.checkpoint, to the bits of an unbroken run"},
+    {"checkpoint-seconds", LK_OPTION_REAL, "30", 0, 1e9, NULL, "How often MODEL.checkpoint is written; 0: every step"},
+    {NULL, LK_OPTION_INT, NULL, 0, 0, NULL, NULL}};
+
+static const lk_option *const tables[] = {cli_output_options, cli_budget_options, own, cli_data_options,
+                                          cli_common_options, NULL};
+
+static bool exists(const char *path) {
+    struct stat about;
+    return stat(path, &about) == 0;
+}
+
+/* What is the family's: every option that is in none of the program's tables, as "name=value". */
+static size_t family_settings(const cli_arguments *a, char texts[][320], const char **list) {
+    size_t n = 0;
+    for (size_t i = 0; i < a->n_options; i++) {
+        bool ours = false;
+        for (size_t t = 0; tables[t]; t++)
+            for (const lk_option *o = tables[t]; o->name; o++) ours = ours || !strcmp(o->name, a->name[i]);
+        if (ours) continue;
+        snprintf(texts[n], 320, "%s=%s", a->name[i], a->value[i]);
+        list[n] = texts[n];
+        n++;
+    }
+    list[n] = NULL;
+    return n;
+}
+
+static void report(const cli_arguments *a, const char *path, double seconds) {
+    struct stat about;
+    long long bytes = stat(path, &about) == 0 ? (long long)about.st_size : 0;
+    if (cli_flag(a, "json")) {
+        printf("{\"model\": ");
+        cli_json_string(stdout, path);
+        printf(", \"bytes\": %lld, \"seconds\": %.3f}\n", bytes, seconds);
+    } else if (!cli_flag(a, "quiet")) {
+        fprintf(stderr, "likely: wrote %s, %lld bytes, after %.1f s\n", path, bytes, seconds);
+    }
+}
+
+static int run(lk_context *ctx, const cli_arguments *a) {
+    static char texts[CLI_MAX][320];
+    static const char *list[CLI_MAX + 1];
+    char checkpoint[4096];
+    const char *path = cli_value(a, "output", ""), *valid_path = cli_value(a, "valid", "");
+    if (!*path) return cli_usage("`likely fit` needs -o MODEL: where the model goes");
+    bool force = cli_flag(a, "force"), resume = cli_flag(a, "resume");
+    if (!force && !resume && exists(path)) return cli_usage("%s is there already; -f replaces it", path);
+    snprintf(checkpoint, sizeof checkpoint, "%s.checkpoint", path);
+    if (resume && !exists(checkpoint))
+        return cli_usage("there is no %s to resume from; leave --resume out to start anew", checkpoint);
+    family_settings(a, texts, list);
+    lk_fit_options options = LK_FIT_DEFAULTS;
+    options.options = list;
+    options.seed = cli_count(a, "seed", 1);
+    options.steps = cli_count(a, "steps", 0);
+    options.epochs = cli_count(a, "epochs", 0);
+    options.minutes = cli_number(a, "minutes", 0);
+    options.checkpoint = checkpoint;
+    options.checkpoint_seconds = cli_number(a, "checkpoint-seconds", 30);
+    options.resume = resume;
+    lk_data *data = NULL, *valid = NULL;
+    lk_model *model = NULL;
+    double began = cli_seconds();
+    lk_status status = cli_open_data(ctx, a, a->plain[1], NULL, NULL, &data);
+    if (status == LK_OK && *valid_path) status = cli_open_data(ctx, a, valid_path, NULL, data, &valid);
+    options.valid = valid;
+    if (status == LK_OK) status = lk_fit(ctx, a->plain[0], data, &options, &model);
+    int code = status == LK_OK ? 0 : cli_fail(ctx, status);
+    if (model) {
+        lk_status saved = lk_model_save(model, path, force || resume);
+        if (saved != LK_OK) code = cli_fail(ctx, saved);
+        else report(a, path, cli_seconds() - began);
+        if (status == LK_INTERRUPTED && saved == LK_OK)
+            fprintf(stderr, "likely: the model so far is usable; the same command with --resume goes on from there\n");
+    }
+    lk_model_destroy(model);
+    lk_data_close(valid);
+    lk_data_close(data);
+    return code;
+}
+
+const cli_command cli_fit = {
+    "fit", "FAMILY DATA -o MODEL", "Learns a model of the data", tables, 2, 2,
+    "likely fit gmm iris.csv -o iris.lk --components 3", run};

@@ -1,0 +1,122 @@
+/* likely: the command line. A table of commands; each is a file beside this one. */
+#include "cli.h"
+
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static const cli_command *const commands[] = {&cli_fit, &cli_score, &cli_sample, &cli_infer, &cli_compare,
+                                              &cli_show, &cli_families, &cli_schema, NULL};
+
+static volatile sig_atomic_t interrupted;
+
+static void on_interrupt(int signal_number) {
+    interrupted = 1;
+    signal(signal_number, SIG_DFL); /* a second one ends the program at once */
+}
+
+static bool cancel(void *user) {
+    (void)user;
+    return interrupted != 0;
+}
+
+/* Progress is one line that replaces itself, on a terminal only; notices are lines of their own. */
+typedef struct log_state {
+    bool terminal, quiet, progress_shown;
+} log_state;
+
+static void print_log(void *user, lk_log_kind kind, const char *line) {
+    log_state *log = user;
+    if (log->quiet) return;
+    if (kind == LK_PROGRESS) {
+        if (!log->terminal) return;
+        fprintf(stderr, "\r\033[K%s", line);
+        log->progress_shown = true;
+    } else {
+        fprintf(stderr, "%slikely: note: %s\n", log->progress_shown ? "\r\033[K" : "", line);
+        log->progress_shown = false;
+    }
+    fflush(stderr);
+}
+
+static void print_commands(FILE *out) {
+    fprintf(out, "likely %s: generative models that learn p(x) and answer every question from one file\n\n"
+                 "usage: likely COMMAND [options] arguments\n\n", lk_version());
+    for (size_t i = 0; commands[i]; i++) fprintf(out, "  %-10s %s\n", commands[i]->name, commands[i]->summary);
+    fprintf(out, "\n`likely COMMAND --help` says more; `likely --version` prints the version.\n");
+}
+
+static const cli_command *find(const char *name) {
+    for (size_t i = 0; commands[i]; i++)
+        if (!strcmp(commands[i]->name, name)) return commands[i];
+    return NULL;
+}
+
+/* Options of the family that `fit FAMILY` names, so that they are checked and shown with the rest. */
+static bool family_options(const cli_command *command, int argc, char **argv, const lk_option *more[3]) {
+    lk_family_info info;
+    more[0] = NULL;
+    if (command != &cli_fit) return true;
+    for (int i = 0; i < argc; i++)
+        for (size_t f = 0; lk_family_at(f, &info); f++)
+            if (!strcmp(argv[i], info.name)) {
+                more[0] = info.options;
+                more[1] = info.learning_options;
+                more[2] = NULL;
+                return true;
+            }
+    return true;
+}
+
+static bool asks_for_help(int argc, char **argv) {
+    for (int i = 0; i < argc && strcmp(argv[i], "--"); i++)
+        if (!strcmp(argv[i], "--help") || !strcmp(argv[i], "-h")) return true;
+    return false;
+}
+
+static int run(const cli_command *command, int argc, char **argv) {
+    const lk_option *more[3] = {NULL, NULL, NULL};
+    static cli_arguments arguments;
+    family_options(command, argc, argv, more);
+    if (asks_for_help(argc, argv)) {
+        cli_help(stdout, command, more);
+        return cli_flush();
+    }
+    if (!cli_parse(command, argc, argv, more, &arguments)) return LK_USAGE;
+    lk_context *ctx = lk_context_create(NULL);
+    if (!ctx) return LK_NO_MEMORY;
+    log_state log = {isatty(STDERR_FILENO) != 0, cli_flag(&arguments, "quiet"), false};
+    lk_context_set_log(ctx, print_log, &log);
+    lk_context_set_cancel(ctx, cancel, NULL);
+    lk_context_set_threads(ctx, (int)cli_count(&arguments, "threads", 0));
+    struct sigaction action = {.sa_handler = on_interrupt};
+    sigaction(SIGINT, &action, NULL);
+    sigaction(SIGTERM, &action, NULL);
+    int code = command->run(ctx, &arguments);
+    if (log.progress_shown) fprintf(stderr, "\r\033[K");
+    lk_context_destroy(ctx);
+    int flushed = cli_flush();
+    return code ? code : flushed;
+}
+
+int main(int argc, char **argv) {
+    signal(SIGPIPE, SIG_IGN); /* a closed pipe is a write error, and told as one */
+    if (argc < 2) {
+        print_commands(stderr);
+        return LK_USAGE;
+    }
+    if (!strcmp(argv[1], "--version") || !strcmp(argv[1], "-V")) {
+        printf("likely %s\n", lk_version());
+        return cli_flush();
+    }
+    if (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h") || !strcmp(argv[1], "help")) {
+        const cli_command *about = argc > 2 ? find(argv[2]) : NULL;
+        if (about) cli_help(stdout, about, NULL);
+        else print_commands(stdout);
+        return cli_flush();
+    }
+    const cli_command *command = find(argv[1]);
+    if (!command) return cli_usage("there is no command \"%s\"; `likely --help` lists them", argv[1]);
+    return run(command, argc - 2, argv + 2);
+}

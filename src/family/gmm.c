@@ -1,0 +1,795 @@
+/* Gaussian mixtures over tables:
+ *
+ *     z ~ categorical(weights),   numeric cells | z ~ N(mean_z, covariance_z),
+ *     every finite cell (category, binary, missingness) | z independent, categorical.
+ *
+ * The normal is drawn cell by cell, each from its conditional given the earlier cells that are there
+ * (the Cholesky factor's rows give them), so that values on a grid have chained interval masses, a
+ * cell that is missing is integrated out exactly, and the same few lines score, sample and code.
+ *
+ * Learning is EM (Dempster, Laird, Rubin 1977) on densities in float64, with missing cells completed
+ * by their conditional moments (Ghahramani and Jordan 1994, eqs. 12-14); starts by k-means++ (Arthur
+ * and Vassilvitskii 2007) and ten Lloyd iterations on at most 8,192 rows. Responsibilities below
+ * 2^-40 add nothing. Variances are kept at or above `floor` times the field's variance, and on a grid
+ * at or above that of rounding, step²/12; a component that has lost its rows starts anew from the
+ * whole data's moments. Both are counted and told.
+ *
+ * "spherical" is spherical in standardised units: variance_k · sd_field². */
+#include "family/family.h"
+
+#include "nn/features.h"
+#include "nn/heads.h"
+
+#include <math.h>
+#include <string.h>
+
+#define LOG_2PI 0x1.d67f1c864beb5p+0
+#define NEGLIGIBLE 0x1p-40
+#define SMOOTHING 0.5   /* added to every level's count: Jeffreys' prior */
+
+typedef enum shape { FULL, TIED, DIAGONAL, SPHERICAL } shape;
+
+typedef struct gmm_state {
+    shape shape;
+    size_t k, d;               /* components, numeric cells */
+    size_t *numeric;           /* [d] their cells */
+    size_t *place;             /* [n_cells] place among the numeric, or SIZE_MAX */
+    double *centre, *variance, *least; /* [d] field mean, field variance, smallest variance */
+    size_t levels;             /* of all finite cells together */
+    size_t *level_at;          /* [n_cells] where a finite cell's counts stand */
+    size_t weights, means, covariances, logits; /* parameters */
+    double *factors;           /* [k, d, d] Cholesky factors, or [k, d] standard deviations */
+    double *log_det;           /* [k] sum of log of the factor's diagonal */
+    lk_cell_dist *cells;       /* [n_cells] */
+    size_t *gate, width;       /* numbers in a row of parameters */
+    lk_cell_dist z_cell;
+    lk_dist z, row;
+    lk_chain chain;
+    size_t floored, restarted; /* in the last M step */
+    lk_model *model;
+} gmm_state;
+
+static const lk_option options[] = {
+    {"components", LK_OPTION_INT, "10", 1, 100000, NULL, "Number of components"},
+    {"covariance", LK_OPTION_CHOICE, "auto", 1, 0, "auto|full|tied|diagonal|spherical",
+     "Shape of the covariances; auto: full up to 32 numeric cells, then diagonal"},
+    {"floor", LK_OPTION_REAL, "0.000001", 0, 1, NULL, "Smallest variance, as a share of the field's"},
+    {NULL, LK_OPTION_INT, NULL, 0, 0, NULL, NULL}};
+
+static bool dense(const gmm_state *s) { return s->shape == FULL || s->shape == TIED; }
+static const double *values(const lk_model *m, size_t i) { return lk_param_values(&m->params, i); }
+
+static bool is_numeric(const lk_cell *cell) {
+    return cell->kind == LK_FIELD_REAL || cell->kind == LK_FIELD_GRID;
+}
+
+static size_t n_levels(const lk_cell *cell) { return cell->kind == LK_FIELD_BINARY ? 2 : cell->n; }
+
+/* ---- The normal, cell by cell ---------------------------------------------------------------------- */
+
+/* Row i of a Cholesky factor from the rows before it: a[j] holds the covariance with cell j. */
+static void factor_row(size_t i, const double *const *rows, const double *a, double *row) {
+    for (size_t j = 0; j < i; j++) {
+        double sum = a[j];
+        for (size_t k = 0; k < j; k++) sum = fma(-row[k], rows[j][k], sum);
+        row[j] = sum / rows[j][j];
+    }
+    double sum = a[i];
+    for (size_t k = 0; k < i; k++) sum = fma(-row[k], row[k], sum);
+    row[i] = sum > 0 ? lk_sqrt(sum) : 0;
+}
+
+/* What is known of one row so far, under one component. While no cell was absent, the component's own
+ * factor serves; after that, rows of the present cells' factor are made one by one in `own`. */
+typedef struct conditioner {
+    size_t k, n;            /* component; cells there so far */
+    bool complete;
+    const double **row;     /* [d] rows of the factor of the present cells */
+    size_t *cell;           /* [d] which those are */
+    double *e, *own, *a;    /* [d] whitened values; [d, d]; [d] */
+    double mean, sd;        /* of the cell predicted last */
+    const double *last;
+} conditioner;
+
+static size_t conditioner_doubles(size_t d) { return d * d + 5 * d + 2; }
+
+/* Lays a conditioner over scratch memory of conditioner_doubles. */
+static void lay(conditioner *c, size_t d, double *scratch) {
+    c->e = scratch;
+    c->a = scratch + d;
+    c->own = scratch + 2 * d;
+    c->row = (const double **)(void *)(scratch + 2 * d + d * d);
+    c->cell = (size_t *)(void *)(scratch + 3 * d + d * d + 1);
+}
+
+static void begin_row(conditioner *c, size_t k) {
+    c->k = k;
+    c->n = 0;
+    c->complete = true;
+}
+
+static const double *covariance_of(const gmm_state *s, size_t k) {
+    const double *all = values(s->model, s->covariances);
+    return s->shape == FULL ? all + k * s->d * s->d : all;
+}
+
+/* Mean and standard deviation of numeric cell i given the cells observed so far. */
+static void predict(conditioner *c, const gmm_state *s, size_t i) {
+    size_t d = s->d;
+    double mean = values(s->model, s->means)[c->k * d + i];
+    if (!dense(s)) {
+        c->mean = mean;
+        c->sd = s->factors[c->k * d + i];
+        return;
+    }
+    if (c->complete) {
+        c->last = s->factors + (c->k * d + i) * d;
+    } else {
+        const double *sigma = covariance_of(s, c->k) + i * d;
+        double *row = c->own + i * d;
+        for (size_t j = 0; j < c->n; j++) c->a[j] = sigma[c->cell[j]];
+        c->a[c->n] = sigma[i];
+        factor_row(c->n, c->row, c->a, row);
+        c->last = row;
+    }
+    for (size_t j = 0; j < c->n; j++) mean = fma(c->last[j], c->e[j], mean);
+    c->mean = mean;
+    c->sd = c->last[c->n];
+}
+
+static void observe(conditioner *c, const gmm_state *s, size_t i, double x) {
+    if (!dense(s)) return;
+    c->e[c->n] = (x - c->mean) / c->sd;
+    c->row[c->n] = c->last;
+    c->cell[c->n] = i;
+    c->n++;
+}
+
+/* ---- The chain ------------------------------------------------------------------------------------- */
+
+typedef struct gmm_chain {
+    gmm_state *s;
+    const lk_tensor *z;     /* [rows, 1] the component of each lane */
+} gmm_chain;
+
+static size_t component_of(const gmm_chain *c, size_t lane) {
+    return (size_t)((const double *)c->z->data)[lane % lk_tensor_rows(c->z)];
+}
+
+static void write_cell(const gmm_state *s, size_t k, size_t cell, conditioner *c, double *params) {
+    const lk_cell_dist *dist = &s->cells[cell];
+    if (s->place[cell] == SIZE_MAX) {
+        const double *logits = values(s->model, s->logits) + k * (s->width - 2 * s->d) + dist->at - 2 * s->d;
+        memcpy(params + dist->at, logits, (size_t)lk_cell_n_params(dist) * sizeof *params);
+        return;
+    }
+    predict(c, s, s->place[cell]);
+    params[dist->at] = c->mean;
+    params[dist->at + 1] = lk_log(c->sd);
+}
+
+static lk_tensor *all(void *self, lk_trace *trace, lk_tensor *x, const uint8_t *present) {
+    gmm_chain *chain = self;
+    gmm_state *s = chain->s;
+    size_t n = s->row.n, rows = lk_tensor_rows(x);
+    lk_tensor *out = lk_zeros(trace->tape, LK_F64, trace->lanes, s->width);
+    double *scratch = lk_arena_alloc(trace->arena, conditioner_doubles(s->d), sizeof *scratch);
+    if (!scratch || lk_trace_status(trace) != LK_OK) return lk_tape_empty(trace->tape);
+    conditioner c;
+    lay(&c, s->d, scratch);
+    for (size_t lane = 0; lane < trace->lanes; lane++) {
+        const double *row = (const double *)x->data + lane % rows * n;
+        const uint8_t *there = present ? present + lane % rows * n : NULL;
+        begin_row(&c, component_of(chain, lane));
+        for (size_t i = 0; i < n; i++) {
+            if (there && !there[i]) {
+                c.complete = c.complete && s->place[i] == SIZE_MAX;
+                continue;
+            }
+            write_cell(s, c.k, i, &c, (double *)out->data + lane * s->width);
+            if (s->place[i] != SIZE_MAX) observe(&c, s, s->place[i], row[i]);
+        }
+    }
+    return out;
+}
+
+typedef struct gmm_cache {
+    conditioner *lanes;
+    size_t n;
+} gmm_cache;
+
+static void *start(void *self, lk_trace *trace, size_t lanes) {
+    gmm_chain *chain = self;
+    gmm_cache *cache = lk_arena_alloc(trace->arena, 1, sizeof *cache);
+    size_t each = conditioner_doubles(chain->s->d);
+    double *scratch = lk_arena_alloc(trace->arena, lanes * each, sizeof *scratch);
+    if (!cache || !scratch) return NULL;
+    cache->lanes = lk_arena_alloc(trace->arena, lanes, sizeof *cache->lanes);
+    cache->n = lanes;
+    for (size_t lane = 0; cache->lanes && lane < lanes; lane++) {
+        lay(&cache->lanes[lane], chain->s->d, scratch + lane * each);
+        begin_row(&cache->lanes[lane], component_of(chain, lane));
+    }
+    return cache->lanes ? cache : NULL;
+}
+
+static void one(void *self, lk_trace *trace, void *state, size_t i, const double *x, const uint8_t *present,
+                void *params) {
+    gmm_state *s = ((gmm_chain *)self)->s;
+    gmm_cache *cache = state;
+    size_t n = s->row.n;
+    (void)trace;
+    for (size_t lane = 0; lane < cache->n; lane++) {
+        conditioner *c = &cache->lanes[lane];
+        if (i > 0 && s->place[i - 1] != SIZE_MAX) {
+            if (present[lane * n + i - 1]) observe(c, s, s->place[i - 1], x[lane * n + i - 1]);
+            else c->complete = false;
+        }
+        write_cell(s, c->k, i, c, (double *)params + lane * s->width);
+    }
+}
+
+static void joint(lk_model *model, lk_trace *t) {
+    gmm_state *s = model->state;
+    gmm_chain *c = lk_arena_alloc(t->arena, 1, sizeof *c);
+    double *log_weights = lk_arena_alloc(t->arena, s->k, sizeof *log_weights);
+    if (!c || !log_weights) {
+        lk_tape_fail(t->tape, LK_NO_MEMORY, "out of memory for %zu components", s->k);
+        return;
+    }
+    for (size_t k = 0; k < s->k; k++) log_weights[k] = lk_log(values(model, s->weights)[k]);
+    s->z.params = lk_constant(t->tape, LK_F64, 1, s->k, log_weights);
+    c->s = s;
+    c->z = lk_draw(t, "z", &s->z);
+    s->chain = (lk_chain){.width = s->width, .dtype = LK_F64, .marginalises = true, .all = all,
+                          .start = start, .one = one, .self = c};
+    lk_draw(t, LK_ROW_SITE, &s->row);
+}
+
+/* ---- Statistics: what the E step adds up ------------------------------------------------------------
+ * For each component: its weight N; first moments [d] and second moments ([d, d] dense, of which the
+ * lower triangle is used, or [d]) of values less the field's mean; for diagonal shapes the weight
+ * present in each cell [d]; counts of levels. */
+static size_t per_component(const gmm_state *s) {
+    return 1 + s->d + (dense(s) ? s->d * s->d : 2 * s->d) + s->levels;
+}
+
+static size_t em_stats(const lk_model *model) {
+    const gmm_state *s = model->state;
+    return s->k * per_component(s);
+}
+
+static size_t em_scratch(const lk_model *model) {
+    const gmm_state *s = model->state;
+    return s->k + 3 * s->d + conditioner_doubles(s->d) + (dense(s) ? s->d * s->d : 0);
+}
+
+static void count_levels(const gmm_state *s, const double *x, const uint8_t *present, double r, double *stats) {
+    double *counts = stats + per_component(s) - s->levels;
+    for (size_t i = 0; i < s->row.n; i++)
+        if (s->place[i] == SIZE_MAX && present[i]) counts[s->level_at[i] + (size_t)x[i]] += r;
+}
+
+static void add_diagonal(const gmm_state *s, const double *x, const uint8_t *present, double r, double *stats) {
+    double *first = stats + 1, *second = first + s->d, *weight = second + s->d;
+    for (size_t i = 0; i < s->d; i++) {
+        if (!present[s->numeric[i]]) continue;
+        double y = x[s->numeric[i]] - s->centre[i];
+        weight[i] += r;
+        first[i] = fma(r, y, first[i]);
+        second[i] = fma(r * y, y, second[i]);
+    }
+}
+
+static void add_dense(const gmm_state *s, const double *y, double r, double *stats) {
+    double *first = stats + 1, *second = first + s->d;
+    for (size_t i = 0; i < s->d; i++) {
+        double ry = r * y[i], *row = second + i * s->d;
+        first[i] += ry;
+        for (size_t j = 0; j <= i; j++) row[j] = fma(ry, y[j], row[j]);
+    }
+}
+
+/* Conditional moments of the missing cells: with w_m the row of the factor that cell m would have
+ * after the present ones, E[x_m] = mean_m + w_m·e and cov(m, l) = Sigma_ml - w_m·w_l. */
+static void add_missing(const gmm_state *s, conditioner *c, const uint8_t *present, double r, double *y, double *w,
+                        double *stats) {
+    size_t d = s->d, missing = 0;
+    double *second = stats + 1 + d;
+    const double *sigma = covariance_of(s, c->k);
+    for (size_t i = 0; i < d; i++) {
+        if (present[s->numeric[i]]) continue;
+        c->complete = false;
+        predict(c, s, i);
+        memcpy(w + i * d, c->last, c->n * sizeof *w);
+        y[i] = c->mean - s->centre[i];
+        missing++;
+    }
+    for (size_t i = 0; missing && i < d; i++)
+        for (size_t j = 0; j <= i; j++) {
+            if (present[s->numeric[i]] || present[s->numeric[j]]) continue;
+            double cov = sigma[i * d + j];
+            for (size_t q = 0; q < c->n; q++) cov = fma(-w[i * d + q], w[j * d + q], cov);
+            second[i * d + j] = fma(r, cov, second[i * d + j]);
+        }
+}
+
+/* log of weight_k · p(row | k), by densities. */
+static double log_component(const gmm_state *s, conditioner *c, size_t k, const double *x, const uint8_t *present,
+                            double *e) {
+    const double *logits = values(s->model, s->logits) + k * (s->width - 2 * s->d);
+    double log_p = lk_log(values(s->model, s->weights)[k]), log_det = 0;
+    size_t n = 0;
+    begin_row(c, k);
+    for (size_t i = 0; i < s->d; i++) {
+        size_t cell = s->numeric[i];
+        if (!present[cell]) {
+            c->complete = false;
+            continue;
+        }
+        predict(c, s, i);
+        e[n++] = (x[cell] - c->mean) / c->sd;
+        observe(c, s, i, x[cell]);
+        if (!c->complete) log_det += lk_log(c->sd);
+        else if (n == s->d) log_det = s->log_det[k];
+    }
+    if (n < s->d && n) { /* some were absent: the log-determinant of those that are there */
+        log_det = 0;
+        for (size_t i = 0, j = 0; i < s->d; i++) {
+            if (!present[s->numeric[i]]) continue;
+            log_det += lk_log(dense(s) ? c->row[j][j] : s->factors[k * s->d + i]);
+            j++;
+        }
+    }
+    log_p = log_p - log_det - 0.5 * (lk_dot_f64(n, e, e) + (double)n * LOG_2PI);
+    for (size_t i = 0; i < s->row.n; i++)
+        if (s->place[i] == SIZE_MAX && present[i])
+            log_p += lk_cell_log_prob(&s->cells[i], LK_F64, logits - 2 * s->d, x[i], NULL, NULL);
+    return log_p;
+}
+
+static double em_expect(const lk_model *model, const lk_batch *batch, double *stats, double *scratch) {
+    const gmm_state *s = model->state;
+    double *r = scratch, *e = r + s->k, *y = e + s->d, *w = y + 2 * s->d, *own = w + (dense(s) ? s->d * s->d : 0);
+    double total = 0;
+    conditioner c;
+    lay(&c, s->d, own);
+    for (size_t row = 0; row < batch->rows; row++) {
+        const double *x = batch->value + row * batch->n_cells;
+        const uint8_t *present = batch->present + row * batch->n_cells;
+        for (size_t k = 0; k < s->k; k++) r[k] = log_component(s, &c, k, x, present, e);
+        double log_p = lk_log_sum_exp_f64(s->k, r);
+        total += log_p;
+        for (size_t k = 0; k < s->k; k++) {
+            double weight = lk_exp(r[k] - log_p), *mine = stats + k * per_component(s);
+            if (!(weight >= NEGLIGIBLE)) continue;
+            mine[0] += weight;
+            count_levels(s, x, present, weight, mine);
+            if (!dense(s)) {
+                add_diagonal(s, x, present, weight, mine);
+                continue;
+            }
+            bool missing = false;
+            for (size_t i = 0; i < s->d; i++) {
+                y[i] = x[s->numeric[i]] - s->centre[i];
+                missing |= !present[s->numeric[i]];
+            }
+            if (missing) {
+                log_component(s, &c, k, x, present, e); /* the conditioner at this component again */
+                add_missing(s, &c, present, weight, y, w, mine);
+            }
+            add_dense(s, y, weight, mine);
+        }
+    }
+    return total;
+}
+
+/* ---- The M step ------------------------------------------------------------------------------------ */
+
+static void refresh(lk_model *model) {
+    gmm_state *s = model->state;
+    size_t d = s->d;
+    const double *cov = values(model, s->covariances);
+    for (size_t k = 0; k < s->k; k++) {
+        s->log_det[k] = 0;
+        for (size_t i = 0; i < d; i++) {
+            if (dense(s)) {
+                const double *sigma = covariance_of(s, k);
+                double *factor = s->factors + k * d * d;
+                const double **rows = (const double **)(void *)(s->factors + s->k * d * d);
+                for (size_t j = 0; j < i; j++) rows[j] = factor + j * d;
+                factor_row(i, rows, sigma + i * d, factor + i * d);
+                s->log_det[k] += lk_log(factor[i * d + i]);
+            } else {
+                double v = s->shape == DIAGONAL ? cov[k * d + i] : cov[k] * s->variance[i];
+                s->factors[k * d + i] = lk_sqrt(v);
+                s->log_det[k] += lk_log(s->factors[k * d + i]);
+            }
+        }
+    }
+}
+
+/* Raises the diagonal until it is at its floor and the matrix has a factor. */
+static void mend(gmm_state *s, double *sigma) {
+    size_t d = s->d;
+    double floor = lk_options_real(s->model->options, "floor"), more = floor > 0 ? floor : 1e-12;
+    for (size_t i = 0; i < d; i++) {
+        sigma[i * d + i] += floor * s->variance[i];
+        if (!(sigma[i * d + i] >= s->least[i])) {
+            sigma[i * d + i] = s->least[i];
+            s->floored++;
+        }
+        for (size_t j = 0; j < i; j++) sigma[j * d + i] = sigma[i * d + j];
+    }
+    /* s->factors is made anew by refresh: its first matrix is free to try in. */
+    for (int tries = 0; tries < 40 && lk_cholesky(d, sigma, s->factors); tries++, more *= 4) {
+        for (size_t i = 0; i < d; i++) sigma[i * d + i] += more * s->variance[i];
+        s->floored++;
+    }
+}
+
+static void set_dense(gmm_state *s, const double *stats, double n, double *means, double *cov) {
+    size_t d = s->d;
+    double *tied = s->shape == TIED ? cov : NULL;
+    if (tied) memset(tied, 0, d * d * sizeof *tied);
+    for (size_t k = 0; k < s->k; k++) {
+        const double *mine = stats + k * per_component(s), *first = mine + 1, *second = first + d;
+        double *sigma = tied ? tied : cov + k * d * d;
+        bool lost = !(mine[0] >= 1e-3);
+        for (size_t i = 0; i < d; i++) {
+            double mi = lost ? 0 : first[i] / mine[0];
+            means[k * d + i] = s->centre[i] + mi;
+            for (size_t j = 0; j <= i; j++) {
+                double mj = lost ? 0 : first[j] / mine[0];
+                if (tied) sigma[i * d + j] += lost ? 0 : second[i * d + j] - mine[0] * mi * mj;
+                else sigma[i * d + j] = lost ? (i == j ? s->variance[i] : 0) : second[i * d + j] / mine[0] - mi * mj;
+            }
+        }
+        if (!tied) mend(s, sigma);
+    }
+    if (!tied) return;
+    for (size_t i = 0; i < d * d; i++) tied[i] /= n;
+    mend(s, tied);
+}
+
+static void set_diagonal(gmm_state *s, const double *stats, double *means, double *cov) {
+    size_t d = s->d;
+    double floor = lk_options_real(s->model->options, "floor");
+    for (size_t k = 0; k < s->k; k++) {
+        const double *mine = stats + k * per_component(s), *first = mine + 1, *second = first + d;
+        const double *weight = second + d;
+        double shared = 0, there = 0;
+        for (size_t i = 0; i < d; i++) {
+            bool lost = !(weight[i] >= 1e-3);
+            double mean = lost ? 0 : first[i] / weight[i];
+            double v = lost ? s->variance[i] : second[i] / weight[i] - mean * mean;
+            double least = floor * s->variance[i] > s->least[i] ? floor * s->variance[i] : s->least[i];
+            means[k * d + i] = s->centre[i] + mean;
+            if (s->shape == SPHERICAL) {
+                shared += weight[i] * v / s->variance[i];
+                there += weight[i];
+                continue;
+            }
+            s->floored += !(v >= least);
+            cov[k * d + i] = v >= least ? v : least;
+        }
+        if (s->shape != SPHERICAL) continue;
+        double v = there >= 1e-3 ? shared / there : 1, least = floor > 1e-9 ? floor : 1e-9;
+        for (size_t i = 0; i < d; i++) if (s->least[i] / s->variance[i] > least) least = s->least[i] / s->variance[i];
+        s->floored += !(v >= least);
+        cov[k] = v >= least ? v : least;
+    }
+}
+
+static void set_levels(gmm_state *s, const double *stats, double *logits) {
+    const lk_cell *cells = s->model->schema->cells;
+    for (size_t k = 0; k < s->k; k++) {
+        const double *counts = stats + (k + 1) * per_component(s) - s->levels;
+        double *mine = logits + k * (s->width - 2 * s->d);
+        for (size_t i = 0; i < s->row.n; i++) {
+            if (s->place[i] != SIZE_MAX) continue;
+            const double *c = counts + s->level_at[i];
+            double *out = mine + s->cells[i].at - 2 * s->d, total = 0;
+            size_t n = n_levels(&cells[i]);
+            for (size_t v = 0; v < n; v++) total += c[v] + SMOOTHING;
+            if (cells[i].kind == LK_FIELD_BINARY) out[0] = lk_log((c[1] + SMOOTHING) / (c[0] + SMOOTHING));
+            else for (size_t v = 0; v < n; v++) out[v] = lk_log((c[v] + SMOOTHING) / total);
+        }
+    }
+}
+
+static void report(const lk_model *model) {
+    const gmm_state *s = model->state;
+    if (s->floored)
+        lk_notice(model->ctx, "gmm: %zu variances stood at their floor in the last step (constant fields, duplicates or "
+                  "too many components)", s->floored);
+    if (s->restarted)
+        lk_notice(model->ctx, "gmm: %zu of %zu components had lost all rows in the last step and stand at the whole "
+                  "data's moments; fewer --components would do", s->restarted, s->k);
+}
+
+static lk_status em_maximise(lk_model *model, const double *stats, uint64_t rows, bool final) {
+    gmm_state *s = model->state;
+    double *weights = lk_param_values(&model->params, s->weights), total = 0;
+    s->floored = s->restarted = 0;
+    for (size_t k = 0; k < s->k; k++) {
+        double n = stats[k * per_component(s)];
+        bool lost = !(n >= 1e-3);
+        s->restarted += lost;
+        weights[k] = lost ? 1 / (double)s->k : n;
+        total += weights[k];
+    }
+    for (size_t k = 0; k < s->k; k++) weights[k] /= total;
+    double *means = lk_param_values(&model->params, s->means), *cov = lk_param_values(&model->params, s->covariances);
+    if (s->d) {
+        if (dense(s)) set_dense(s, stats, (double)rows, means, cov);
+        else set_diagonal(s, stats, means, cov);
+    }
+    set_levels(s, stats, lk_param_values(&model->params, s->logits));
+    if (final) report(model);
+    return LK_OK;
+}
+
+/* ---- The start: k-means++ ---------------------------------------------------------------------------- */
+
+enum { MOST_START_ROWS = 8192, LLOYD = 10 };
+
+typedef struct kmeans {
+    size_t n, width, k;
+    float *x, *centre;     /* [n, width], [k, width] */
+    double *distance;      /* [n] to the nearest centre so far */
+    size_t *assigned, *count;
+} kmeans;
+
+static double squared_distance(size_t n, const float *a, const float *b) {
+    double sum[4] = {0, 0, 0, 0};
+    size_t i = 0;
+    for (; i + 4 <= n; i += 4)
+        for (size_t q = 0; q < 4; q++) {
+            double t = (double)a[i + q] - (double)b[i + q];
+            sum[q] += t * t;
+        }
+    for (; i < n; i++) {
+        double t = (double)a[i] - (double)b[i];
+        sum[0] += t * t;
+    }
+    return (sum[0] + sum[1]) + (sum[2] + sum[3]);
+}
+
+static void seed_centres(kmeans *m, uint64_t seed, uint64_t restart) {
+    lk_rng rng = lk_rng_at(seed, "kmeans++", restart, 0, 0);
+    size_t chosen = (size_t)lk_rng_below(&rng, m->n);
+    for (size_t i = 0; i < m->n; i++) m->distance[i] = INFINITY;
+    for (size_t k = 0; k < m->k; k++) {
+        memcpy(m->centre + k * m->width, m->x + chosen * m->width, m->width * sizeof *m->x);
+        double total = 0;
+        for (size_t i = 0; i < m->n; i++) {
+            double t = squared_distance(m->width, m->x + i * m->width, m->centre + k * m->width);
+            if (t < m->distance[i]) m->distance[i] = t;
+            total += m->distance[i];
+        }
+        double left = lk_rng_uniform(&rng) * total;
+        chosen = total > 0 ? m->n - 1 : (size_t)lk_rng_below(&rng, m->n);
+        for (size_t i = 0; total > 0 && i < m->n; i++) {
+            left -= m->distance[i];
+            if (left < 0 && m->distance[i] > 0) {
+                chosen = i;
+                break;
+            }
+        }
+    }
+}
+
+static void lloyd(kmeans *m, bool move) {
+    for (size_t i = 0; i < m->n; i++) {
+        double best = INFINITY;
+        for (size_t k = 0; k < m->k; k++) {
+            double t = squared_distance(m->width, m->x + i * m->width, m->centre + k * m->width);
+            if (t < best) {
+                best = t;
+                m->assigned[i] = k;
+            }
+        }
+    }
+    if (!move) return;
+    memset(m->count, 0, m->k * sizeof *m->count);
+    for (size_t i = 0; i < m->n; i++) m->count[m->assigned[i]]++;
+    for (size_t k = 0; k < m->k; k++)
+        if (m->count[k]) memset(m->centre + k * m->width, 0, m->width * sizeof *m->centre);
+    for (size_t i = 0; i < m->n; i++) {
+        float *centre = m->centre + m->assigned[i] * m->width, share = 1.0f / (float)m->count[m->assigned[i]];
+        for (size_t j = 0; j < m->width; j++) centre[j] = centre[j] + m->x[i * m->width + j] * share;
+    }
+}
+
+/* Hard assignments as statistics; a missing value counts as the field's mean with its variance. */
+static void add_hard(const gmm_state *s, const double *x, const uint8_t *present, size_t k, double *y, double *stats) {
+    double *mine = stats + k * per_component(s);
+    mine[0] += 1;
+    count_levels(s, x, present, 1, mine);
+    if (!dense(s)) {
+        add_diagonal(s, x, present, 1, mine);
+        return;
+    }
+    for (size_t i = 0; i < s->d; i++) {
+        bool there = present[s->numeric[i]];
+        y[i] = there ? x[s->numeric[i]] - s->centre[i] : 0;
+        if (!there) mine[1 + s->d + i * s->d + i] += s->variance[i];
+    }
+    add_dense(s, y, 1, mine);
+}
+
+static lk_status read_start_rows(lk_model *model, const lk_rows *rows, uint64_t restart, kmeans *m,
+                                 lk_features *features, lk_batch *batch) {
+    uint64_t n = lk_rows_count(rows), *index = lk_alloc(model->ctx, m->n, sizeof *index);
+    if (!index) return LK_NO_MEMORY;
+    for (size_t i = 0; i < m->n; i++) index[i] = lk_permute(n, i, model->seed, "start", restart);
+    lk_status status = lk_rows_get(rows, m->n, index, batch);
+    lk_free(model->ctx, index);
+    lk_real wide[1024];
+    for (size_t row = 0; status == LK_OK && row < m->n; row++) {
+        float *out = m->x + row * m->width;
+        for (size_t i = 0; i < batch->n_cells; out += features->count[i++]) {
+            if (features->count[i] > 1024) continue;
+            lk_features_cell(features, i, batch->value[row * batch->n_cells + i],
+                             batch->present[row * batch->n_cells + i], wide);
+            for (size_t q = 0; q < features->count[i]; q++) out[q] = (float)wide[q];
+        }
+    }
+    return status;
+}
+
+static lk_status em_start(lk_model *model, const lk_rows *rows, uint64_t restart) {
+    gmm_state *s = model->state;
+    lk_context *ctx = model->ctx;
+    lk_features features;
+    lk_batch batch = {0};
+    kmeans m = {.k = s->k};
+    m.n = lk_rows_count(rows) < MOST_START_ROWS ? (size_t)lk_rows_count(rows) : MOST_START_ROWS;
+    lk_status status = lk_features_create(ctx, model->schema, &features);
+    if (status == LK_OK) status = lk_batch_create(ctx, m.n, model->schema->n_cells, &batch);
+    m.width = features.width;
+    m.x = lk_alloc(ctx, m.n * m.width, sizeof *m.x);
+    m.centre = lk_alloc(ctx, m.k * m.width, sizeof *m.centre);
+    m.distance = lk_alloc(ctx, m.n, sizeof *m.distance);
+    m.assigned = lk_alloc(ctx, m.n, sizeof *m.assigned);
+    m.count = lk_alloc(ctx, m.k, sizeof *m.count);
+    double *stats = lk_alloc(ctx, em_stats(model), sizeof *stats), *y = lk_alloc(ctx, s->d, sizeof *y);
+    if (!m.x || !m.centre || !m.distance || !m.assigned || !m.count || !stats || !y) status = LK_NO_MEMORY;
+    if (status == LK_OK) status = read_start_rows(model, rows, restart, &m, &features, &batch);
+    if (status == LK_OK) {
+        seed_centres(&m, model->seed, restart);
+        for (int i = 0; i < LLOYD; i++) lloyd(&m, true);
+        lloyd(&m, false);
+        for (size_t row = 0; row < m.n; row++)
+            add_hard(s, batch.value + row * batch.n_cells, batch.present + row * batch.n_cells, m.assigned[row], y, stats);
+        status = em_maximise(model, stats, m.n, false);
+    }
+    lk_features_destroy(ctx, &features);
+    lk_batch_destroy(ctx, &batch);
+    lk_free(ctx, m.x);
+    lk_free(ctx, m.centre);
+    lk_free(ctx, m.distance);
+    lk_free(ctx, m.assigned);
+    lk_free(ctx, m.count);
+    lk_free(ctx, stats);
+    lk_free(ctx, y);
+    return status;
+}
+
+/* ---- The record ------------------------------------------------------------------------------------ */
+
+/* Numeric cells first in a row of parameters (mean, log sd), then logits of the finite ones. */
+static lk_status lay_out_cells(lk_model *model, gmm_state *s) {
+    const lk_schema *schema = model->schema;
+    size_t n = schema->n_cells, at = 0;
+    for (size_t i = 0; i < n; i++) s->d += is_numeric(&schema->cells[i]);
+    s->numeric = lk_alloc(model->ctx, s->d, sizeof *s->numeric);
+    s->place = lk_alloc(model->ctx, n, sizeof *s->place);
+    s->level_at = lk_alloc(model->ctx, n, sizeof *s->level_at);
+    s->centre = lk_alloc(model->ctx, s->d, sizeof *s->centre);
+    s->variance = lk_alloc(model->ctx, s->d, sizeof *s->variance);
+    s->least = lk_alloc(model->ctx, s->d, sizeof *s->least);
+    s->cells = lk_alloc(model->ctx, n, sizeof *s->cells);
+    s->gate = lk_schema_gates(model->ctx, schema);
+    if (!s->numeric || !s->place || !s->level_at || !s->centre || !s->variance || !s->least || !s->cells || !s->gate)
+        return LK_NO_MEMORY;
+    s->width = 2 * s->d;
+    for (size_t i = 0; i < n; i++) {
+        const lk_cell *cell = &schema->cells[i];
+        lk_cell_dist *dist = &s->cells[i];
+        *dist = (lk_cell_dist){.form = {&lk_normal, NULL, 1}, .stride = 1, .scale = 1, .low = -INFINITY,
+                               .high = INFINITY, .missingness = cell->missingness};
+        if (is_numeric(cell)) {
+            s->numeric[at] = i;
+            s->place[i] = at;
+            s->centre[at] = cell->mean;
+            s->variance[at] = cell->sd * cell->sd;
+            s->least[at] = cell->kind == LK_FIELD_GRID ? 1.0 / 12 : 1e-12 * s->variance[at];
+            dist->at = 2 * at++;
+            dist->step = cell->kind == LK_FIELD_GRID ? 1 : 0;
+            if (cell->bounded) {
+                dist->low = cell->low;
+                dist->high = cell->high;
+            }
+            continue;
+        }
+        s->place[i] = SIZE_MAX;
+        s->level_at[i] = s->levels;
+        s->levels += n_levels(cell);
+        dist->form.kind = cell->kind == LK_FIELD_BINARY ? &lk_bernoulli : &lk_categorical;
+        dist->form.n = cell->kind == LK_FIELD_BINARY ? 1 : (int)cell->n;
+        dist->at = s->width;
+        s->width += (size_t)lk_cell_n_params(dist);
+    }
+    return LK_OK;
+}
+
+static lk_status declare(lk_model *model, gmm_state *s) {
+    size_t k = s->k, d = s->d, one_shape[1] = {k}, two[2] = {k, d}, three[3] = {k, d, d};
+    size_t tied[2] = {d, d}, finite[2] = {k, s->width - 2 * d};
+    const struct { int rank; const size_t *shape; } covariance[] = {
+        [FULL] = {3, three}, [TIED] = {2, tied}, [DIAGONAL] = {2, two}, [SPHERICAL] = {1, one_shape}};
+    lk_params *p = &model->params;
+    s->weights = lk_params_add(p, "weights", LK_F64, 1, one_shape, LK_INIT_CONSTANT, 1 / (double)k, false);
+    s->means = lk_params_add(p, "means", LK_F64, 2, two, LK_INIT_ZERO, 0, false);
+    s->covariances = lk_params_add(p, "covariances", LK_F64, covariance[s->shape].rank, covariance[s->shape].shape,
+                                   LK_INIT_CONSTANT, 1, false);
+    s->logits = lk_params_add(p, "logits", LK_F64, 2, finite, LK_INIT_ZERO, 0, false);
+    if (s->weights == SIZE_MAX || s->means == SIZE_MAX || s->covariances == SIZE_MAX || s->logits == SIZE_MAX)
+        return model->ctx->status;
+    s->factors = lk_alloc(model->ctx, dense(s) ? k * d * d + d : k * d, sizeof *s->factors);
+    s->log_det = lk_alloc(model->ctx, k, sizeof *s->log_det);
+    return s->factors && s->log_det ? LK_OK : LK_NO_MEMORY;
+}
+
+static lk_status create(lk_model *model) {
+    gmm_state *s = model->state = lk_alloc(model->ctx, 1, sizeof *s);
+    if (!s) return LK_NO_MEMORY;
+    s->model = model;
+    s->k = (size_t)lk_options_int(model->options, "components");
+    lk_status status = lay_out_cells(model, s);
+    if (status != LK_OK) return status;
+    static const struct { const char *name; shape shape; } shapes[] = {
+        {"full", FULL}, {"tied", TIED}, {"diagonal", DIAGONAL}, {"spherical", SPHERICAL}};
+    const char *asked = lk_options_text(model->options, "covariance");
+    s->shape = s->d <= 32 ? FULL : DIAGONAL;
+    for (size_t i = 0; i < 4; i++)
+        if (!strcmp(asked, shapes[i].name)) s->shape = shapes[i].shape;
+    s->z_cell = (lk_cell_dist){.form = {&lk_categorical, NULL, (int)s->k}, .stride = 1, .scale = 1};
+    s->z = (lk_dist){1, &s->z_cell, NULL, NULL, NULL};
+    s->row = (lk_dist){model->schema->n_cells, s->cells, s->gate, NULL, &s->chain};
+    return declare(model, s);
+}
+
+static void destroy(lk_model *model) {
+    gmm_state *s = model->state;
+    if (!s) return;
+    lk_free(model->ctx, s->numeric);
+    lk_free(model->ctx, s->place);
+    lk_free(model->ctx, s->level_at);
+    lk_free(model->ctx, s->centre);
+    lk_free(model->ctx, s->variance);
+    lk_free(model->ctx, s->least);
+    lk_free(model->ctx, s->cells);
+    lk_free(model->ctx, s->gate);
+    lk_free(model->ctx, s->factors);
+    lk_free(model->ctx, s->log_det);
+    lk_free(model->ctx, s);
+    model->state = NULL;
+}
+
+static const lk_em em = {em_stats, em_scratch, em_start, em_expect, em_maximise};
+
+const lk_family lk_family_gmm = {
+    .name = "gmm",
+    .summary = "Mixture of Gaussians (and of categories), by EM",
+    .taxonomy = "latent, tractable",
+    .options = options,
+    .create = create,
+    .joint = joint,
+    .destroy = destroy,
+    .loaded = refresh,
+    .em = &em,
+    .discrete_latent = "z",
+};
