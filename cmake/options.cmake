@@ -1,11 +1,12 @@
 # What can be chosen, and the flags that the order contract (docs/numerics.md) asks of every file.
 option(LIKELY_TESTS "Build the tests" ON)
+option(LIKELY_SHARED "Build the shared library beside the static one" ON)
 option(LIKELY_WERROR "Warnings are errors" ON)
 option(LIKELY_DOUBLE "Networks learn in float64 instead of float32" OFF)
 set(LIKELY_SANITIZE "" CACHE STRING "Sanitizers, as for -fsanitize=")
 
 if(NOT CMAKE_BUILD_TYPE)
-  set(CMAKE_BUILD_TYPE Release)
+  set(CMAKE_BUILD_TYPE Release CACHE STRING "Release or Debug" FORCE)
 endif()
 set(CMAKE_C_STANDARD 11)
 set(CMAKE_C_STANDARD_REQUIRED ON)
@@ -13,9 +14,12 @@ set(CMAKE_C_EXTENSIONS OFF)
 set(CMAKE_POSITION_INDEPENDENT_CODE ON)
 set(CMAKE_C_VISIBILITY_PRESET hidden)
 set(CMAKE_EXPORT_COMPILE_COMMANDS ON)
-set(CMAKE_C_FLAGS_RELEASE "-O3")
+set(LIKELY_OPTIMISE "-O3" CACHE STRING "Optimisation of a Release build: results are the same bits for any")
+set(CMAKE_C_FLAGS_RELEASE "${LIKELY_OPTIMISE}")
 set(CMAKE_C_FLAGS_DEBUG "-O1 -g -DLK_ASSERTIONS")
 
+# Contraction of a*b+c would change bits, and clang does it by default. Without errno and traps, sqrt
+# and fma compile to instructions where the machine has them.
 add_library(likely_flags INTERFACE)
 target_compile_options(likely_flags INTERFACE
   -ffp-contract=off -fno-math-errno -fno-trapping-math

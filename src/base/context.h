@@ -24,7 +24,7 @@
 #define LK_ASSERT(c) \
     ((c) ? (void)0 : (fprintf(stderr, "%s:%d: assertion %s\n", __FILE__, __LINE__, #c), abort()))
 #else
-#define LK_ASSERT(c) ((void)sizeof(c))
+#define LK_ASSERT(c) ((void)sizeof((c) ? 1 : 0))
 #endif
 
 struct lk_pool; /* base/threads.h */
