@@ -243,6 +243,7 @@ void lk_file_abandon(lk_file *file) {
 lk_status lk_file_temporary(lk_context *ctx, int *fd) {
     const char *folder = getenv("TMPDIR");
     char path[PATH_MAX];
+    *fd = -1;
     if (!folder || !*folder) folder = "/tmp";
     int n = snprintf(path, sizeof path, "%s/likely-XXXXXX", folder);
     if (n < 0 || (size_t)n >= sizeof path)

@@ -56,7 +56,14 @@ const lk_schema *lk_rows_schema(const lk_rows *rows); /* owned by the rows */
 lk_status lk_rows_get(const lk_rows *rows, size_t n, const uint64_t *index, lk_batch *batch);
 /* Consecutive rows [first, first + n). */
 lk_status lk_rows_range(const lk_rows *rows, uint64_t first, size_t n, lk_batch *batch);
-/* SHA-256 over schema and cells in order: what a model records of what it learned from. */
+/* Two views that share the storage of `rows`, which may be destroyed before them: about `fraction`
+ * of the rows in *held, the others in *train, each in order and numbered from 0. A row's side is a
+ * draw of its own, keyed by (seed, "split", row), so that it stays when the file grows. */
+lk_status lk_rows_split(const lk_rows *rows, double fraction, uint64_t seed, lk_rows **train,
+                        lk_rows **held);
+uint64_t lk_rows_source(const lk_rows *rows, uint64_t row); /* a view's row in the file, from 0 */
+/* SHA-256 over schema and cells in order: what a model records of what it learned from. Empty when
+ * memory is out (the failure is on record). */
 void lk_rows_hash(const lk_rows *rows, char hex[65]);
 
 /* ---- Writing ------------------------------------------------------------------------------------- */

@@ -34,8 +34,8 @@ typedef struct lk_field {
     int places;           /* decimals of the grid; 0 for integers */
     bool has_missing;     /* some were missing when inferred: one missingness cell in front */
     char *missing_mark;   /* how a missing cell is written back: "", "?", "NA" */
-    bool ignored;         /* by the user, or because it is text, or constant-free of information */
-    char **levels;        /* of a category, in order of first appearance… or sorted: see schema.c */
+    bool ignored;         /* by the user, or because no row has a value; text is never modelled */
+    char **levels;        /* of a category, sorted bytewise when inferred */
     size_t n_levels;
     bool bounded;         /* the grid has known ends (bytes): low and high absorb the tails */
     double low, high;     /* observed (or known) range, in cell values */
@@ -69,6 +69,8 @@ void lk_schema_destroy(lk_schema *schema);
 lk_status lk_schema_copy(const lk_schema *schema, lk_schema **out);
 lk_status lk_schema_lay_out(lk_schema *schema);
 size_t lk_schema_field(const lk_schema *schema, const char *name); /* SIZE_MAX: none */
+/* The field's first cell (its missingness if it has one); SIZE_MAX when it has no cells. */
+size_t lk_schema_first_cell(const lk_schema *schema, size_t field);
 
 /* As JSON (a string for lk_free), and back. The reader checks everything and says where. */
 lk_status lk_schema_to_json(const lk_schema *schema, char **text);

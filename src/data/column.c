@@ -1,0 +1,312 @@
+/* From values to a kind.
+ *
+ * A field whose values are all numbers is a grid 10^-places when the most decimals that matter are few
+ * and every value is within 2^53 steps; "41.0" has no decimals that matter, so a column of such is
+ * a column of integers. Otherwise it is real. 0 and 1, both there and nothing else, make it binary.
+ * Strings are levels of a category while they are few, short and recur; otherwise they are text.
+ *
+ * One pass decides this, in memory that does not grow with the rows: a table of at most 256 different
+ * strings, dropped when there are more, and the moments both in steps and in units. The grid may turn
+ * out finer on the way: mean and m2 in steps are then multiplied by 10^k and 10^2k, which is the same
+ * on every machine as it happens in the order of the rows. */
+#include "data/column.h"
+
+#include "base/decimal.h"
+#include "data/kinds.h"
+
+#include <float.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+void lk_column_free(lk_context *ctx, lk_column *column) {
+    lk_strings_destroy(column->values);
+    lk_free(ctx, column->texts);
+    lk_free(ctx, column->mark);
+    lk_free(ctx, column->odd);
+    *column = (lk_column){0};
+}
+
+static void add_moment(lk_moments *m, double x) {
+    if (!(x >= -(double)FLT_MAX && x <= (double)FLT_MAX)) return; /* reading it will be an error */
+    if (m->n == 0 || x < m->low) m->low = x;
+    if (m->n == 0 || x > m->high) m->high = x;
+    m->n++;
+    double d = x - m->mean;
+    m->mean += d / (double)m->n;
+    m->m2 += d * (x - m->mean);
+}
+
+lk_status lk_column_add_missing(lk_context *ctx, lk_column *column, const char *mark, size_t n) {
+    column->n_missing++;
+    if (column->mark) return LK_OK;
+    column->mark = lk_alloc(ctx, n + 1, 1);
+    if (!column->mark) return LK_NO_MEMORY;
+    if (n) memcpy(column->mark, mark, n);
+    return LK_OK;
+}
+
+/* The grid becomes `places` fine. */
+static void refine(lk_column *column, int places) {
+    double factor = lk_power_of_ten(places - column->places);
+    column->steps.mean *= factor;
+    column->steps.m2 *= factor * factor;
+    column->steps.low *= factor;
+    column->steps.high *= factor;
+    column->places = places;
+    if (!(column->steps.high <= LK_GRID_LIMIT && column->steps.low >= -LK_GRID_LIMIT))
+        column->grid = false;
+}
+
+static void add_steps(lk_column *column, int64_t steps) {
+    if (steps > (int64_t)LK_GRID_LIMIT || steps < -(int64_t)LK_GRID_LIMIT) column->grid = false;
+    else add_moment(&column->steps, (double)steps);
+}
+
+static void add_parsed(lk_column *column, const lk_decimal *decimal, const char *text, size_t n) {
+    double number = lk_decimal_value(decimal, text, n);
+    if (column->n_numbers++ == 0) column->grid = true;
+    column->n_exponents += decimal->has_exponent;
+    if (number == 0) column->zero = true;
+    else if (number == 1) column->one = true;
+    else column->more = true;
+    add_moment(&column->numbers, (double)(float)number);
+    if (!column->grid) return;
+    int places = lk_decimal_significant_places(decimal);
+    int64_t steps;
+    if (places > LK_MAX_PLACES) column->grid = false;
+    else if (places > column->places) refine(column, places);
+    if (!column->grid) return;
+    if (lk_decimal_to_grid(decimal, column->places, &steps)) add_steps(column, steps);
+    else column->grid = false;
+}
+
+void lk_column_add_number(lk_column *column, double number, int digits, int most_places) {
+    column->n_seen++;
+    if (column->n_numbers++ == 0) column->grid = true;
+    if (number == 0) column->zero = true;
+    else if (number == 1) column->one = true;
+    else column->more = true;
+    add_moment(&column->numbers, (double)(float)number);
+    if (!column->grid) return;
+    /* The least decimals with which the number is the nearest of its type to the decimal. */
+    double most = lk_power_of_ten(digits), scale = lk_power_of_ten(column->places);
+    for (int places = column->places; places <= most_places; places++, scale *= 10) {
+        double steps = number * scale;
+        bool integer = number == (double)(int64_t)(fabs(number) <= LK_GRID_LIMIT ? number : 0);
+        if (!(fabs(steps) <= LK_GRID_LIMIT) || (!integer && fabs(steps) >= most)) break;
+        int64_t whole = (int64_t)(steps + (steps < 0 ? -0.5 : 0.5));
+        double nearest = (double)whole / scale;
+        if (nearest != number && (digits > 6 || (double)(float)nearest != number)) continue;
+        if (places > column->places) refine(column, places);
+        if (column->grid) add_steps(column, whole);
+        return;
+    }
+    column->grid = false;
+}
+
+/* Counts different texts, up to LK_MAX_DISTINCT, by their hashes. */
+static lk_status add_hash(lk_context *ctx, lk_column *column, uint64_t hash) {
+    enum { SLOTS = 2 * LK_MAX_DISTINCT };
+    if (!column->texts && !(column->texts = lk_alloc(ctx, SLOTS, sizeof *column->texts)))
+        return LK_NO_MEMORY;
+    if (column->n_texts > LK_MAX_DISTINCT) return LK_OK;
+    hash |= 1; /* 0 is a free slot */
+    size_t at = (size_t)(hash >> 20) % SLOTS;
+    while (column->texts[at] && column->texts[at] != hash) at = (at + 1) % SLOTS;
+    if (column->texts[at]) return LK_OK;
+    column->texts[at] = hash;
+    column->n_texts++;
+    return LK_OK;
+}
+
+static lk_status drop_values(lk_context *ctx, lk_column *column) {
+    lk_status status = LK_OK;
+    for (size_t i = 0; status == LK_OK && i < lk_strings_size(column->values); i++) {
+        size_t n;
+        const char *text = lk_strings_at(column->values, i, &n);
+        if (column->n_numbers < column->n_seen) status = add_hash(ctx, column, lk_strings_hash(text, n));
+    }
+    lk_strings_destroy(column->values);
+    column->values = NULL;
+    column->too_many = true;
+    return status;
+}
+
+static lk_status add_value(lk_context *ctx, lk_column *column, const char *text, size_t n) {
+    lk_status status = LK_OK;
+    if (!column->too_many) {
+        if (!column->values && !(column->values = lk_strings_create(ctx))) return LK_NO_MEMORY;
+        if (n <= LK_MAX_LEVEL_BYTES) status = lk_strings_add(column->values, text, n);
+        if (status == LK_OK && (n > LK_MAX_LEVEL_BYTES || lk_strings_size(column->values) > LK_MAX_LEVELS))
+            status = drop_values(ctx, column);
+    }
+    if (status == LK_OK && column->too_many && column->n_numbers < column->n_seen)
+        status = add_hash(ctx, column, lk_strings_hash(text, n));
+    return status;
+}
+
+lk_status lk_column_add_text(lk_context *ctx, lk_column *column, const char *text, size_t n,
+                             uint64_t line) {
+    lk_decimal decimal;
+    column->n_seen++;
+    if (lk_decimal_parse(text, n, &decimal)) {
+        add_parsed(column, &decimal, text, n);
+    } else if (!column->odd) {
+        char shown[LK_SHOWN_BYTES];
+        column->odd = lk_strdup(ctx, lk_shown(text, n, shown));
+        if (!column->odd) return LK_NO_MEMORY;
+        column->odd_line = line;
+    }
+    return add_value(ctx, column, text, n);
+}
+
+/* ---- Deciding ---------------------------------------------------------------------------------------------- */
+
+static void set_moments(lk_field *field, const lk_moments *m) {
+    field->low = m->low;
+    field->high = m->high;
+    field->mean = m->mean;
+    field->sd = m->n ? sqrt(m->m2 / (double)m->n) : 1;
+    if (!(field->sd > 0)) field->sd = 1; /* a constant field */
+}
+
+static int compare_texts(const void *a, const void *b) {
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+/* Levels are sorted, and mean and sd are those of the index. */
+static lk_status decide_levels(lk_context *ctx, const lk_column *column, lk_field *field) {
+    size_t n = lk_strings_size(column->values);
+    field->levels = lk_alloc(ctx, n, sizeof *field->levels);
+    if (!field->levels) return LK_NO_MEMORY;
+    field->n_levels = n;
+    for (size_t i = 0; i < n; i++)
+        if (!(field->levels[i] = lk_strdup(ctx, lk_strings_at(column->values, i, NULL))))
+            return LK_NO_MEMORY;
+    qsort(field->levels, n, sizeof *field->levels, compare_texts);
+    double total = (double)column->n_seen, mean = 0, m2 = 0;
+    for (int pass = 0; pass < 2; pass++)
+        for (size_t i = 0; i < n; i++) {
+            size_t at = lk_strings_find(column->values, field->levels[i], strlen(field->levels[i]));
+            double weight = (double)lk_strings_count(column->values, at), x = (double)i;
+            if (pass == 0) mean += x * weight / total;
+            else m2 += (x - mean) * (x - mean) * weight;
+        }
+    set_moments(field, &(lk_moments){column->n_seen, mean, m2, 0, (double)(n - 1)});
+    return LK_OK;
+}
+
+static bool is_category(const lk_column *column) {
+    if (column->too_many) return false;
+    size_t n = lk_strings_size(column->values);
+    bool unique = n > 8 && (uint64_t)n * 2 > column->n_seen;
+    return !unique;
+}
+
+lk_status lk_column_decide(lk_context *ctx, const lk_column *column, lk_field *field) {
+    field->n_seen = column->n_seen;
+    field->n_missing = column->n_missing;
+    field->has_missing = column->n_missing > 0;
+    if (column->mark && !(field->missing_mark = lk_strdup(ctx, column->mark))) return LK_NO_MEMORY;
+    field->sd = 1;
+    if (column->n_seen == 0) {
+        field->kind = LK_FIELD_TEXT;
+        field->ignored = true;
+    } else if (column->n_numbers == column->n_seen) {
+        /* Exponents are how programs write continua; a few of them are integers gone large. */
+        bool grid = column->grid && column->n_exponents * 100 <= column->n_seen;
+        bool binary = column->zero && column->one && !column->more;
+        field->kind = binary ? LK_FIELD_BINARY : grid ? LK_FIELD_GRID : LK_FIELD_REAL;
+        field->places = field->kind == LK_FIELD_GRID ? column->places : 0;
+        set_moments(field, grid || binary ? &column->steps : &column->numbers);
+        if (binary) set_moments(field, &column->numbers);
+        field->bounded = binary;
+    } else if (is_category(column)) {
+        field->kind = LK_FIELD_CATEGORY;
+        return decide_levels(ctx, column, field);
+    } else {
+        field->kind = LK_FIELD_TEXT;
+    }
+    return LK_OK;
+}
+
+/* ---- Bytes --------------------------------------------------------------------------------------------------- */
+
+void lk_count_bytes(uint64_t counts[256], const unsigned char *bytes, size_t n) {
+    for (size_t i = 0; i < n; i++) counts[bytes[i]]++;
+}
+
+void lk_field_from_counts(lk_field *field, const uint64_t counts[256]) {
+    lk_moments m = {0};
+    uint64_t sum = 0;
+    for (int i = 255; i >= 0; i--) {
+        if (!counts[i]) continue;
+        m.low = i;
+        if (m.n == 0) m.high = i;
+        m.n += counts[i];
+        sum += counts[i] * (uint64_t)i;
+    }
+    m.mean = m.n ? (double)sum / (double)m.n : 0;
+    for (int i = 0; i < 256; i++)
+        if (counts[i]) m.m2 += (i - m.mean) * (i - m.mean) * (double)counts[i];
+    set_moments(field, &m);
+}
+
+/* ---- Notices --------------------------------------------------------------------------------------------------- */
+
+/* Names of the fields in `list`, the first few of them. */
+typedef struct name_list {
+    size_t n;
+    lk_text text;
+} name_list;
+
+static void add_name(name_list *list, const char *name) {
+    char shown[LK_SHOWN_BYTES];
+    if (list->n++ < 6)
+        lk_text_printf(&list->text, "%s%s", list->n > 1 ? ", " : "", lk_shown(name, strlen(name), shown));
+}
+
+static void tell(lk_context *ctx, const char *path, name_list *list, const char *what) {
+    if (list->n && !list->text.failed)
+        lk_notice(ctx, "%s: %zu field%s %s: %s%s", path, list->n, list->n == 1 ? "" : "s", what,
+                  list->text.bytes, list->n > 6 ? ", …" : "");
+    lk_text_free(&list->text);
+}
+
+static void tell_text(lk_context *ctx, const char *path, const lk_column *column, const lk_field *field) {
+    size_t n = column->values ? lk_strings_size(column->values) : column->n_texts;
+    bool more = !column->values && n > LK_MAX_DISTINCT;
+    lk_notice(ctx, "%s: field %s is text and is not modelled: %s%zu different values in %llu rows", path,
+              field->name, more ? "more than " : "", more ? (size_t)LK_MAX_DISTINCT : n,
+              (unsigned long long)(column->n_seen + column->n_missing));
+}
+
+/* Mostly numbers, but not all: likely a mark that means "missing". */
+static void tell_odd(lk_context *ctx, const char *path, const lk_column *column, const lk_field *field) {
+    uint64_t n = column->n_seen - column->n_numbers;
+    lk_notice(ctx, "%s: field %s is not taken as numbers, as %llu of its %llu values are none, the first "
+              "\"%s\" in line %llu; if that marks a missing value, name it as a missing mark", path,
+              field->name, (unsigned long long)n, (unsigned long long)column->n_seen, column->odd,
+              (unsigned long long)column->odd_line);
+}
+
+void lk_columns_tell(lk_context *ctx, const char *path, const lk_column *columns, const lk_schema *schema) {
+    name_list empty = {.text = {.ctx = ctx}}, constant = {.text = {.ctx = ctx}};
+    size_t n_texts = 0;
+    for (size_t i = 0; i < schema->n_fields; i++) {
+        const lk_field *field = &schema->fields[i];
+        const lk_column *column = &columns[i];
+        if (field->n_seen == 0) {
+            add_name(&empty, field->name);
+        } else if (field->kind == LK_FIELD_TEXT && ++n_texts <= 6) {
+            tell_text(ctx, path, column, field);
+        } else if (field->kind != LK_FIELD_TEXT && !(field->low < field->high)) {
+            add_name(&constant, field->name);
+        }
+        if (column->odd && column->n_numbers * 2 > column->n_seen) tell_odd(ctx, path, column, field);
+    }
+    if (n_texts > 6) lk_notice(ctx, "%s: %zu more fields are text and are not modelled", path, n_texts - 6);
+    tell(ctx, path, &empty, "without any value, ignored");
+    tell(ctx, path, &constant, "with one value only");
+}

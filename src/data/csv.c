@@ -1,0 +1,430 @@
+/* Delimited text as rows of cells. */
+#include "base/decimal.h"
+#include "data/column.h"
+#include "data/kinds.h"
+#include "data/reader.h"
+#include "data/records.h"
+
+#include <stdio.h>
+#include <string.h>
+
+/* Where a column of the file goes. */
+typedef struct target {
+    size_t field, cell;     /* SIZE_MAX: nowhere */
+    size_t missing_cell;    /* SIZE_MAX: there is none */
+    lk_strings *levels;     /* of a category: text to index */
+    uint64_t n_unseen, n_dotted, n_rounded;
+    char unseen[LK_SHOWN_BYTES]; /* the first of them */
+} target;
+
+typedef struct csv {
+    lk_context *ctx;
+    lk_stream *stream;
+    lk_records records;
+    lk_layout layout;
+    lk_strings *marks;  /* more missing marks, from the options */
+    target *target;     /* [layout.n_fields] */
+    bool told;          /* of the repairs */
+} csv;
+
+static bool is_missing(const void *user, const char *text, size_t n) {
+    const csv *c = user;
+    if (lk_is_missing_mark(text, n)) return true;
+    return c->marks && lk_strings_find(c->marks, text, n) != SIZE_MAX;
+}
+
+static lk_slice trimmed(lk_slice field) {
+    while (field.n && (*field.text == ' ' || *field.text == '\t')) field.text++, field.n--;
+    while (field.n && (field.text[field.n - 1] == ' ' || field.text[field.n - 1] == '\t')) field.n--;
+    return field;
+}
+
+static lk_status add_marks(csv *c, const char *list) {
+    if (!list || !*list) return LK_OK;
+    c->marks = lk_strings_create(c->ctx);
+    if (!c->marks) return LK_NO_MEMORY;
+    for (const char *p = list;; p++) {
+        size_t n = strcspn(p, ",");
+        lk_status status = lk_strings_add(c->marks, p, n);
+        if (status != LK_OK) return status;
+        p += n;
+        if (!*p) return LK_OK;
+    }
+}
+
+/* The next record, which must have as many fields as the others. */
+static lk_status next_row(csv *c, bool *got) {
+    lk_records *r = &c->records;
+    lk_status status = lk_records_next(r, got);
+    if (status != LK_OK || !*got || r->n_fields == c->layout.n_fields) return status;
+    return lk_fail(c->ctx, LK_BAD_DATA, "%s, line %llu, column %zu: this row has %zu columns where the others "
+                   "have %zu; expected fields divided by '%s'", lk_stream_path(c->stream),
+                   (unsigned long long)r->record_line,
+                   (r->n_fields < c->layout.n_fields ? r->n_fields : c->layout.n_fields) + 1, r->n_fields,
+                   c->layout.n_fields, c->layout.delimiter == '\t' ? "tab" : (char[]){c->layout.delimiter, 0});
+}
+
+/* ---- Names -------------------------------------------------------------------------------------------------- */
+
+static bool name_taken(const lk_schema *schema, size_t n, const char *name) {
+    for (size_t i = 0; i < n; i++)
+        if (strcmp(schema->fields[i].name, name) == 0) return true;
+    return false;
+}
+
+static lk_status set_name(lk_context *ctx, lk_schema *schema, size_t i, const lk_slice *given,
+                          lk_strings *seen) {
+    lk_text name = {.ctx = ctx};
+    if (given && given->n) lk_text_add(&name, given->text, given->n);
+    else lk_text_printf(&name, "c%zu", i + 1);
+    if (!name.failed && lk_strings_find(seen, name.bytes, name.n) != SIZE_MAX) {
+        size_t n = name.n;
+        for (int k = 2; !name.failed && name_taken(schema, i, name.bytes); k++) {
+            name.n = n;
+            lk_text_printf(&name, "_%d", k);
+        }
+        if (!name.failed) lk_notice(ctx, "column %zu has the name of another; it is called %s", i + 1, name.bytes);
+    }
+    if (name.failed || lk_strings_add(seen, name.bytes, name.n) != LK_OK) {
+        lk_text_free(&name);
+        return LK_NO_MEMORY;
+    }
+    schema->fields[i].name = name.bytes;
+    return LK_OK;
+}
+
+/* The header's names when the current record is one, or c1, c2, …. */
+static lk_status name_fields(csv *c, lk_schema *schema) {
+    lk_strings *seen = lk_strings_create(c->ctx);
+    lk_status status = seen ? LK_OK : LK_NO_MEMORY;
+    for (size_t i = 0; status == LK_OK && i < schema->n_fields; i++)
+        status = set_name(c->ctx, schema, i, c->layout.header ? &c->records.field[i] : NULL, seen);
+    lk_strings_destroy(seen);
+    return status;
+}
+
+/* ---- Inferring ------------------------------------------------------------------------------------------------ */
+
+static lk_status look_at_rows(csv *c, lk_column *columns) {
+    for (uint64_t row = 0;; row++) {
+        bool got;
+        lk_status status = next_row(c, &got);
+        if (status != LK_OK) return status;
+        if (!got && row == 0)
+            return lk_fail(c->ctx, LK_BAD_DATA, "%s has no rows%s", lk_stream_path(c->stream),
+                           c->layout.header ? " after its header" : "");
+        if (!got) return LK_OK;
+        if (row % 65536 == 0 && lk_cancelled(c->ctx)) return lk_fail(c->ctx, LK_INTERRUPTED, "interrupted");
+        for (size_t i = 0; i < c->layout.n_fields && status == LK_OK; i++) {
+            lk_slice f = trimmed(c->records.field[i]);
+            if (is_missing(c, f.text, f.n)) status = lk_column_add_missing(c->ctx, &columns[i], f.text, f.n);
+            else status = lk_column_add_text(c->ctx, &columns[i], f.text, f.n, c->records.record_line);
+        }
+        if (status != LK_OK) return status;
+    }
+}
+
+static lk_status infer(csv *c, lk_schema *schema) {
+    size_t n = schema->n_fields;
+    lk_column *columns = lk_alloc(c->ctx, n, sizeof *columns);
+    if (!columns) return LK_NO_MEMORY;
+    lk_status status = look_at_rows(c, columns);
+    for (size_t i = 0; i < n && status == LK_OK; i++)
+        status = lk_column_decide(c->ctx, &columns[i], &schema->fields[i]);
+    if (status == LK_OK) lk_columns_tell(c->ctx, lk_stream_path(c->stream), columns, schema);
+    for (size_t i = 0; i < n; i++) lk_column_free(c->ctx, &columns[i]);
+    lk_free(c->ctx, columns);
+    return status;
+}
+
+/* ---- Matching a schema ------------------------------------------------------------------------------------------ */
+
+static lk_status set_target(csv *c, const lk_schema *schema, size_t column, size_t field, size_t index) {
+    const lk_field *f = &schema->fields[field];
+    target *t = &c->target[column];
+    size_t first = lk_schema_first_cell(schema, field);
+    if (first == SIZE_MAX) return LK_OK;
+    t->field = field;
+    t->missing_cell = f->has_missing ? first : SIZE_MAX;
+    t->cell = first + f->has_missing + index;
+    if (f->kind != LK_FIELD_CATEGORY) return LK_OK;
+    t->levels = lk_strings_create(c->ctx);
+    if (!t->levels) return LK_NO_MEMORY;
+    lk_status status = LK_OK;
+    for (size_t i = 0; i < f->n_levels && status == LK_OK; i++)
+        status = lk_strings_add(t->levels, f->levels[i], strlen(f->levels[i]));
+    return status;
+}
+
+static lk_status make_targets(csv *c) {
+    c->target = lk_alloc(c->ctx, c->layout.n_fields, sizeof *c->target);
+    if (!c->target) return LK_NO_MEMORY;
+    for (size_t i = 0; i < c->layout.n_fields; i++)
+        c->target[i].field = c->target[i].cell = c->target[i].missing_cell = SIZE_MAX;
+    return LK_OK;
+}
+
+static lk_status match_by_position(csv *c, const lk_schema *schema) {
+    size_t n = 0, column = 0;
+    for (size_t i = 0; i < schema->n_fields; i++) n += schema->fields[i].size;
+    if (n != c->layout.n_fields)
+        return lk_fail(c->ctx, LK_BAD_DATA, "%s has %zu columns where the model expects %zu (%s, …); columns are "
+                       "matched by position, as there is no header with the model's names",
+                       lk_stream_path(c->stream), c->layout.n_fields, n, schema->fields[0].name);
+    lk_status status = make_targets(c);
+    for (size_t i = 0; i < schema->n_fields; i++)
+        for (size_t j = 0; j < schema->fields[i].size && status == LK_OK; j++)
+            status = set_target(c, schema, column++, i, j);
+    return status;
+}
+
+/* Names of the current record, by their column. Of equal names the first counts. */
+static lk_strings *record_names(csv *c) {
+    lk_strings *names = lk_strings_create(c->ctx);
+    for (size_t i = 0; names && i < c->records.n_fields; i++) {
+        char unique[40];
+        const lk_slice *f = &c->records.field[i];
+        bool again = lk_strings_find(names, f->text, f->n) != SIZE_MAX;
+        int n = snprintf(unique, sizeof unique, "\n%zu", i); /* keeps the numbers those of columns */
+        if (lk_strings_add(names, again ? unique : f->text, again ? (size_t)n : f->n) == LK_OK) continue;
+        lk_strings_destroy(names);
+        names = NULL;
+    }
+    return names;
+}
+
+static lk_status match_by_name(csv *c, const lk_schema *schema, const lk_strings *names) {
+    size_t n_absent = 0;
+    const char *absent = "";
+    lk_status status = make_targets(c);
+    for (size_t i = 0; i < schema->n_fields && status == LK_OK; i++) {
+        const lk_field *field = &schema->fields[i];
+        if (!lk_field_has_cells(field)) continue;
+        size_t column = lk_strings_find(names, field->name, strlen(field->name));
+        if (column != SIZE_MAX) status = set_target(c, schema, column, i, 0);
+        else if (n_absent++ == 0) absent = field->name;
+    }
+    if (status == LK_OK && n_absent)
+        lk_notice(c->ctx, "%s has no column for %zu of the model's fields (%s%s); they are taken as not observed",
+                  lk_stream_path(c->stream), n_absent, absent, n_absent > 1 ? ", …" : "");
+    return status;
+}
+
+/* The current record is the first after junk: a header, or already a row. */
+static lk_status match(csv *c, const lk_schema *schema, int header) {
+    lk_strings *names = record_names(c);
+    size_t n = 0, n_named = 0, first = SIZE_MAX;
+    bool shaped = false;
+    if (!names) return LK_NO_MEMORY;
+    for (size_t i = 0; i < schema->n_fields; i++) {
+        const lk_field *field = &schema->fields[i];
+        if (!lk_field_has_cells(field)) continue;
+        bool named = lk_strings_find(names, field->name, strlen(field->name)) != SIZE_MAX;
+        n++;
+        n_named += named;
+        shaped |= field->rank > 0;
+        if (!named && first == SIZE_MAX) first = i;
+    }
+    lk_status status;
+    if (header != 0 && !shaped && n_named > 0 && n_named * 2 >= n) {
+        c->layout.skip += !c->layout.header;
+        c->layout.header = true;
+        status = match_by_name(c, schema, names);
+    } else if (c->layout.header && schema->has_header && !shaped && first != SIZE_MAX) {
+        status = lk_fail(c->ctx, LK_BAD_DATA, "%s, line %llu: the header has no column \"%s\", nor most others "
+                         "that the model expects; name the columns as in the data it learned from",
+                         lk_stream_path(c->stream), (unsigned long long)c->records.record_line,
+                         schema->fields[first].name);
+    } else {
+        status = match_by_position(c, schema);
+    }
+    lk_strings_destroy(names);
+    return status;
+}
+
+/* ---- Opening ------------------------------------------------------------------------------------------------------ */
+
+/* To the first row. */
+static lk_status to_first_row(csv *c) {
+    lk_status status = lk_records_rewind(&c->records);
+    bool got = true;
+    for (size_t i = 0; i < c->layout.skip && got && status == LK_OK; i++)
+        status = lk_records_next(&c->records, &got);
+    return status;
+}
+
+static lk_status skip_junk(csv *c) {
+    bool got;
+    lk_status status = lk_records_next(&c->records, &got);
+    if (status != LK_OK || !got) return status;
+    char shown[LK_SHOWN_BYTES];
+    lk_notice(c->ctx, "%s, line %llu: \"%s\" is neither names nor a row; skipped", lk_stream_path(c->stream),
+              (unsigned long long)c->records.record_line,
+              lk_shown(c->records.field[0].text, c->records.field[0].n, shown));
+    return LK_OK;
+}
+
+static lk_status open_inferring(lk_reader *reader, csv *c) {
+    lk_status status = LK_OK;
+    bool got = true;
+    if (c->layout.header) status = next_row(c, &got);
+    if (status == LK_OK) status = lk_schema_create(c->ctx, c->layout.n_fields, &reader->schema);
+    if (status != LK_OK) return status;
+    reader->schema->has_header = c->layout.header;
+    reader->schema->delimiter = c->layout.delimiter;
+    status = name_fields(c, reader->schema);
+    if (status == LK_OK) status = infer(c, reader->schema);
+    if (status == LK_OK) status = lk_schema_lay_out(reader->schema);
+    return status == LK_OK ? match_by_position(c, reader->schema) : status;
+}
+
+static lk_status open_matching(lk_reader *reader, csv *c, int header) {
+    bool got;
+    lk_status status = next_row(c, &got);
+    if (status != LK_OK) return status;
+    if (!got) return lk_fail(c->ctx, LK_BAD_DATA, "%s has no rows", reader->path);
+    return match(c, reader->schema, header);
+}
+
+static lk_status csv_open(lk_reader *reader, const lk_read_options *options, lk_stream *stream) {
+    csv *c = lk_alloc(reader->ctx, 1, sizeof *c);
+    if (!c) {
+        lk_stream_close(stream);
+        return LK_NO_MEMORY;
+    }
+    reader->state = c;
+    c->ctx = reader->ctx;
+    c->stream = stream;
+    lk_status status = add_marks(c, options->missing);
+    if (status == LK_OK) status = lk_records_open(c->ctx, stream, &c->records);
+    if (status == LK_OK)
+        status = lk_records_find_layout(&c->records, options->header, options->delimiter, is_missing, c,
+                                        &c->layout);
+    if (status == LK_OK) lk_records_set_delimiter(&c->records, c->layout.delimiter);
+    if (status == LK_OK && c->layout.junk) status = skip_junk(c);
+    if (status == LK_OK)
+        status = reader->given ? open_matching(reader, c, options->header) : open_inferring(reader, c);
+    return status == LK_OK ? to_first_row(c) : status;
+}
+
+/* ---- Reading ------------------------------------------------------------------------------------------------------ */
+
+static lk_status cell_error(csv *c, const lk_field *field, size_t column, const char *expected,
+                            const lk_slice *found) {
+    char shown[LK_SHOWN_BYTES];
+    return lk_fail(c->ctx, LK_BAD_DATA, "%s, line %llu, column %zu (%s): expected %s, found \"%s\"",
+                   lk_stream_path(c->stream), (unsigned long long)c->records.record_line, column + 1,
+                   field->name, expected, lk_shown(found->text, found->n, shown));
+}
+
+/* The index of a level; a level never seen is n_levels, and counted. */
+static double level_index(target *t, const lk_field *field, const lk_slice *f) {
+    size_t level = lk_strings_find(t->levels, f->text, f->n);
+    if (level != SIZE_MAX) return (double)level;
+    if (f->n > 1 && f->text[f->n - 1] == '.') {
+        level = lk_strings_find(t->levels, f->text, f->n - 1u);
+        t->n_dotted += level != SIZE_MAX;
+        if (level != SIZE_MAX) return (double)level;
+    }
+    bool other = f->n == strlen(LK_OTHER_LEVEL) && memcmp(f->text, LK_OTHER_LEVEL, f->n) == 0;
+    if (!other && t->n_unseen++ == 0) lk_shown(f->text, f->n, t->unseen);
+    return (double)field->n_levels;
+}
+
+/* A level may look like a missing mark ("NA" for North America, in a schema that was edited). */
+static bool is_missing_here(const csv *c, const lk_field *field, const target *t, const lk_slice *f) {
+    const char *mark = field->missing_mark;
+    if (!is_missing(c, f->text, f->n) && !(mark && strlen(mark) == f->n && !memcmp(mark, f->text, f->n)))
+        return false;
+    return !t->levels || lk_strings_find(t->levels, f->text, f->n) == SIZE_MAX;
+}
+
+static lk_status take_row(csv *c, const lk_schema *schema, double *value, uint8_t *present) {
+    for (size_t i = 0; i < c->layout.n_fields; i++) {
+        target *t = &c->target[i];
+        if (t->cell == SIZE_MAX) continue;
+        const lk_field *field = &schema->fields[t->field];
+        lk_slice f = trimmed(c->records.field[i]);
+        if (t->missing_cell != SIZE_MAX && !present[t->missing_cell]) {
+            present[t->missing_cell] = 1;
+            value[t->missing_cell] = 1;
+        }
+        if (is_missing_here(c, field, t, &f)) continue;
+        if (t->missing_cell != SIZE_MAX) value[t->missing_cell] = 0;
+        present[t->cell] = 1;
+        if (t->levels) {
+            value[t->cell] = level_index(t, field, &f);
+            continue;
+        }
+        bool rounded;
+        const char *expected = lk_field_number(field, f.text, f.n, &value[t->cell], &rounded);
+        if (expected) return cell_error(c, field, i, expected, &f);
+        t->n_rounded += rounded;
+    }
+    return LK_OK;
+}
+
+/* What was repaired on the way, once. */
+static void tell_repairs(lk_reader *reader, csv *c) {
+    const char *path = lk_stream_path(c->stream);
+    if (c->told || !c->target || !reader->given) return;
+    c->told = true;
+    for (size_t i = 0; i < c->layout.n_fields; i++) {
+        const target *t = &c->target[i];
+        if (t->cell == SIZE_MAX) continue;
+        const lk_field *field = &reader->schema->fields[t->field];
+        if (t->n_unseen)
+            lk_notice(c->ctx, "%s: field %s: %llu values (the first \"%s\") are levels that the model has never "
+                      "seen; they are taken as %s", path, field->name, (unsigned long long)t->n_unseen,
+                      t->unseen, LK_OTHER_LEVEL);
+        if (t->n_dotted)
+            lk_notice(c->ctx, "%s: field %s: in %llu values a full stop at the end was dropped to match a level",
+                      path, field->name, (unsigned long long)t->n_dotted);
+        if (t->n_rounded)
+            lk_notice(c->ctx, "%s: field %s: %llu values had more than %d decimals and were rounded", path,
+                      field->name, (unsigned long long)t->n_rounded, field->places);
+    }
+}
+
+static lk_status csv_next(lk_reader *reader, lk_batch *batch) {
+    csv *c = reader->state;
+    size_t n_cells = batch->n_cells;
+    while (batch->rows < batch->capacity) {
+        bool got;
+        lk_status status = next_row(c, &got);
+        if (status != LK_OK) return status;
+        if (!got) break;
+        status = take_row(c, reader->schema, batch->value + batch->rows * n_cells,
+                          batch->present + batch->rows * n_cells);
+        if (status != LK_OK) return status;
+        batch->rows++;
+    }
+    if (batch->rows < batch->capacity) tell_repairs(reader, c);
+    return LK_OK;
+}
+
+static lk_status csv_rewind(lk_reader *reader) {
+    csv *c = reader->state;
+    for (size_t i = 0; i < c->layout.n_fields; i++)
+        c->target[i].n_unseen = c->target[i].n_dotted = c->target[i].n_rounded = 0;
+    return to_first_row(c);
+}
+
+static void csv_close(lk_reader *reader) {
+    csv *c = reader->state;
+    if (!c) return;
+    tell_repairs(reader, c);
+    for (size_t i = 0; c->target && i < c->layout.n_fields; i++) lk_strings_destroy(c->target[i].levels);
+    lk_free(c->ctx, c->target);
+    lk_strings_destroy(c->marks);
+    lk_records_close(&c->records);
+    lk_stream_close(c->stream);
+    lk_free(c->ctx, c);
+}
+
+static bool csv_matches(const unsigned char *head, size_t n, bool folder) {
+    (void)head, (void)n, (void)folder;
+    return true;
+}
+
+const lk_format lk_csv_format = {"delimited text", csv_matches, csv_open, csv_next, csv_rewind, csv_close};

@@ -1,0 +1,32 @@
+/* What the readers and the schema know together about kinds of fields and the text of cells. */
+#ifndef LK_DATA_KINDS_H
+#define LK_DATA_KINDS_H
+
+#include "data/schema.h"
+
+#define LK_GRID_LIMIT 9007199254740992.0 /* 2^53: below it every integer is a double */
+#define LK_OTHER_LEVEL "<other>"         /* how a level never seen is written */
+enum { LK_MAX_PLACES = 9 };              /* of a grid; numbers with more decimals are reals */
+
+extern const char *const lk_field_kind_names[]; /* by lk_field_kind; ends at NULL */
+
+/* Text and ignored fields, and those that have no values, have no cells. */
+bool lk_field_has_cells(const lk_field *field);
+
+/* Is this (trimmed) text one of the marks that always mean a missing cell? */
+bool lk_is_missing_mark(const char *text, size_t n);
+
+/* Reads a number for a field of kind REAL, GRID, BINARY or IMAGE. Returns NULL, or what was expected.
+ * *rounded: it had more decimals than the grid and was rounded, ties to even. */
+const char *lk_field_number(const lk_field *field, const char *text, size_t n, double *value,
+                            bool *rounded);
+/* The same from a number in the data's units; a CATEGORY takes an index. */
+const char *lk_field_take(const lk_field *field, double number, double *value, bool *rounded);
+
+/* Text from a file, made fit for a message: cut, and without control characters. */
+enum { LK_SHOWN_BYTES = 48 };
+const char *lk_shown(const char *text, size_t n, char out[LK_SHOWN_BYTES]);
+
+double lk_power_of_ten(int k); /* 10^k, 0 <= k <= 22, exactly */
+
+#endif

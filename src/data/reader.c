@@ -1,0 +1,83 @@
+#include "data/reader.h"
+
+#include <string.h>
+#include <sys/stat.h>
+
+/* The last one takes what no other does. */
+static const lk_format *const formats[] = {&lk_csv_format};
+
+static lk_status open_format(lk_reader *reader, const char *path, const lk_read_options *options) {
+    struct stat there;
+    bool folder = strcmp(path, "-") && stat(path, &there) == 0 && S_ISDIR(there.st_mode);
+    lk_stream *stream = NULL;
+    unsigned char head[16];
+    size_t n = 0, i = 0;
+    lk_status status = folder ? LK_OK : lk_stream_open(reader->ctx, path, &stream);
+    if (status == LK_OK && stream) status = lk_stream_head(stream, head, sizeof head, &n);
+    if (status != LK_OK) {
+        lk_stream_close(stream);
+        return status;
+    }
+    while (!formats[i]->matches(head, n, folder)) i++;
+    reader->format = formats[i];
+    return reader->format->open(reader, options, stream);
+}
+
+lk_status lk_reader_open(lk_context *ctx, const char *path, const lk_read_options *options,
+                         lk_reader **out) {
+    static const lk_read_options defaults = {.header = -1};
+    *out = NULL;
+    lk_reader *reader = lk_alloc(ctx, 1, sizeof *reader);
+    if (!reader) return LK_NO_MEMORY;
+    if (!options) options = &defaults;
+    reader->ctx = ctx;
+    reader->path = lk_strdup(ctx, strcmp(path, "-") ? path : "standard input");
+    lk_status status = reader->path ? LK_OK : LK_NO_MEMORY;
+    if (status == LK_OK && options->schema) {
+        reader->given = true;
+        status = lk_schema_copy(options->schema, &reader->schema);
+        if (status == LK_OK && !reader->schema->cells) status = lk_schema_lay_out(reader->schema);
+    }
+    if (status == LK_OK) status = open_format(reader, path, options);
+    if (status == LK_OK && !reader->given) status = lk_schema_lay_out(reader->schema);
+    if (status != LK_OK) {
+        lk_reader_close(reader);
+        return status;
+    }
+    *out = reader;
+    return LK_OK;
+}
+
+void lk_reader_close(lk_reader *reader) {
+    if (!reader) return;
+    if (reader->format) reader->format->close(reader);
+    lk_schema_destroy(reader->schema);
+    lk_free(reader->ctx, reader->path);
+    lk_free(reader->ctx, reader);
+}
+
+const lk_schema *lk_reader_schema(const lk_reader *reader) { return reader->schema; }
+
+lk_status lk_reader_next(lk_reader *reader, lk_batch *batch) {
+    size_t n_cells = reader->schema->n_cells;
+    batch->rows = 0;
+    batch->first_row = reader->row;
+    if (batch->n_cells != n_cells)
+        return lk_fail(reader->ctx, LK_USAGE, "%s: a batch of %zu cells a row was given for rows of %zu",
+                       reader->path, batch->n_cells, n_cells);
+    memset(batch->value, 0, batch->capacity * n_cells * sizeof *batch->value);
+    memset(batch->present, 0, batch->capacity * n_cells);
+    lk_status status = reader->format->next(reader, batch);
+    if (status != LK_OK) {
+        batch->rows = 0;
+        return status;
+    }
+    for (size_t i = 0; i < batch->rows; i++) batch->row[i] = reader->row++;
+    batch->all_present = !memchr(batch->present, 0, batch->rows * n_cells);
+    return LK_OK;
+}
+
+lk_status lk_reader_rewind(lk_reader *reader) {
+    reader->row = 0;
+    return reader->format->rewind(reader);
+}

@@ -1,0 +1,361 @@
+/* Delimited text: RFC 4180, and what is found in real files: blanks around fields, CR, LF or CRLF, a byte
+ * order mark, blank lines.
+ *
+ * The file goes through a window of 256 KiB that grows, up to 16 MiB, only when one record does not
+ * fit. A record is first scanned without touching the window (so that a scan that runs off its end can
+ * be repeated after more has been read), and "" becomes " afterwards, in place. */
+#include "data/records.h"
+
+#include "data/kinds.h"
+
+#include <string.h>
+
+enum { WINDOW = 1 << 18, MAX_RECORD = 1 << 24, MAX_FIELDS = 1 << 20 };
+
+typedef enum scan_result { SCANNED, BLANK, MORE, FAILED } scan_result;
+
+/* ---- The window --------------------------------------------------------------------------------------------- */
+
+static lk_status fill(lk_records *r) {
+    if (r->begin) {
+        memmove(r->buffer, r->buffer + r->begin, r->end - r->begin);
+        r->end -= r->begin;
+        r->begin = 0;
+    }
+    if (r->end == r->capacity) {
+        if (r->capacity >= MAX_RECORD)
+            return lk_fail(r->ctx, LK_BAD_DATA, "%s, line %llu: longer than 16 MiB; is this delimited text, "
+                           "and is every quote closed?", lk_stream_path(r->stream),
+                           (unsigned long long)r->line);
+        size_t capacity = r->capacity ? r->capacity * 2 : WINDOW;
+        /* Two spare bytes: a scan may look at what follows a newline. */
+        char *grown = lk_resize(r->ctx, r->buffer, r->capacity ? r->capacity + 2 : 0, capacity + 2, 1);
+        if (!grown) return LK_NO_MEMORY;
+        r->buffer = grown;
+        r->capacity = capacity;
+    }
+    size_t got;
+    lk_status status = lk_stream_read(r->stream, r->buffer + r->end, r->capacity - r->end, &got);
+    r->at_end = r->end + got < r->capacity;
+    r->end += got;
+    return status;
+}
+
+static lk_status start(lk_records *r) {
+    r->begin = r->end = 0;
+    r->line = r->record_line = 1;
+    r->at_end = false;
+    r->n_fields = 0;
+    lk_status status = fill(r);
+    if (status != LK_OK) return status;
+    const unsigned char *b = (const unsigned char *)r->buffer;
+    if (r->end >= 3 && b[0] == 0xef && b[1] == 0xbb && b[2] == 0xbf) r->begin = 3;
+    if (r->end >= 2 && ((b[0] == 0xff && b[1] == 0xfe) || (b[0] == 0xfe && b[1] == 0xff)))
+        return lk_fail(r->ctx, LK_BAD_DATA, "%s is UTF-16 text; convert it to UTF-8, as with iconv -f UTF-16 "
+                       "-t UTF-8", lk_stream_path(r->stream));
+    return LK_OK;
+}
+
+lk_status lk_records_open(lk_context *ctx, lk_stream *stream, lk_records *r) {
+    *r = (lk_records){.ctx = ctx, .stream = stream};
+    lk_records_set_delimiter(r, ',');
+    return start(r);
+}
+
+void lk_records_close(lk_records *r) {
+    if (!r->ctx) return;
+    lk_free(r->ctx, r->buffer);
+    lk_free(r->ctx, r->field);
+}
+
+lk_status lk_records_rewind(lk_records *r) {
+    lk_status status = lk_stream_rewind(r->stream);
+    return status == LK_OK ? start(r) : status;
+}
+
+void lk_records_set_delimiter(lk_records *r, char delimiter) {
+    memset(r->stop, 0, sizeof r->stop);
+    r->delimiter = delimiter;
+    r->stop[(unsigned char)delimiter] = r->stop['\n'] = r->stop['\r'] = r->stop[0] = 1;
+}
+
+/* ---- One record ----------------------------------------------------------------------------------------------- */
+
+static scan_result fail_at(lk_records *r, uint64_t line, size_t column, const char *what) {
+    if (!r->sampling)
+        lk_fail(r->ctx, LK_BAD_DATA, "%s, line %llu, column %zu: %s", lk_stream_path(r->stream),
+                (unsigned long long)line, column, what);
+    return FAILED;
+}
+
+static bool add_field(lk_records *r, char *text, size_t n, bool quoted, bool doubled) {
+    if (r->n_fields == r->field_capacity) {
+        size_t capacity = r->field_capacity ? r->field_capacity * 2 : 64;
+        if (capacity > MAX_FIELDS)
+            return fail_at(r, r->line, r->n_fields, "there are more than 2^20 columns") != FAILED;
+        lk_slice *grown = lk_resize(r->ctx, r->field, r->field_capacity, capacity, sizeof *grown);
+        if (!grown) {
+            r->no_memory = true;
+            return false;
+        }
+        r->field = grown;
+        r->field_capacity = capacity;
+    }
+    r->field[r->n_fields++] = (lk_slice){text, (uint32_t)n, quoted, doubled};
+    return true;
+}
+
+static char *skip_blanks(const lk_records *r, char *p, const char *end) {
+    while (p < end && (*p == ' ' || (*p == '\t' && r->delimiter != '\t'))) p++;
+    return p;
+}
+
+/* A quoted field; p is after its opening quote. *after becomes what follows it and blanks. */
+static scan_result scan_quoted(lk_records *r, char *p, char *end, uint64_t *line, char **after) {
+    char *first = p;
+    uint64_t opened = *line;
+    size_t column = r->n_fields + 1;
+    bool doubled = false;
+    for (;;) {
+        char *quote = memchr(p, '"', (size_t)(end - p));
+        if (!quote) {
+            if (!r->at_end) return MORE;
+            return fail_at(r, opened, column, "a quote is opened here that is never closed");
+        }
+        for (char *q = p; (q = memchr(q, '\n', (size_t)(quote - q))) != NULL; q++) ++*line;
+        if (memchr(p, 0, (size_t)(quote - p))) return fail_at(r, *line, column, "a zero byte: not text");
+        p = quote;
+        if (p + 1 == end && !r->at_end) return MORE;
+        if (p + 1 == end || p[1] != '"') break;
+        doubled = true;
+        p += 2;
+    }
+    if (!add_field(r, first, (size_t)(p - first), true, doubled)) return FAILED;
+    *after = skip_blanks(r, p + 1, end);
+    if (*after == end && !r->at_end) return MORE;
+    if (*after < end && (!r->stop[(unsigned char)**after] || !**after))
+        return fail_at(r, *line, column, "something stands between the closing quote and the delimiter");
+    return SCANNED;
+}
+
+/* Scans the record at p. On SCANNED or BLANK, *next is where the next one begins and *line its line. */
+static scan_result scan(lk_records *r, char *p, char *end, char **next, uint64_t *line) {
+    r->n_fields = 0;
+    for (;;) {
+        p = skip_blanks(r, p, end);
+        char *first = p;
+        if (p < end && *p == '"') {
+            scan_result result = scan_quoted(r, p + 1, end, line, &p);
+            if (result != SCANNED) return result;
+        } else {
+            while (p < end && !r->stop[(unsigned char)*p]) p++;
+            if (p == end && !r->at_end) return MORE;
+            if (p < end && !*p)
+                return fail_at(r, *line, r->n_fields + 1, "a zero byte: this is not delimited text");
+            char *last = p;
+            while (last > first && (last[-1] == ' ' || last[-1] == '\t')) last--;
+            if (!add_field(r, first, (size_t)(last - first), false, false)) return FAILED;
+        }
+        if (p < end && *p == r->delimiter) {
+            p++;
+            continue;
+        }
+        break;
+    }
+    if (p < end) {
+        if (*p == '\r' && p + 1 == end && !r->at_end) return MORE;
+        p += *p == '\r' && p + 1 < end && p[1] == '\n' ? 2 : 1;
+        ++*line;
+    }
+    *next = p;
+    return r->n_fields == 1 && !r->field[0].quoted && r->field[0].n == 0 ? BLANK : SCANNED;
+}
+
+/* "" -> ", inside the window. */
+static void replace_doubled(lk_slice *field) {
+    char *to = field->text, *end = field->text + field->n;
+    for (const char *from = field->text; from < end; from++) {
+        if (*from == '"') from++;
+        *to++ = *from;
+    }
+    field->n = (uint32_t)(to - field->text);
+    field->doubled = false;
+}
+
+lk_status lk_records_next(lk_records *r, bool *got) {
+    *got = false;
+    for (;;) {
+        char *next = NULL;
+        uint64_t line = r->line;
+        if (r->begin == r->end && r->at_end) return LK_OK;
+        scan_result result = scan(r, r->buffer + r->begin, r->buffer + r->end, &next, &line);
+        if (result == FAILED) return r->ctx->status;
+        if (result == MORE) {
+            lk_status status = fill(r);
+            if (status != LK_OK) return status;
+            continue;
+        }
+        r->begin = (size_t)(next - r->buffer);
+        r->record_line = r->line;
+        r->line = line;
+        if (result == BLANK) continue;
+        for (size_t i = 0; i < r->n_fields; i++)
+            if (r->field[i].doubled) replace_doubled(&r->field[i]);
+        *got = true;
+        return LK_OK;
+    }
+}
+
+/* ---- Layout ------------------------------------------------------------------------------------------------------ */
+
+/* How the records in the window divide under one delimiter. */
+typedef struct division {
+    size_t n_records, n_fields; /* the commonest number of fields */
+    size_t n_agree;             /* records that have it */
+    bool broken;                /* a quote went wrong */
+} division;
+
+enum { MAX_SAMPLE = 200 };
+
+/* Scans the records of the window without moving on. */
+static scan_result sample_next(lk_records *r, char **p, uint64_t *line) {
+    char *end = r->buffer + r->end;
+    for (;;) {
+        if (*p == end) return MORE;
+        scan_result result = scan(r, *p, end, p, line);
+        if (result != BLANK) return result;
+    }
+}
+
+static division divide(lk_records *r, char delimiter) {
+    size_t counts[MAX_SAMPLE];
+    division d = {0};
+    char *p = r->buffer + r->begin;
+    uint64_t line = 1;
+    scan_result result = MORE;
+    lk_records_set_delimiter(r, delimiter);
+    while (d.n_records < MAX_SAMPLE && (result = sample_next(r, &p, &line)) == SCANNED)
+        counts[d.n_records++] = r->n_fields;
+    d.broken = result == FAILED;
+    for (size_t i = 0; i < d.n_records; i++) {
+        size_t n = 0;
+        for (size_t j = 0; j < d.n_records; j++) n += counts[j] == counts[i];
+        if (n > d.n_agree || (n == d.n_agree && counts[i] > d.n_fields)) {
+            d.n_agree = n;
+            d.n_fields = counts[i];
+        }
+    }
+    return d;
+}
+
+static char find_delimiter(lk_records *r, division *best) {
+    static const char candidates[] = {',', '\t', ';', '|'};
+    char delimiter = ',';
+    *best = divide(r, ',');
+    for (size_t i = 1; i < sizeof candidates; i++) {
+        division d = divide(r, candidates[i]);
+        if (d.n_fields < 2 || d.broken > best->broken) continue;
+        /* n_agree / n_records, compared by cross products; then the finer division */
+        size_t left = d.n_agree * best->n_records, right = best->n_agree * d.n_records;
+        if (best->n_fields < 2 || left > right || (left == right && d.n_fields > best->n_fields)) {
+            *best = d;
+            delimiter = candidates[i];
+        }
+    }
+    return delimiter;
+}
+
+typedef struct first_row {
+    char *text;
+    uint32_t n;
+    bool number, missing, recurs;
+    uint32_t n_numbers, n_texts; /* below it */
+} first_row;
+
+static bool is_number(const lk_slice *field) {
+    lk_field real = {.kind = LK_FIELD_REAL};
+    double value;
+    bool rounded;
+    return lk_field_number(&real, field->text, field->n, &value, &rounded) == NULL;
+}
+
+/* Are these the names of columns? */
+static bool looks_like_names(const first_row *row, size_t n, size_t n_below) {
+    bool numbers_below = false, recurs = false;
+    for (size_t i = 0; i < n; i++) {
+        if (row[i].number || (row[i].missing && (i > 0 || row[i].n > 0 || n == 1))) return false;
+        for (size_t j = 0; j < i && n <= 4096; j++)
+            if (row[i].n == row[j].n && memcmp(row[i].text, row[j].text, row[i].n) == 0) return false;
+        if (row[i].n_numbers > row[i].n_texts) numbers_below = true;
+        if (row[i].recurs) recurs = true;
+    }
+    return numbers_below || (n_below > 0 && !recurs);
+}
+
+static lk_status find_header(lk_records *r, char *p, size_t n, lk_missing_fn is_missing, const void *user,
+                             bool *header) {
+    uint64_t line = 1;
+    *header = false;
+    if (sample_next(r, &p, &line) != SCANNED || r->n_fields != n) return LK_OK;
+    first_row *row = lk_alloc(r->ctx, n, sizeof *row);
+    if (!row) return LK_NO_MEMORY;
+    for (size_t i = 0; i < n; i++)
+        row[i] = (first_row){.text = r->field[i].text,
+                             .n = r->field[i].n,
+                             .number = is_number(&r->field[i]),
+                             .missing = is_missing(user, r->field[i].text, r->field[i].n)};
+    size_t below = 0;
+    for (; below < 1000 && sample_next(r, &p, &line) == SCANNED; below++) {
+        if (r->n_fields != n) continue;
+        for (size_t i = 0; i < n; i++) {
+            const lk_slice *f = &r->field[i];
+            if (f->n == row[i].n && memcmp(f->text, row[i].text, f->n) == 0) row[i].recurs = true;
+            if (is_missing(user, f->text, f->n)) continue;
+            if (is_number(f)) row[i].n_numbers++;
+            else row[i].n_texts++;
+        }
+    }
+    *header = looks_like_names(row, n, below);
+    lk_free(r->ctx, row);
+    return LK_OK;
+}
+
+static lk_status find_layout(lk_records *r, int header, char delimiter, lk_missing_fn is_missing,
+                             const void *user, lk_layout *layout) {
+    division d;
+    *layout = (lk_layout){.delimiter = delimiter};
+    for (;;) { /* until there are some records in the window, or the file is in it */
+        layout->delimiter = delimiter ? delimiter : find_delimiter(r, &d);
+        d = divide(r, layout->delimiter);
+        if (d.n_records >= 4 || r->at_end || r->capacity >= MAX_RECORD) break;
+        lk_status status = fill(r);
+        if (status != LK_OK) return status;
+    }
+    layout->n_fields = d.n_fields;
+    if (d.n_records == 0 && d.broken) return LK_OK; /* reading will say what is wrong */
+    if (d.n_records == 0)
+        return lk_fail(r->ctx, LK_BAD_DATA, "%s has no rows", lk_stream_path(r->stream));
+    char *p = r->buffer + r->begin, *second;
+    uint64_t line = 1;
+    sample_next(r, &p, &line);
+    second = p;
+    if (r->n_fields == 1 && d.n_fields > 1 && d.n_records > 1) {
+        layout->junk = true;
+        layout->skip = 1;
+    }
+    layout->header = header == 1;
+    lk_status status = LK_OK;
+    if (header < 0)
+        status = find_header(r, layout->junk ? second : r->buffer + r->begin, d.n_fields, is_missing, user,
+                             &layout->header);
+    layout->skip += layout->header;
+    return status;
+}
+
+lk_status lk_records_find_layout(lk_records *r, int header, char delimiter, lk_missing_fn is_missing,
+                                 const void *user, lk_layout *layout) {
+    r->sampling = true; /* what is wrong will be said when it is read */
+    lk_status status = find_layout(r, header, delimiter, is_missing, user, layout);
+    r->sampling = false;
+    return r->no_memory ? LK_NO_MEMORY : status;
+}
