@@ -4,7 +4,8 @@
 #include <sys/stat.h>
 
 /* The last one takes what no other does. */
-static const lk_format *const formats[] = {&lk_csv_format};
+static const lk_format *const formats[] = {&lk_npy_format, &lk_npz_format,        &lk_idx_format,
+                                           &lk_png_format, &lk_png_folder_format, &lk_csv_format};
 
 static lk_status open_format(lk_reader *reader, const char *path, const lk_read_options *options) {
     struct stat there;

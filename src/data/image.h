@@ -1,0 +1,27 @@
+/* PNG in and out, 8 bits a channel. */
+#ifndef LK_DATA_IMAGE_H
+#define LK_DATA_IMAGE_H
+
+#include "base/files.h"
+#include "base/memory.h"
+#include "data/stream.h"
+
+typedef struct lk_image_size {
+    size_t width, height, channels; /* 1: grey, 3: red, green, blue */
+    bool had_alpha, had_16_bits;    /* which reading drops */
+} lk_image_size;
+
+/* Only the header. Images of more than 2^24 values are refused. */
+lk_status lk_png_read_size(lk_context *ctx, lk_stream *stream, lk_image_size *size);
+/* All pixels, row by row, in `channels` channels (grey can be read as colour, not the reverse), which
+ * with width and height must be as `expected` says. */
+lk_status lk_png_read(lk_context *ctx, lk_stream *stream, const lk_image_size *expected, uint8_t *pixels);
+
+/* Writes to an open file; the caller commits it. */
+lk_status lk_png_write(lk_context *ctx, lk_file *file, const char *path, size_t width, size_t height,
+                       size_t channels, const uint8_t *pixels);
+/* One grey image as a file. */
+lk_status lk_png_write_grey(lk_context *ctx, const char *path, bool replace, size_t width, size_t height,
+                            const uint8_t *pixels);
+
+#endif

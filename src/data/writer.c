@@ -1,0 +1,81 @@
+#include "data/writer.h"
+
+#include "data/kinds.h"
+
+#include <string.h>
+
+static const lk_write_format *const formats[] = {&lk_tsv_writer, &lk_npy_writer, &lk_png_writer,
+                                                 &lk_csv_writer};
+
+static void destroy(lk_writer *writer) {
+    if (writer->format && writer->format->release) writer->format->release(writer);
+    lk_schema_destroy(writer->schema);
+    lk_free(writer->ctx, writer->path);
+    lk_free(writer->ctx, writer);
+}
+
+lk_status lk_writer_open(lk_context *ctx, const char *path, bool replace, const lk_schema *schema,
+                         lk_writer **out) {
+    *out = NULL;
+    lk_writer *writer = lk_alloc(ctx, 1, sizeof *writer);
+    if (!writer) return LK_NO_MEMORY;
+    size_t i = 0;
+    while (formats[i]->ending && !lk_path_ends(path, formats[i]->ending)) i++;
+    writer->ctx = ctx;
+    writer->path = lk_strdup(ctx, path);
+    lk_status status = writer->path ? lk_schema_copy(schema, &writer->schema) : LK_NO_MEMORY;
+    if (status == LK_OK && !writer->schema->cells) status = lk_schema_lay_out(writer->schema);
+    if (status == LK_OK) status = lk_file_create(ctx, path, replace, &writer->file);
+    if (status == LK_OK) {
+        writer->format = formats[i];
+        status = writer->format->open(writer);
+    }
+    if (status != LK_OK) {
+        lk_file_abandon(writer->file);
+        destroy(writer);
+        return status;
+    }
+    *out = writer;
+    return LK_OK;
+}
+
+lk_status lk_writer_add(lk_writer *writer, const lk_batch *batch) {
+    if (batch->n_cells != writer->schema->n_cells)
+        return lk_fail(writer->ctx, LK_USAGE, "%s: rows of %zu cells were given where %zu were expected",
+                       writer->path, batch->n_cells, writer->schema->n_cells);
+    lk_status status = writer->format->add(writer, batch);
+    writer->rows += batch->rows;
+    return status;
+}
+
+lk_status lk_writer_close(lk_writer *writer) {
+    lk_status status = writer->format->finish ? writer->format->finish(writer) : LK_OK;
+    if (status == LK_OK) status = lk_file_commit(writer->file);
+    else lk_file_abandon(writer->file);
+    destroy(writer);
+    return status;
+}
+
+void lk_writer_abandon(lk_writer *writer) {
+    if (!writer) return;
+    lk_file_abandon(writer->file);
+    destroy(writer);
+}
+
+size_t lk_writer_only_field(const lk_writer *writer) {
+    size_t only = SIZE_MAX, n = 0;
+    for (size_t i = 0; i < writer->schema->n_fields; i++)
+        if (lk_field_has_cells(&writer->schema->fields[i])) {
+            only = i;
+            n++;
+        }
+    return n == 1 ? only : SIZE_MAX;
+}
+
+bool lk_writer_is_missing(const lk_schema *schema, size_t cell, const double *value, const uint8_t *present) {
+    if (!present[cell]) return true;
+    const lk_cell *c = &schema->cells[cell];
+    if (!schema->fields[c->field].has_missing) return false;
+    size_t missingness = cell - c->index - 1;
+    return present[missingness] && value[missingness] == 1;
+}
