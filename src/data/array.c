@@ -206,6 +206,7 @@ static lk_status infer_numbers(lk_array *a, lk_schema *schema) {
         set_shape(&schema->fields[0], a->rank, a->shape);
         schema->fields[0].n_seen = a->rows - schema->fields[0].n_missing;
     }
+    if (status == LK_OK) lk_columns_ignore_counters(a->ctx, lk_stream_path(a->stream), columns, schema);
     if (status == LK_OK) lk_columns_tell(a->ctx, lk_stream_path(a->stream), columns, schema);
     for (size_t i = 0; i < n; i++) lk_column_free(a->ctx, &columns[i]);
     lk_free(a->ctx, columns);

@@ -63,13 +63,24 @@ static void add_steps(lk_column *column, int64_t steps) {
     else add_moment(&column->steps, (double)steps);
 }
 
-static void add_parsed(lk_column *column, const lk_decimal *decimal, const char *text, size_t n) {
-    double number = lk_decimal_value(decimal, text, n);
-    if (column->n_numbers++ == 0) column->grid = true;
-    column->n_exponents += decimal->has_exponent;
+/* What is the same for a number however it was written. */
+static void see_number(lk_column *column, double number) {
+    if (column->n_numbers++ == 0) {
+        column->grid = true;
+        column->counts = number == 0 || number == 1;
+    } else if (number != column->previous + 1) {
+        column->counts = false;
+    }
+    column->previous = number;
     if (number == 0) column->zero = true;
     else if (number == 1) column->one = true;
     else column->more = true;
+}
+
+static void add_parsed(lk_column *column, const lk_decimal *decimal, const char *text, size_t n) {
+    double number = lk_decimal_value(decimal, text, n);
+    see_number(column, number);
+    column->n_exponents += decimal->has_exponent;
     add_moment(&column->numbers, (double)(float)number);
     if (!column->grid) return;
     int places = lk_decimal_significant_places(decimal);
@@ -83,10 +94,7 @@ static void add_parsed(lk_column *column, const lk_decimal *decimal, const char 
 
 void lk_column_add_number(lk_column *column, double number, int digits, int most_places) {
     column->n_seen++;
-    if (column->n_numbers++ == 0) column->grid = true;
-    if (number == 0) column->zero = true;
-    else if (number == 1) column->one = true;
-    else column->more = true;
+    see_number(column, number);
     add_moment(&column->numbers, (double)(float)number);
     if (!column->grid) return;
     /* The least decimals with which the number is the nearest of its type to the decimal. */
@@ -289,6 +297,19 @@ static void tell_odd(lk_context *ctx, const char *path, const lk_column *column,
               "\"%s\" in line %llu; if that marks a missing value, name it as a missing mark", path,
               field->name, (unsigned long long)n, (unsigned long long)column->n_seen, column->odd,
               (unsigned long long)column->odd_line);
+}
+
+void lk_columns_ignore_counters(lk_context *ctx, const char *path, const lk_column *columns,
+                                lk_schema *schema) {
+    size_t n_others = 0;
+    for (size_t i = 0; i < schema->n_fields; i++)
+        n_others += lk_field_has_cells(&schema->fields[i]) && !columns[i].counts;
+    for (size_t i = 0; i < schema->n_fields && n_others; i++) {
+        const lk_column *c = &columns[i];
+        if (!c->counts || c->n_missing || c->n_numbers < 10 || c->n_numbers < c->n_seen) continue;
+        schema->fields[i].ignored = true;
+        lk_notice(ctx, "%s: field %s counts the rows and is ignored", path, schema->fields[i].name);
+    }
 }
 
 void lk_columns_tell(lk_context *ctx, const char *path, const lk_column *columns, const lk_schema *schema) {

@@ -21,6 +21,8 @@ typedef struct lk_column {
     uint64_t n_seen, n_missing, n_numbers, n_exponents;
     bool grid;           /* all numbers so far are integers in steps of 10^-places, up to 2^53 */
     bool zero, one, more; /* was 0, 1, anything else seen? */
+    bool counts;         /* the values are 0, 1, 2, … or 1, 2, 3, … */
+    double previous;
     int places;
     lk_moments steps, numbers;
     lk_strings *values;  /* while they may be levels */
@@ -43,6 +45,9 @@ void lk_column_add_number(lk_column *column, double number, int digits, int most
 /* Settles kind, places, levels, low, high, mean, sd and the missing mark of the field. */
 lk_status lk_column_decide(lk_context *ctx, const lk_column *column, lk_field *field);
 
+/* A field that only counts the rows is a name for them: ignored, unless it is all there is. */
+void lk_columns_ignore_counters(lk_context *ctx, const char *path, const lk_column *columns,
+                                lk_schema *schema);
 /* The notices that follow from the columns: one for each thing, however many fields it befell. */
 void lk_columns_tell(lk_context *ctx, const char *path, const lk_column *columns, const lk_schema *schema);
 

@@ -131,6 +131,7 @@ static lk_status infer(csv *c, lk_schema *schema) {
     lk_status status = look_at_rows(c, columns);
     for (size_t i = 0; i < n && status == LK_OK; i++)
         status = lk_column_decide(c->ctx, &columns[i], &schema->fields[i]);
+    if (status == LK_OK) lk_columns_ignore_counters(c->ctx, lk_stream_path(c->stream), columns, schema);
     if (status == LK_OK) lk_columns_tell(c->ctx, lk_stream_path(c->stream), columns, schema);
     for (size_t i = 0; i < n; i++) lk_column_free(c->ctx, &columns[i]);
     lk_free(c->ctx, columns);
