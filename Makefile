@@ -1,7 +1,7 @@
 # Short names for what CMake does; `make help` lists them. Builds lie in build/PRESET.
 .DEFAULT_GOAL := release
 PRESETS := release debug asan tsan double clang
-SOURCES = $(wildcard include/*.h src/*/*.[ch] cli/*.[ch] examples/*.c tests/*/*.[ch])
+SOURCES = $(wildcard include/*.h src/*/*.[ch] src/*/*.inc cli/*.[ch] examples/*.c tests/*/*.[ch])
 .PHONY: help demo check test lint format install clean $(PRESETS)
 
 help:
