@@ -18,16 +18,31 @@
 
 #include <string.h>
 
-static const uint64_t power_of_ten[20] = {
-    1u, 10u, 100u, 1000u, 10000u, 100000u, 1000000u, 10000000u, 100000000u, 1000000000u,
-    10000000000u, 100000000000u, 1000000000000u, 10000000000000u, 100000000000000u,
-    1000000000000000u, 10000000000000000u, 100000000000000000u, 1000000000000000000u,
-    10000000000000000000u};
+static const uint64_t power_of_ten[20] = {1u,
+                                          10u,
+                                          100u,
+                                          1000u,
+                                          10000u,
+                                          100000u,
+                                          1000000u,
+                                          10000000u,
+                                          100000000u,
+                                          1000000000u,
+                                          10000000000u,
+                                          100000000000u,
+                                          1000000000000u,
+                                          10000000000000u,
+                                          100000000000000u,
+                                          1000000000000000u,
+                                          10000000000000000u,
+                                          100000000000000000u,
+                                          1000000000000000000u,
+                                          10000000000000000000u};
 
 enum {
-    MAX_LENGTH = 1 << 20,      /* of a number's text: longer is not a number */
-    MAX_EXPONENT = 100000000,  /* written exponents beyond are taken as this */
-    MAX_DIGITS = 800           /* that can decide a rounding */
+    MAX_LENGTH = 1 << 20,     /* of a number's text: longer is not a number */
+    MAX_EXPONENT = 100000000, /* written exponents beyond are taken as this */
+    MAX_DIGITS = 800          /* that can decide a rounding */
 };
 
 /* ---- Parsing -------------------------------------------------------------------------------------- */
@@ -91,7 +106,8 @@ static bool scale_to_grid(const lk_decimal *value, int places, uint64_t *out, in
     *out = 0;
     if (value->digits == 0) return true;
     if (shift >= 0) {
-        if (!value->exact || shift > 18 || value->digits > (uint64_t)INT64_MAX / power_of_ten[shift])
+        if (!value->exact || shift > 18 ||
+            value->digits > (uint64_t)INT64_MAX / power_of_ten[shift])
             return false;
         *out = value->digits * power_of_ten[shift];
         return true;
@@ -523,15 +539,15 @@ static size_t ieee_text(bool negative, uint64_t m, int biased, int precision, in
 size_t lk_double_text(double value, char *out) {
     uint64_t bits;
     memcpy(&bits, &value, sizeof bits);
-    return ieee_text(bits >> 63, bits & (((uint64_t)1 << 52) - 1), (int)(bits >> 52 & 0x7ff), 53, 1023,
-                     out);
+    return ieee_text(bits >> 63, bits & (((uint64_t)1 << 52) - 1), (int)(bits >> 52 & 0x7ff), 53,
+                     1023, out);
 }
 
 size_t lk_float_text(float value, char *out) {
     uint32_t bits;
     memcpy(&bits, &value, sizeof bits);
-    return ieee_text(bits >> 31, bits & (((uint32_t)1 << 23) - 1), (int)(bits >> 23 & 0xff), 24, 127,
-                     out);
+    return ieee_text(bits >> 31, bits & (((uint32_t)1 << 23) - 1), (int)(bits >> 23 & 0xff), 24,
+                     127, out);
 }
 
 size_t lk_grid_text(int64_t grid, int places, char *out) {

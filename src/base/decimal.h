@@ -10,8 +10,8 @@
 /* A decimal as written: (-1)^negative · digits · 10^exponent. */
 typedef struct lk_decimal {
     bool negative;
-    bool exact;        /* false: more than 19 significant digits, the others are cut */
-    uint64_t digits;   /* up to 19 significant digits */
+    bool exact;      /* false: more than 19 significant digits, the others are cut */
+    uint64_t digits; /* up to 19 significant digits */
     int exponent;
     int places;        /* digits written after the point: "1.50" has 2 */
     bool has_exponent; /* written with e or E */

@@ -21,7 +21,7 @@ enum { BUFFER = 1 << 16 };
 struct lk_file {
     lk_context *ctx;
     int fd;
-    bool direct;     /* writes go to the path itself: standard output, a pipe, a device */
+    bool direct; /* writes go to the path itself: standard output, a pipe, a device */
     bool replace;
     char *target;    /* the path, symbolic links followed; "-" for standard output */
     char *temporary; /* where the bytes are until they are committed; NULL when direct */
@@ -89,8 +89,8 @@ static lk_status open_target(lk_file *file, const char *path) {
     if (exists && S_ISDIR(there.st_mode))
         return lk_fail(ctx, LK_USAGE, "%s is a folder; give the path of a file in it", path);
     if (exists && !file->replace && S_ISREG(there.st_mode))
-        return lk_fail(ctx, LK_USAGE, "%s exists already; allow it to be replaced, or choose another path",
-                       path);
+        return lk_fail(ctx, LK_USAGE,
+                       "%s exists already; allow it to be replaced, or choose another path", path);
     /* Through a symbolic link we replace the file it points to, not the link. */
     const char *target = exists && realpath(path, resolved) ? resolved : path;
     file->target = lk_strdup(ctx, target);
@@ -151,7 +151,8 @@ lk_status lk_file_printf(lk_file *file, const char *format, ...) {
     int n = vsnprintf(small, sizeof small, format, args);
     lk_status status;
     if (n < 0) {
-        status = file->status = lk_fail(file->ctx, LK_IO, "cannot format text for %s", file->target);
+        status = file->status = lk_fail(file->ctx, LK_IO, "cannot format text for %s",
+                                        file->target);
     } else if ((size_t)n < sizeof small) {
         status = lk_file_write(file, small, (size_t)n);
     } else {
@@ -250,8 +251,10 @@ lk_status lk_file_temporary(lk_context *ctx, int *fd) {
         return lk_fail(ctx, LK_IO, "the path in TMPDIR is too long");
     *fd = mkstemp(path);
     if (*fd < 0)
-        return lk_fail(ctx, LK_IO, "cannot make a temporary file in %s: %s; set TMPDIR to a folder "
-                       "with room", folder, strerror(errno));
+        return lk_fail(ctx, LK_IO,
+                       "cannot make a temporary file in %s: %s; set TMPDIR to a folder "
+                       "with room",
+                       folder, strerror(errno));
     unlink(path);
     (void)!fcntl(*fd, F_SETFD, FD_CLOEXEC);
     return LK_OK;
@@ -287,8 +290,8 @@ static lk_status read_all(lk_context *ctx, int fd, const char *path, size_t limi
         if (done <= 0) break;
         have += (size_t)done;
         if (have > limit) {
-            status = lk_fail(ctx, LK_BAD_DATA, "%s has more than the %zu bytes that make sense", path,
-                             limit);
+            status = lk_fail(ctx, LK_BAD_DATA, "%s has more than the %zu bytes that make sense",
+                             path, limit);
             break;
         }
     }

@@ -87,7 +87,8 @@ static lk_status turn_window(lk_array *a) {
     lk_status status = LK_OK;
     for (size_t i = 0; i < n && status == LK_OK; i++) {
         uint64_t at = a->data_at + (fortran_column(a, i) * a->rows + a->window_first) * bytes;
-        status = lk_stream_pread(a->stream, at, a->column, a->window_rows * bytes, "a column of the array");
+        status = lk_stream_pread(a->stream, at, a->column, a->window_rows * bytes,
+                                 "a column of the array");
         for (size_t r = 0; r < a->window_rows && status == LK_OK; r++)
             memcpy(a->window + r * a->row_bytes + i * bytes, a->column + r * bytes, bytes);
     }
@@ -105,7 +106,8 @@ static const unsigned char *next_row(lk_array *a, lk_status *status) {
         a->window_rows = left < a->window_capacity ? (size_t)left : a->window_capacity;
         if (*status == LK_OK && a->fortran) *status = turn_window(a);
         else if (*status == LK_OK)
-            *status = lk_stream_need(a->stream, a->window, a->window_rows * a->row_bytes, "rows of the array");
+            *status = lk_stream_need(a->stream, a->window, a->window_rows * a->row_bytes,
+                                     "rows of the array");
         if (*status != LK_OK) return NULL;
     }
     return a->window + (size_t)(a->next++ - a->window_first) * a->row_bytes;
@@ -148,7 +150,8 @@ static void shape_pixels(lk_field *field, int rank, const size_t shape[3]) {
     else set_shape(field, rank, shape);
 }
 
-void lk_set_byte_field(lk_field *field, int rank, const size_t shape[3], const uint64_t counts[256]) {
+void lk_set_byte_field(lk_field *field, int rank, const size_t shape[3],
+                       const uint64_t counts[256]) {
     lk_field_from_counts(field, counts);
     shape_pixels(field, rank, shape);
     field->bounded = true;
@@ -165,13 +168,13 @@ void lk_set_byte_field(lk_field *field, int rank, const size_t shape[3], const u
 
 static bool is_table(const lk_array *a) {
     if (a->unpack) return false;
-    return a->rank == 0 ||
-           (a->rank == 1 && a->shape[0] <= MAX_COLUMNS && !(is_bytes(a) && a->shape[0] > MAX_BYTE_COLUMNS));
+    return a->rank == 0 || (a->rank == 1 && a->shape[0] <= MAX_COLUMNS &&
+                            !(is_bytes(a) && a->shape[0] > MAX_BYTE_COLUMNS));
 }
 
 static lk_status bad_number(const lk_array *a, double v, size_t column, const char *expected) {
-    return lk_fail(a->ctx, LK_BAD_DATA, "%s, row %llu, value %zu: expected %s, found %g", lk_stream_path(a->stream),
-                   (unsigned long long)a->next, column + 1, expected, v);
+    return lk_fail(a->ctx, LK_BAD_DATA, "%s, row %llu, value %zu: expected %s, found %g",
+                   lk_stream_path(a->stream), (unsigned long long)a->next, column + 1, expected, v);
 }
 
 /* Looks at all rows. A column of statistics for each field, or for all values of the one field. */
@@ -206,7 +209,8 @@ static lk_status infer_numbers(lk_array *a, lk_schema *schema) {
         set_shape(&schema->fields[0], a->rank, a->shape);
         schema->fields[0].n_seen = a->rows - schema->fields[0].n_missing;
     }
-    if (status == LK_OK) lk_columns_ignore_counters(a->ctx, lk_stream_path(a->stream), columns, schema);
+    if (status == LK_OK)
+        lk_columns_ignore_counters(a->ctx, lk_stream_path(a->stream), columns, schema);
     if (status == LK_OK) lk_columns_tell(a->ctx, lk_stream_path(a->stream), columns, schema);
     for (size_t i = 0; i < n; i++) lk_column_free(a->ctx, &columns[i]);
     lk_free(a->ctx, columns);
@@ -225,7 +229,8 @@ static lk_status infer_bytes(lk_array *a, lk_schema *schema) {
     lk_field *field = &schema->fields[0];
     size_t shape[3] = {a->n_values};
     field->n_seen = a->rows;
-    if (a->unpack) counts[0] += !counts[0], counts[1] += !counts[1]; /* bits are binary whatever is set */
+    if (a->unpack)
+        counts[0] += !counts[0], counts[1] += !counts[1]; /* bits are binary whatever is set */
     lk_set_byte_field(field, a->unpack ? 1 : a->rank, a->unpack ? shape : a->shape, counts);
     return LK_OK;
 }
@@ -243,7 +248,8 @@ static lk_status infer(lk_reader *reader, lk_array *a) {
     if (status == LK_OK && a->rows == 0)
         status = lk_fail(a->ctx, LK_BAD_DATA, "%s has no rows", lk_stream_path(a->stream));
     if (status != LK_OK) return status;
-    return !table && is_bytes(a) ? infer_bytes(a, reader->schema) : infer_numbers(a, reader->schema);
+    return !table && is_bytes(a) ? infer_bytes(a, reader->schema)
+                                 : infer_numbers(a, reader->schema);
 }
 
 /* ---- Opening --------------------------------------------------------------------------------------------------------- */
@@ -255,8 +261,9 @@ static lk_status match(lk_array *a, const lk_schema *schema) {
         all += schema->fields[i].size;
         if (lk_field_has_cells(&schema->fields[i])) modelled += schema->fields[i].size;
     }
-    bool bits = schema->n_fields == 1 && schema->fields[0].kind == LK_FIELD_BINARY && a->element == LK_U8 &&
-                a->rank == 1 && a->n_values != all && (a->n_values * 8 == all);
+    bool bits = schema->n_fields == 1 && schema->fields[0].kind == LK_FIELD_BINARY &&
+                a->element == LK_U8 && a->rank == 1 && a->n_values != all &&
+                (a->n_values * 8 == all);
     if (bits) {
         a->unpack = true;
         a->n_values *= 8;
@@ -287,13 +294,15 @@ static lk_status measure(lk_array *a) {
     a->row_bytes = n * bytes;
     a->n_values = a->unpack ? n * 8 : n;
     if (a->rows > (UINT64_MAX >> 2) / a->row_bytes)
-        return lk_fail(a->ctx, LK_BAD_DATA, "%s: the header says %llu rows, which no file can hold", path,
-                       (unsigned long long)a->rows);
+        return lk_fail(a->ctx, LK_BAD_DATA, "%s: the header says %llu rows, which no file can hold",
+                       path, (unsigned long long)a->rows);
     uint64_t size = lk_stream_size(a->stream), needed = a->data_at + a->rows * a->row_bytes;
     if (size < needed)
-        return lk_fail(a->ctx, LK_BAD_DATA, "%s has %llu bytes where its header says %llu (%llu rows of %zu bytes); "
-                       "it is cut short or its header is wrong", path, (unsigned long long)size,
-                       (unsigned long long)needed, (unsigned long long)a->rows, a->row_bytes);
+        return lk_fail(a->ctx, LK_BAD_DATA,
+                       "%s has %llu bytes where its header says %llu (%llu rows of %zu bytes); "
+                       "it is cut short or its header is wrong",
+                       path, (unsigned long long)size, (unsigned long long)needed,
+                       (unsigned long long)a->rows, a->row_bytes);
     if (a->fortran && (a->rank == 0 || n == 1)) a->fortran = false;
     if (!a->fortran) return LK_OK;
     return lk_stream_make_seekable(a->stream, needed);
@@ -333,16 +342,16 @@ lk_status lk_array_open(lk_reader *reader, lk_array *a, const lk_read_options *o
 /* ---- Reading --------------------------------------------------------------------------------------------------------- */
 
 /* One field of a row of bytes that are what the field holds: no number needs to be looked at. */
-static bool take_bytes(const lk_array *a, const lk_field *field, const unsigned char *row, size_t n, double *value,
-                       uint8_t *present) {
+static bool take_bytes(const lk_array *a, const lk_field *field, const unsigned char *row, size_t n,
+                       double *value, uint8_t *present) {
     if (!is_bytes(a) || a->unpack || field->kind != LK_FIELD_IMAGE) return false;
     for (size_t i = 0; i < n; i++) value[i] = row[i];
     memset(present, 1, n);
     return true;
 }
 
-static lk_status take_values(lk_array *a, const lk_field *field, size_t number, const unsigned char *row, size_t at,
-                             double *value, uint8_t *present) {
+static lk_status take_values(lk_array *a, const lk_field *field, size_t number,
+                             const unsigned char *row, size_t at, double *value, uint8_t *present) {
     size_t n_missing = 0, first = field->has_missing;
     if (!take_bytes(a, field, row + at, field->size, value + first, present + first))
         for (size_t i = 0; i < field->size; i++) {
@@ -369,7 +378,8 @@ static void tell_repairs(lk_reader *reader, lk_array *a) {
     a->told = true;
     for (size_t i = 0; i < reader->schema->n_fields; i++)
         if (a->n_rounded[i])
-            lk_notice(a->ctx, "%s: field %s: %llu values had more than %d decimals and were rounded",
+            lk_notice(a->ctx,
+                      "%s: field %s: %llu values had more than %d decimals and were rounded",
                       lk_stream_path(a->stream), reader->schema->fields[i].name,
                       (unsigned long long)a->n_rounded[i], reader->schema->fields[i].places);
 }
@@ -390,7 +400,8 @@ lk_status lk_array_next(lk_reader *reader, lk_batch *batch) {
                 continue;
             }
             const lk_field *field = &schema->fields[number];
-            status = take_values(a, field, number, row, i, batch->value + cell, batch->present + cell);
+            status = take_values(a, field, number, row, i, batch->value + cell,
+                                 batch->present + cell);
             i += field->size;
             cell += field->size + field->has_missing;
         }

@@ -3,8 +3,8 @@
 lk_status lk_batch_create(lk_context *ctx, size_t capacity, size_t n_cells, lk_batch *batch) {
     *batch = (lk_batch){.capacity = capacity, .n_cells = n_cells};
     if (n_cells && capacity > SIZE_MAX / 16 / n_cells)
-        return lk_fail(ctx, LK_NO_MEMORY, "out of memory: a batch of %zu rows of %zu cells", capacity,
-                       n_cells);
+        return lk_fail(ctx, LK_NO_MEMORY, "out of memory: a batch of %zu rows of %zu cells",
+                       capacity, n_cells);
     batch->row = lk_alloc(ctx, capacity, sizeof *batch->row);
     batch->value = lk_alloc(ctx, capacity * n_cells, sizeof *batch->value);
     batch->present = lk_alloc(ctx, capacity * n_cells, sizeof *batch->present);

@@ -133,7 +133,8 @@ static lk_status drop_values(lk_context *ctx, lk_column *column) {
     for (size_t i = 0; status == LK_OK && i < lk_strings_size(column->values); i++) {
         size_t n;
         const char *text = lk_strings_at(column->values, i, &n);
-        if (column->n_numbers < column->n_seen) status = add_hash(ctx, column, lk_strings_hash(text, n));
+        if (column->n_numbers < column->n_seen)
+            status = add_hash(ctx, column, lk_strings_hash(text, n));
     }
     lk_strings_destroy(column->values);
     column->values = NULL;
@@ -146,7 +147,8 @@ static lk_status add_value(lk_context *ctx, lk_column *column, const char *text,
     if (!column->too_many) {
         if (!column->values && !(column->values = lk_strings_create(ctx))) return LK_NO_MEMORY;
         if (n <= LK_MAX_LEVEL_BYTES) status = lk_strings_add(column->values, text, n);
-        if (status == LK_OK && (n > LK_MAX_LEVEL_BYTES || lk_strings_size(column->values) > LK_MAX_LEVELS))
+        if (status == LK_OK &&
+            (n > LK_MAX_LEVEL_BYTES || lk_strings_size(column->values) > LK_MAX_LEVELS))
             status = drop_values(ctx, column);
     }
     if (status == LK_OK && column->too_many && column->n_numbers < column->n_seen)
@@ -272,7 +274,8 @@ typedef struct name_list {
 static void add_name(name_list *list, const char *name) {
     char shown[LK_SHOWN_BYTES];
     if (list->n++ < 6)
-        lk_text_printf(&list->text, "%s%s", list->n > 1 ? ", " : "", lk_shown(name, strlen(name), shown));
+        lk_text_printf(&list->text, "%s%s", list->n > 1 ? ", " : "",
+                       lk_shown(name, strlen(name), shown));
 }
 
 static void tell(lk_context *ctx, const char *path, name_list *list, const char *what) {
@@ -282,21 +285,25 @@ static void tell(lk_context *ctx, const char *path, name_list *list, const char 
     lk_text_free(&list->text);
 }
 
-static void tell_text(lk_context *ctx, const char *path, const lk_column *column, const lk_field *field) {
+static void tell_text(lk_context *ctx, const char *path, const lk_column *column,
+                      const lk_field *field) {
     size_t n = column->values ? lk_strings_size(column->values) : column->n_texts;
     bool more = !column->values && n > LK_MAX_DISTINCT;
-    lk_notice(ctx, "%s: field %s is text and is not modelled: %s%zu different values in %llu rows", path,
-              field->name, more ? "more than " : "", more ? (size_t)LK_MAX_DISTINCT : n,
+    lk_notice(ctx, "%s: field %s is text and is not modelled: %s%zu different values in %llu rows",
+              path, field->name, more ? "more than " : "", more ? (size_t)LK_MAX_DISTINCT : n,
               (unsigned long long)(column->n_seen + column->n_missing));
 }
 
 /* Mostly numbers, but not all: likely a mark that means "missing". */
-static void tell_odd(lk_context *ctx, const char *path, const lk_column *column, const lk_field *field) {
+static void tell_odd(lk_context *ctx, const char *path, const lk_column *column,
+                     const lk_field *field) {
     uint64_t n = column->n_seen - column->n_numbers;
-    lk_notice(ctx, "%s: field %s is not taken as numbers, as %llu of its %llu values are none, the first "
-              "\"%s\" in line %llu; if that marks a missing value, name it as a missing mark", path,
-              field->name, (unsigned long long)n, (unsigned long long)column->n_seen, column->odd,
-              (unsigned long long)column->odd_line);
+    lk_notice(
+        ctx,
+        "%s: field %s is not taken as numbers, as %llu of its %llu values are none, the first "
+        "\"%s\" in line %llu; if that marks a missing value, name it as a missing mark",
+        path, field->name, (unsigned long long)n, (unsigned long long)column->n_seen, column->odd,
+        (unsigned long long)column->odd_line);
 }
 
 void lk_columns_ignore_counters(lk_context *ctx, const char *path, const lk_column *columns,
@@ -312,7 +319,8 @@ void lk_columns_ignore_counters(lk_context *ctx, const char *path, const lk_colu
     }
 }
 
-void lk_columns_tell(lk_context *ctx, const char *path, const lk_column *columns, const lk_schema *schema) {
+void lk_columns_tell(lk_context *ctx, const char *path, const lk_column *columns,
+                     const lk_schema *schema) {
     name_list empty = {.text = {.ctx = ctx}}, constant = {.text = {.ctx = ctx}};
     size_t n_texts = 0;
     for (size_t i = 0; i < schema->n_fields; i++) {
@@ -325,9 +333,11 @@ void lk_columns_tell(lk_context *ctx, const char *path, const lk_column *columns
         } else if (field->kind != LK_FIELD_TEXT && !(field->low < field->high)) {
             add_name(&constant, field->name);
         }
-        if (column->odd && column->n_numbers * 2 > column->n_seen) tell_odd(ctx, path, column, field);
+        if (column->odd && column->n_numbers * 2 > column->n_seen)
+            tell_odd(ctx, path, column, field);
     }
-    if (n_texts > 6) lk_notice(ctx, "%s: %zu more fields are text and are not modelled", path, n_texts - 6);
+    if (n_texts > 6)
+        lk_notice(ctx, "%s: %zu more fields are text and are not modelled", path, n_texts - 6);
     tell(ctx, path, &empty, "without any value, ignored");
     tell(ctx, path, &constant, "with one value only");
 }

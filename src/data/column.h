@@ -6,9 +6,9 @@
 #include "data/strings.h"
 
 enum {
-    LK_MAX_LEVELS = 256,       /* a field with more different strings is text */
-    LK_MAX_LEVEL_BYTES = 128,  /* a longer string is no level */
-    LK_MAX_DISTINCT = 1024     /* different texts are counted up to here */
+    LK_MAX_LEVELS = 256,      /* a field with more different strings is text */
+    LK_MAX_LEVEL_BYTES = 128, /* a longer string is no level */
+    LK_MAX_DISTINCT = 1024    /* different texts are counted up to here */
 };
 
 /* Mean and sum of squared differences, by Welford's update in the order of the rows. */
@@ -19,18 +19,18 @@ typedef struct lk_moments {
 
 typedef struct lk_column {
     uint64_t n_seen, n_missing, n_numbers, n_exponents;
-    bool grid;           /* all numbers so far are integers in steps of 10^-places, up to 2^53 */
+    bool grid;            /* all numbers so far are integers in steps of 10^-places, up to 2^53 */
     bool zero, one, more; /* was 0, 1, anything else seen? */
-    bool counts;         /* the values are 0, 1, 2, … or 1, 2, 3, … */
+    bool counts;          /* the values are 0, 1, 2, … or 1, 2, 3, … */
     double previous;
     int places;
     lk_moments steps, numbers;
-    lk_strings *values;  /* while they may be levels */
-    bool too_many;       /* they cannot be */
-    uint64_t *texts;     /* hashes of different texts, a table of 2·LK_MAX_DISTINCT */
+    lk_strings *values; /* while they may be levels */
+    bool too_many;      /* they cannot be */
+    uint64_t *texts;    /* hashes of different texts, a table of 2·LK_MAX_DISTINCT */
     size_t n_texts;
-    char *mark;          /* the first missing mark */
-    char *odd;           /* the first value that is not a number */
+    char *mark; /* the first missing mark */
+    char *odd;  /* the first value that is not a number */
     uint64_t odd_line;
 } lk_column;
 
@@ -49,7 +49,8 @@ lk_status lk_column_decide(lk_context *ctx, const lk_column *column, lk_field *f
 void lk_columns_ignore_counters(lk_context *ctx, const char *path, const lk_column *columns,
                                 lk_schema *schema);
 /* The notices that follow from the columns: one for each thing, however many fields it befell. */
-void lk_columns_tell(lk_context *ctx, const char *path, const lk_column *columns, const lk_schema *schema);
+void lk_columns_tell(lk_context *ctx, const char *path, const lk_column *columns,
+                     const lk_schema *schema);
 
 /* Bytes (images): counted, so that mean and sd are those of exact sums. */
 void lk_count_bytes(uint64_t counts[256], const unsigned char *bytes, size_t n);

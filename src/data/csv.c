@@ -10,9 +10,9 @@
 
 /* Where a column of the file goes. */
 typedef struct target {
-    size_t field, cell;     /* SIZE_MAX: nowhere */
-    size_t missing_cell;    /* SIZE_MAX: there is none */
-    lk_strings *levels;     /* of a category: text to index */
+    size_t field, cell;  /* SIZE_MAX: nowhere */
+    size_t missing_cell; /* SIZE_MAX: there is none */
+    lk_strings *levels;  /* of a category: text to index */
     uint64_t n_unseen, n_dotted, n_rounded;
     char unseen[LK_SHOWN_BYTES]; /* the first of them */
 } target;
@@ -22,9 +22,9 @@ typedef struct csv {
     lk_stream *stream;
     lk_records records;
     lk_layout layout;
-    lk_strings *marks;  /* more missing marks, from the options */
-    target *target;     /* [layout.n_fields] */
-    bool told;          /* of the repairs */
+    lk_strings *marks; /* more missing marks, from the options */
+    target *target;    /* [layout.n_fields] */
+    bool told;         /* of the repairs */
 } csv;
 
 static bool is_missing(const void *user, const char *text, size_t n) {
@@ -35,7 +35,8 @@ static bool is_missing(const void *user, const char *text, size_t n) {
 
 static lk_slice trimmed(lk_slice field) {
     while (field.n && (*field.text == ' ' || *field.text == '\t')) field.text++, field.n--;
-    while (field.n && (field.text[field.n - 1] == ' ' || field.text[field.n - 1] == '\t')) field.n--;
+    while (field.n && (field.text[field.n - 1] == ' ' || field.text[field.n - 1] == '\t'))
+        field.n--;
     return field;
 }
 
@@ -57,11 +58,13 @@ static lk_status next_row(csv *c, bool *got) {
     lk_records *r = &c->records;
     lk_status status = lk_records_next(r, got);
     if (status != LK_OK || !*got || r->n_fields == c->layout.n_fields) return status;
-    return lk_fail(c->ctx, LK_BAD_DATA, "%s, line %llu, column %zu: this row has %zu columns where the others "
-                   "have %zu; expected fields divided by '%s'", lk_stream_path(c->stream),
-                   (unsigned long long)r->record_line,
-                   (r->n_fields < c->layout.n_fields ? r->n_fields : c->layout.n_fields) + 1, r->n_fields,
-                   c->layout.n_fields, c->layout.delimiter == '\t' ? "tab" : (char[]){c->layout.delimiter, 0});
+    return lk_fail(c->ctx, LK_BAD_DATA,
+                   "%s, line %llu, column %zu: this row has %zu columns where the others "
+                   "have %zu; expected fields divided by '%s'",
+                   lk_stream_path(c->stream), (unsigned long long)r->record_line,
+                   (r->n_fields < c->layout.n_fields ? r->n_fields : c->layout.n_fields) + 1,
+                   r->n_fields, c->layout.n_fields,
+                   c->layout.delimiter == '\t' ? "tab" : (char[]){c->layout.delimiter, 0});
 }
 
 /* ---- Names -------------------------------------------------------------------------------------------------- */
@@ -83,7 +86,9 @@ static lk_status set_name(lk_context *ctx, lk_schema *schema, size_t i, const lk
             name.n = n;
             lk_text_printf(&name, "_%d", k);
         }
-        if (!name.failed) lk_notice(ctx, "column %zu has the name of another; it is called %s", i + 1, name.bytes);
+        if (!name.failed)
+            lk_notice(ctx, "column %zu has the name of another; it is called %s", i + 1,
+                      name.bytes);
     }
     if (name.failed || lk_strings_add(seen, name.bytes, name.n) != LK_OK) {
         lk_text_free(&name);
@@ -114,11 +119,15 @@ static lk_status look_at_rows(csv *c, lk_column *columns) {
             return lk_fail(c->ctx, LK_BAD_DATA, "%s has no rows%s", lk_stream_path(c->stream),
                            c->layout.header ? " after its header" : "");
         if (!got) return LK_OK;
-        if (row % 65536 == 0 && lk_cancelled(c->ctx)) return lk_fail(c->ctx, LK_INTERRUPTED, "interrupted");
+        if (row % 65536 == 0 && lk_cancelled(c->ctx))
+            return lk_fail(c->ctx, LK_INTERRUPTED, "interrupted");
         for (size_t i = 0; i < c->layout.n_fields && status == LK_OK; i++) {
             lk_slice f = trimmed(c->records.field[i]);
-            if (is_missing(c, f.text, f.n)) status = lk_column_add_missing(c->ctx, &columns[i], f.text, f.n);
-            else status = lk_column_add_text(c->ctx, &columns[i], f.text, f.n, c->records.record_line);
+            if (is_missing(c, f.text, f.n))
+                status = lk_column_add_missing(c->ctx, &columns[i], f.text, f.n);
+            else
+                status = lk_column_add_text(c->ctx, &columns[i], f.text, f.n,
+                                            c->records.record_line);
         }
         if (status != LK_OK) return status;
     }
@@ -131,7 +140,8 @@ static lk_status infer(csv *c, lk_schema *schema) {
     lk_status status = look_at_rows(c, columns);
     for (size_t i = 0; i < n && status == LK_OK; i++)
         status = lk_column_decide(c->ctx, &columns[i], &schema->fields[i]);
-    if (status == LK_OK) lk_columns_ignore_counters(c->ctx, lk_stream_path(c->stream), columns, schema);
+    if (status == LK_OK)
+        lk_columns_ignore_counters(c->ctx, lk_stream_path(c->stream), columns, schema);
     if (status == LK_OK) lk_columns_tell(c->ctx, lk_stream_path(c->stream), columns, schema);
     for (size_t i = 0; i < n; i++) lk_column_free(c->ctx, &columns[i]);
     lk_free(c->ctx, columns);
@@ -140,7 +150,8 @@ static lk_status infer(csv *c, lk_schema *schema) {
 
 /* ---- Matching a schema ------------------------------------------------------------------------------------------ */
 
-static lk_status set_target(csv *c, const lk_schema *schema, size_t column, size_t field, size_t index) {
+static lk_status set_target(csv *c, const lk_schema *schema, size_t column, size_t field,
+                            size_t index) {
     const lk_field *f = &schema->fields[field];
     target *t = &c->target[column];
     size_t first = lk_schema_first_cell(schema, field);
@@ -169,7 +180,8 @@ static lk_status match_by_position(csv *c, const lk_schema *schema) {
     size_t n = 0, column = 0;
     for (size_t i = 0; i < schema->n_fields; i++) n += schema->fields[i].size;
     if (n != c->layout.n_fields)
-        return lk_fail(c->ctx, LK_BAD_DATA, "%s has %zu columns where the model expects %zu (%s, …); columns are "
+        return lk_fail(c->ctx, LK_BAD_DATA,
+                       "%s has %zu columns where the model expects %zu (%s, …); columns are "
                        "matched by position, as there is no header with the model's names",
                        lk_stream_path(c->stream), c->layout.n_fields, n, schema->fields[0].name);
     lk_status status = make_targets(c);
@@ -186,8 +198,10 @@ static lk_strings *record_names(csv *c) {
         char unique[40];
         const lk_slice *f = &c->records.field[i];
         bool again = lk_strings_find(names, f->text, f->n) != SIZE_MAX;
-        int n = snprintf(unique, sizeof unique, "\n%zu", i); /* keeps the numbers those of columns */
-        if (lk_strings_add(names, again ? unique : f->text, again ? (size_t)n : f->n) == LK_OK) continue;
+        int n = snprintf(unique, sizeof unique, "\n%zu",
+                         i); /* keeps the numbers those of columns */
+        if (lk_strings_add(names, again ? unique : f->text, again ? (size_t)n : f->n) == LK_OK)
+            continue;
         lk_strings_destroy(names);
         names = NULL;
     }
@@ -206,8 +220,10 @@ static lk_status match_by_name(csv *c, const lk_schema *schema, const lk_strings
         else if (n_absent++ == 0) absent = field->name;
     }
     if (status == LK_OK && n_absent)
-        lk_notice(c->ctx, "%s has no column for %zu of the model's fields (%s%s); they are taken as not observed",
-                  lk_stream_path(c->stream), n_absent, absent, n_absent > 1 ? ", …" : "");
+        lk_notice(
+            c->ctx,
+            "%s has no column for %zu of the model's fields (%s%s); they are taken as not observed",
+            lk_stream_path(c->stream), n_absent, absent, n_absent > 1 ? ", …" : "");
     return status;
 }
 
@@ -232,7 +248,8 @@ static lk_status match(csv *c, const lk_schema *schema, int header) {
         c->layout.header = true;
         status = match_by_name(c, schema, names);
     } else if (c->layout.header && schema->has_header && !shaped && first != SIZE_MAX) {
-        status = lk_fail(c->ctx, LK_BAD_DATA, "%s, line %llu: the header has no column \"%s\", nor most others "
+        status = lk_fail(c->ctx, LK_BAD_DATA,
+                         "%s, line %llu: the header has no column \"%s\", nor most others "
                          "that the model expects; name the columns as in the data it learned from",
                          lk_stream_path(c->stream), (unsigned long long)c->records.record_line,
                          schema->fields[first].name);
@@ -259,8 +276,8 @@ static lk_status skip_junk(csv *c) {
     lk_status status = lk_records_next(&c->records, &got);
     if (status != LK_OK || !got) return status;
     char shown[LK_SHOWN_BYTES];
-    lk_notice(c->ctx, "%s, line %llu: \"%s\" is neither names nor a row; skipped", lk_stream_path(c->stream),
-              (unsigned long long)c->records.record_line,
+    lk_notice(c->ctx, "%s, line %llu: \"%s\" is neither names nor a row; skipped",
+              lk_stream_path(c->stream), (unsigned long long)c->records.record_line,
               lk_shown(c->records.field[0].text, c->records.field[0].n, shown));
     return LK_OK;
 }
@@ -299,12 +316,13 @@ static lk_status csv_open(lk_reader *reader, const lk_read_options *options, lk_
     lk_status status = add_marks(c, options->missing);
     if (status == LK_OK) status = lk_records_open(c->ctx, stream, &c->records);
     if (status == LK_OK)
-        status = lk_records_find_layout(&c->records, options->header, options->delimiter, is_missing, c,
-                                        &c->layout);
+        status = lk_records_find_layout(&c->records, options->header, options->delimiter,
+                                        is_missing, c, &c->layout);
     if (status == LK_OK) lk_records_set_delimiter(&c->records, c->layout.delimiter);
     if (status == LK_OK && c->layout.junk) status = skip_junk(c);
     if (status == LK_OK)
-        status = reader->given ? open_matching(reader, c, options->header) : open_inferring(reader, c);
+        status = reader->given ? open_matching(reader, c, options->header)
+                               : open_inferring(reader, c);
     return status == LK_OK ? to_first_row(c) : status;
 }
 
@@ -314,8 +332,8 @@ static lk_status cell_error(csv *c, const lk_field *field, size_t column, const 
                             const lk_slice *found) {
     char shown[LK_SHOWN_BYTES];
     return lk_fail(c->ctx, LK_BAD_DATA, "%s, line %llu, column %zu (%s): expected %s, found \"%s\"",
-                   lk_stream_path(c->stream), (unsigned long long)c->records.record_line, column + 1,
-                   field->name, expected, lk_shown(found->text, found->n, shown));
+                   lk_stream_path(c->stream), (unsigned long long)c->records.record_line,
+                   column + 1, field->name, expected, lk_shown(found->text, found->n, shown));
 }
 
 /* The index of a level; a level never seen is n_levels, and counted. */
@@ -333,9 +351,11 @@ static double level_index(target *t, const lk_field *field, const lk_slice *f) {
 }
 
 /* A level may look like a missing mark ("NA" for North America, in a schema that was edited). */
-static bool is_missing_here(const csv *c, const lk_field *field, const target *t, const lk_slice *f) {
+static bool is_missing_here(const csv *c, const lk_field *field, const target *t,
+                            const lk_slice *f) {
     const char *mark = field->missing_mark;
-    if (!is_missing(c, f->text, f->n) && !(mark && strlen(mark) == f->n && !memcmp(mark, f->text, f->n)))
+    if (!is_missing(c, f->text, f->n) &&
+        !(mark && strlen(mark) == f->n && !memcmp(mark, f->text, f->n)))
         return false;
     return !t->levels || lk_strings_find(t->levels, f->text, f->n) == SIZE_MAX;
 }
@@ -375,14 +395,19 @@ static void tell_repairs(lk_reader *reader, csv *c) {
         if (t->cell == SIZE_MAX) continue;
         const lk_field *field = &reader->schema->fields[t->field];
         if (t->n_unseen)
-            lk_notice(c->ctx, "%s: field %s: %llu values (the first \"%s\") are levels that the model has never "
-                      "seen; they are taken as %s", path, field->name, (unsigned long long)t->n_unseen,
-                      t->unseen, LK_OTHER_LEVEL);
+            lk_notice(
+                c->ctx,
+                "%s: field %s: %llu values (the first \"%s\") are levels that the model has never "
+                "seen; they are taken as %s",
+                path, field->name, (unsigned long long)t->n_unseen, t->unseen, LK_OTHER_LEVEL);
         if (t->n_dotted)
-            lk_notice(c->ctx, "%s: field %s: in %llu values a full stop at the end was dropped to match a level",
-                      path, field->name, (unsigned long long)t->n_dotted);
+            lk_notice(
+                c->ctx,
+                "%s: field %s: in %llu values a full stop at the end was dropped to match a level",
+                path, field->name, (unsigned long long)t->n_dotted);
         if (t->n_rounded)
-            lk_notice(c->ctx, "%s: field %s: %llu values had more than %d decimals and were rounded", path,
+            lk_notice(c->ctx,
+                      "%s: field %s: %llu values had more than %d decimals and were rounded", path,
                       field->name, (unsigned long long)t->n_rounded, field->places);
     }
 }
@@ -415,7 +440,8 @@ static void csv_close(lk_reader *reader) {
     csv *c = reader->state;
     if (!c) return;
     tell_repairs(reader, c);
-    for (size_t i = 0; c->target && i < c->layout.n_fields; i++) lk_strings_destroy(c->target[i].levels);
+    for (size_t i = 0; c->target && i < c->layout.n_fields; i++)
+        lk_strings_destroy(c->target[i].levels);
     lk_free(c->ctx, c->target);
     lk_strings_destroy(c->marks);
     lk_records_close(&c->records);
@@ -428,4 +454,5 @@ static bool csv_matches(const unsigned char *head, size_t n, bool folder) {
     return true;
 }
 
-const lk_format lk_csv_format = {"delimited text", csv_matches, csv_open, csv_next, csv_rewind, csv_close};
+const lk_format lk_csv_format = {"delimited text", csv_matches, csv_open,
+                                 csv_next,         csv_rewind,  csv_close};

@@ -15,7 +15,8 @@ typedef struct csv_writer {
 static bool needs_quotes(const char *text, size_t n, char delimiter) {
     if (n == 0) return false;
     if (text[0] == ' ' || text[0] == '\t' || text[n - 1] == ' ' || text[n - 1] == '\t') return true;
-    return memchr(text, delimiter, n) || memchr(text, '"', n) || memchr(text, '\n', n) || memchr(text, '\r', n);
+    return memchr(text, delimiter, n) || memchr(text, '"', n) || memchr(text, '\n', n) ||
+           memchr(text, '\r', n);
 }
 
 static void put(csv_writer *w, const char *text, size_t n) {
@@ -76,8 +77,8 @@ static lk_status open_delimited(lk_writer *writer, char delimiter) {
 static lk_status csv_open(lk_writer *writer) { return open_delimited(writer, ','); }
 static lk_status tsv_open(lk_writer *writer) { return open_delimited(writer, '\t'); }
 
-static void put_field(csv_writer *w, const lk_schema *schema, size_t field, size_t *cell, const double *value,
-                      const uint8_t *present) {
+static void put_field(csv_writer *w, const lk_schema *schema, size_t field, size_t *cell,
+                      const double *value, const uint8_t *present) {
     const lk_field *f = &schema->fields[field];
     if (!lk_field_has_cells(f)) {
         if (!w->header) put(w, "", 0);

@@ -11,24 +11,24 @@
 
 typedef struct lk_batch {
     size_t rows, capacity, n_cells;
-    uint64_t first_row;     /* global number of the first row, when the rows are consecutive */
-    uint64_t *row;          /* [rows] global row numbers */
-    double *value;          /* [rows, n_cells] */
-    uint8_t *present;       /* [rows, n_cells]: 1 or 0 */
-    bool all_present;       /* every byte of `present` is 1 */
+    uint64_t first_row; /* global number of the first row, when the rows are consecutive */
+    uint64_t *row;      /* [rows] global row numbers */
+    double *value;      /* [rows, n_cells] */
+    uint8_t *present;   /* [rows, n_cells]: 1 or 0 */
+    bool all_present;   /* every byte of `present` is 1 */
 } lk_batch;
 
 lk_status lk_batch_create(lk_context *ctx, size_t capacity, size_t n_cells, lk_batch *batch);
 void lk_batch_destroy(lk_context *ctx, lk_batch *batch);
 
 typedef struct lk_read_options {
-    const lk_schema *schema;  /* NULL: infer. Fields are matched by name when there is a header */
-    int header;               /* -1: find out; 0; 1 */
-    char delimiter;           /* 0: find out among , ; tab | */
-    const char *missing;      /* extra missing marks, comma-separated; NULL. Always: empty, NA, N/A,
+    const lk_schema *schema; /* NULL: infer. Fields are matched by name when there is a header */
+    int header;              /* -1: find out; 0; 1 */
+    char delimiter;          /* 0: find out among , ; tab | */
+    const char *missing;     /* extra missing marks, comma-separated; NULL. Always: empty, NA, N/A,
                                  NaN, nan, null, NULL, None, ? (fields trimmed of blanks) */
-    bool unpack_bits;         /* NPY u8 [rows, bytes]: each byte is 8 binary cells, high bit first */
-    const char *array;        /* NPZ: the array's name; NULL: "X", or the only one, or the first */
+    bool unpack_bits;        /* NPY u8 [rows, bytes]: each byte is 8 binary cells, high bit first */
+    const char *array;       /* NPZ: the array's name; NULL: "X", or the only one, or the first */
 } lk_read_options;
 
 /* ---- Reading in order -------------------------------------------------------------------------- */
@@ -75,7 +75,7 @@ typedef struct lk_writer lk_writer;
 lk_status lk_writer_open(lk_context *ctx, const char *path, bool replace, const lk_schema *schema,
                          lk_writer **out);
 lk_status lk_writer_add(lk_writer *writer, const lk_batch *batch);
-lk_status lk_writer_close(lk_writer *writer);  /* commits; destroys whatever happens */
+lk_status lk_writer_close(lk_writer *writer); /* commits; destroys whatever happens */
 void lk_writer_abandon(lk_writer *writer);
 
 #endif

@@ -3,8 +3,11 @@
 #include "data/array.h"
 
 static bool element_of(unsigned code, lk_element *out) {
-    static const struct { unsigned char code; lk_element element; } codes[] = {
-        {0x08, LK_U8}, {0x09, LK_I8}, {0x0b, LK_I16}, {0x0c, LK_I32}, {0x0d, LK_F32}, {0x0e, LK_F64}};
+    static const struct {
+        unsigned char code;
+        lk_element element;
+    } codes[] = {{0x08, LK_U8},  {0x09, LK_I8},  {0x0b, LK_I16},
+                 {0x0c, LK_I32}, {0x0d, LK_F32}, {0x0e, LK_F64}};
     for (size_t i = 0; i < sizeof codes / sizeof codes[0]; i++)
         if (codes[i].code == code) {
             *out = codes[i].element;
@@ -15,8 +18,8 @@ static bool element_of(unsigned code, lk_element *out) {
 
 static bool idx_matches(const unsigned char *head, size_t n, bool folder) {
     lk_element element;
-    return !folder && n >= 4 && head[0] == 0 && head[1] == 0 && element_of(head[2], &element) && head[3] >= 1 &&
-           head[3] <= 4;
+    return !folder && n >= 4 && head[0] == 0 && head[1] == 0 && element_of(head[2], &element) &&
+           head[3] >= 1 && head[3] <= 4;
 }
 
 static lk_status read_header(lk_array *a) {
@@ -42,4 +45,5 @@ static lk_status idx_open(lk_reader *reader, const lk_read_options *options, lk_
     return status == LK_OK ? lk_array_open(reader, a, options) : status;
 }
 
-const lk_format lk_idx_format = {"IDX", idx_matches, idx_open, lk_array_next, lk_array_rewind, lk_array_close};
+const lk_format lk_idx_format = {"IDX",         idx_matches,     idx_open,
+                                 lk_array_next, lk_array_rewind, lk_array_close};

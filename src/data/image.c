@@ -51,14 +51,15 @@ static void on_write(png_structp png, png_bytep bytes, size_t n) {
 static void on_flush(png_structp png) { (void)png; }
 
 static lk_status failed(job *j) {
-    return lk_fail(j->ctx, LK_NO_MEMORY, "out of memory in libpng, for %s", j->path); /* unless it was said */
+    return lk_fail(j->ctx, LK_NO_MEMORY, "out of memory in libpng, for %s",
+                   j->path); /* unless it was said */
 }
 
 /* ---- Reading ------------------------------------------------------------------------------------------------- */
 
 static bool start_reading(job *j) {
-    j->png = png_create_read_struct_2(PNG_LIBPNG_VER_STRING, j, on_error, on_warning, j, on_allocate,
-                                      on_release);
+    j->png = png_create_read_struct_2(PNG_LIBPNG_VER_STRING, j, on_error, on_warning, j,
+                                      on_allocate, on_release);
     if (!j->png) return false;
     j->info = png_create_info_struct(j->png);
     if (!j->info) return false;
@@ -85,8 +86,9 @@ static lk_status trapped_size(job *j, lk_image_size *size) {
     if (!start_reading(j)) return failed(j);
     get_size(j, size);
     if (size->width * size->height > MAX_VALUES / size->channels)
-        return lk_fail(j->ctx, LK_BAD_DATA, "%s: an image of %zu × %zu pixels is more than a row can hold",
-                       j->path, size->width, size->height);
+        return lk_fail(j->ctx, LK_BAD_DATA,
+                       "%s: an image of %zu × %zu pixels is more than a row can hold", j->path,
+                       size->width, size->height);
     return LK_OK;
 }
 
@@ -103,10 +105,13 @@ static lk_status trapped_read(job *j, const lk_image_size *expected, uint8_t *pi
     if (setjmp(j->trap)) return failed(j);
     if (!start_reading(j)) return failed(j);
     get_size(j, &size);
-    if (size.width != expected->width || size.height != expected->height || size.channels > expected->channels)
-        return lk_fail(j->ctx, LK_BAD_DATA, "%s: expected an image of %zu × %zu pixels of %zu channels, found "
-                       "%zu × %zu of %zu", j->path, expected->width, expected->height, expected->channels,
-                       size.width, size.height, size.channels);
+    if (size.width != expected->width || size.height != expected->height ||
+        size.channels > expected->channels)
+        return lk_fail(j->ctx, LK_BAD_DATA,
+                       "%s: expected an image of %zu × %zu pixels of %zu channels, found "
+                       "%zu × %zu of %zu",
+                       j->path, expected->width, expected->height, expected->channels, size.width,
+                       size.height, size.channels);
     png_set_expand(j->png);
     png_set_scale_16(j->png);
     png_set_strip_alpha(j->png);
@@ -122,7 +127,8 @@ static lk_status trapped_read(job *j, const lk_image_size *expected, uint8_t *pi
     return LK_OK;
 }
 
-lk_status lk_png_read(lk_context *ctx, lk_stream *stream, const lk_image_size *expected, uint8_t *pixels) {
+lk_status lk_png_read(lk_context *ctx, lk_stream *stream, const lk_image_size *expected,
+                      uint8_t *pixels) {
     job j = {.ctx = ctx, .path = lk_stream_path(stream), .stream = stream};
     lk_status status = trapped_read(&j, expected, pixels);
     png_destroy_read_struct(&j.png, &j.info, NULL);
@@ -131,10 +137,11 @@ lk_status lk_png_read(lk_context *ctx, lk_stream *stream, const lk_image_size *e
 
 /* ---- Writing --------------------------------------------------------------------------------------------------- */
 
-static lk_status trapped_write(job *j, size_t width, size_t height, size_t channels, const uint8_t *pixels) {
+static lk_status trapped_write(job *j, size_t width, size_t height, size_t channels,
+                               const uint8_t *pixels) {
     if (setjmp(j->trap)) return failed(j);
-    j->png = png_create_write_struct_2(PNG_LIBPNG_VER_STRING, j, on_error, on_warning, j, on_allocate,
-                                       on_release);
+    j->png = png_create_write_struct_2(PNG_LIBPNG_VER_STRING, j, on_error, on_warning, j,
+                                       on_allocate, on_release);
     if (!j->png) return failed(j);
     j->info = png_create_info_struct(j->png);
     if (!j->info) return failed(j);
@@ -148,19 +155,19 @@ static lk_status trapped_write(job *j, size_t width, size_t height, size_t chann
     return LK_OK;
 }
 
-lk_status lk_png_write(lk_context *ctx, lk_file *file, const char *path, size_t width, size_t height,
-                       size_t channels, const uint8_t *pixels) {
+lk_status lk_png_write(lk_context *ctx, lk_file *file, const char *path, size_t width,
+                       size_t height, size_t channels, const uint8_t *pixels) {
     if (!width || !height || width > MAX_SIDE || height > MAX_SIDE)
-        return lk_fail(ctx, LK_USAGE, "%s: an image of %zu × %zu pixels cannot be written as PNG", path, width,
-                       height);
+        return lk_fail(ctx, LK_USAGE, "%s: an image of %zu × %zu pixels cannot be written as PNG",
+                       path, width, height);
     job j = {.ctx = ctx, .path = path, .file = file};
     lk_status status = trapped_write(&j, width, height, channels, pixels);
     png_destroy_write_struct(&j.png, &j.info);
     return status;
 }
 
-lk_status lk_png_write_grey(lk_context *ctx, const char *path, bool replace, size_t width, size_t height,
-                            const uint8_t *pixels) {
+lk_status lk_png_write_grey(lk_context *ctx, const char *path, bool replace, size_t width,
+                            size_t height, const uint8_t *pixels) {
     lk_file *file;
     lk_status status = lk_file_create(ctx, path, replace, &file);
     if (status != LK_OK) return status;

@@ -15,13 +15,14 @@ typedef struct lk_image_size {
 lk_status lk_png_read_size(lk_context *ctx, lk_stream *stream, lk_image_size *size);
 /* All pixels, row by row, in `channels` channels (grey can be read as colour, not the reverse), which
  * with width and height must be as `expected` says. */
-lk_status lk_png_read(lk_context *ctx, lk_stream *stream, const lk_image_size *expected, uint8_t *pixels);
+lk_status lk_png_read(lk_context *ctx, lk_stream *stream, const lk_image_size *expected,
+                      uint8_t *pixels);
 
 /* Writes to an open file; the caller commits it. */
-lk_status lk_png_write(lk_context *ctx, lk_file *file, const char *path, size_t width, size_t height,
-                       size_t channels, const uint8_t *pixels);
+lk_status lk_png_write(lk_context *ctx, lk_file *file, const char *path, size_t width,
+                       size_t height, size_t channels, const uint8_t *pixels);
 /* One grey image as a file. */
-lk_status lk_png_write_grey(lk_context *ctx, const char *path, bool replace, size_t width, size_t height,
-                            const uint8_t *pixels);
+lk_status lk_png_write_grey(lk_context *ctx, const char *path, bool replace, size_t width,
+                            size_t height, const uint8_t *pixels);
 
 #endif

@@ -5,7 +5,8 @@
 #include <float.h>
 #include <string.h>
 
-const char *const lk_field_kind_names[] = {"real", "grid", "binary", "category", "text", "image", NULL};
+const char *const lk_field_kind_names[] = {"real", "grid",  "binary", "category",
+                                           "text", "image", NULL};
 
 bool lk_field_has_cells(const lk_field *field) {
     return !field->ignored && field->kind != LK_FIELD_TEXT;
@@ -49,7 +50,8 @@ const char *lk_field_number(const lk_field *field, const char *text, size_t n, d
                             bool *rounded) {
     lk_decimal decimal;
     *rounded = false;
-    if (!lk_decimal_parse(text, n, &decimal)) return field->kind == LK_FIELD_BINARY ? "0 or 1" : "a number";
+    if (!lk_decimal_parse(text, n, &decimal))
+        return field->kind == LK_FIELD_BINARY ? "0 or 1" : "a number";
     if (field->kind == LK_FIELD_REAL) return take_real(lk_decimal_value(&decimal, text, n), value);
     int places = field->kind == LK_FIELD_GRID ? field->places : 0;
     int64_t steps;
@@ -78,8 +80,7 @@ const char *lk_field_take(const lk_field *field, double number, double *value, b
     double nearest = (double)whole / scale;
     *rounded = nearest != number && (double)(float)nearest != number;
     if (field->kind != LK_FIELD_CATEGORY) return take_grid(field, whole, value);
-    if (*rounded || whole < 0 || (uint64_t)whole > field->n_levels)
-        return "the index of a level";
+    if (*rounded || whole < 0 || (uint64_t)whole > field->n_levels) return "the index of a level";
     *value = (double)whole;
     return NULL;
 }

@@ -30,7 +30,8 @@ static bool eat(literal *l, char c) {
 static bool eat_string(literal *l, char *out, size_t room) {
     char quote = eat(l, '\'') ? '\'' : eat(l, '"') ? '"' : 0;
     size_t n = 0;
-    for (; quote && l->p < l->end && *l->p != quote && *l->p != '\\' && n + 1 < room; l->p++) out[n++] = *l->p;
+    for (; quote && l->p < l->end && *l->p != quote && *l->p != '\\' && n + 1 < room; l->p++)
+        out[n++] = *l->p;
     out[n] = 0;
     return quote && eat(l, quote);
 }
@@ -74,9 +75,12 @@ static bool eat_shape(literal *l, lk_array *a) {
 }
 
 static bool set_element(const char *descr, lk_array *a) {
-    static const struct { const char *code; lk_element element; } codes[] = {
-        {"b1", LK_BOOL}, {"u1", LK_U8},  {"i1", LK_I8},  {"u2", LK_U16}, {"i2", LK_I16}, {"u4", LK_U32},
-        {"i4", LK_I32},  {"u8", LK_U64}, {"i8", LK_I64}, {"f2", LK_F16}, {"f4", LK_F32}, {"f8", LK_F64}};
+    static const struct {
+        const char *code;
+        lk_element element;
+    } codes[] = {{"b1", LK_BOOL}, {"u1", LK_U8},  {"i1", LK_I8},  {"u2", LK_U16},
+                 {"i2", LK_I16},  {"u4", LK_U32}, {"i4", LK_I32}, {"u8", LK_U64},
+                 {"i8", LK_I64},  {"f2", LK_F16}, {"f4", LK_F32}, {"f8", LK_F64}};
     if (*descr != '<' && *descr != '>' && *descr != '|') return false;
     a->big_endian = *descr == '>';
     for (size_t i = 0; i < sizeof codes / sizeof codes[0]; i++)
@@ -97,9 +101,10 @@ static lk_status parse_header(lk_array *a, const char *text, size_t n) {
         if (good && strcmp(key, "descr") == 0) {
             seen |= 1;
             if (!eat_string(&l, descr, sizeof descr) || !set_element(descr, a))
-                return lk_fail(a->ctx, LK_BAD_DATA, "%s: arrays are read of the types b1, u1 to u8, i1 to i8 and f2 to "
-                               "f8; this one's header says %s", lk_stream_path(a->stream),
-                               lk_shown(text, n, shown));
+                return lk_fail(a->ctx, LK_BAD_DATA,
+                               "%s: arrays are read of the types b1, u1 to u8, i1 to i8 and f2 to "
+                               "f8; this one's header says %s",
+                               lk_stream_path(a->stream), lk_shown(text, n, shown));
         } else if (good && strcmp(key, "fortran_order") == 0) {
             seen |= 2;
             a->fortran = eat_word(&l, "True");
@@ -108,8 +113,10 @@ static lk_status parse_header(lk_array *a, const char *text, size_t n) {
             seen |= 4;
             good = eat_shape(&l, a);
             if (!good)
-                return lk_fail(a->ctx, LK_BAD_DATA, "%s: an array must have 1 to 4 axes, the first of which is the "
-                               "rows; its header says %s", lk_stream_path(a->stream), lk_shown(text, n, shown));
+                return lk_fail(a->ctx, LK_BAD_DATA,
+                               "%s: an array must have 1 to 4 axes, the first of which is the "
+                               "rows; its header says %s",
+                               lk_stream_path(a->stream), lk_shown(text, n, shown));
         } else {
             good = false;
         }
@@ -119,7 +126,8 @@ static lk_status parse_header(lk_array *a, const char *text, size_t n) {
         }
     }
     if (good && seen == 7) return LK_OK;
-    return lk_fail(a->ctx, LK_BAD_DATA, "%s: the NPY header is not {'descr', 'fortran_order', 'shape'} but %s",
+    return lk_fail(a->ctx, LK_BAD_DATA,
+                   "%s: the NPY header is not {'descr', 'fortran_order', 'shape'} but %s",
                    lk_stream_path(a->stream), lk_shown(text, n, shown));
 }
 
@@ -129,15 +137,16 @@ static lk_status read_header(lk_array *a) {
     if (status != LK_OK) return status;
     size_t n = head[8] | (size_t)head[9] << 8;
     if (memcmp(head, "\x93NUMPY", 6) || head[6] < 1 || head[6] > 3)
-        return lk_fail(a->ctx, LK_BAD_DATA, "%s is no NPY array of version 1 to 3", lk_stream_path(a->stream));
+        return lk_fail(a->ctx, LK_BAD_DATA, "%s is no NPY array of version 1 to 3",
+                       lk_stream_path(a->stream));
     if (head[6] >= 2) {
         status = lk_stream_need(a->stream, head + 10, 2, "the NPY header");
         if (status != LK_OK) return status;
         n |= (size_t)head[10] << 16 | (size_t)head[11] << 24;
     }
     if (n > MAX_HEADER)
-        return lk_fail(a->ctx, LK_BAD_DATA, "%s: an NPY header of %zu bytes makes no sense", lk_stream_path(a->stream),
-                       n);
+        return lk_fail(a->ctx, LK_BAD_DATA, "%s: an NPY header of %zu bytes makes no sense",
+                       lk_stream_path(a->stream), n);
     char *text = lk_alloc(a->ctx, n + 1, 1);
     if (!text) return LK_NO_MEMORY;
     status = lk_stream_need(a->stream, text, n, "the NPY header");
@@ -158,7 +167,8 @@ static bool npy_matches(const unsigned char *head, size_t n, bool folder) {
     return !folder && n >= 6 && memcmp(head, "\x93NUMPY", 6) == 0;
 }
 
-const lk_format lk_npy_format = {"NPY", npy_matches, npy_open, lk_array_next, lk_array_rewind, lk_array_close};
+const lk_format lk_npy_format = {"NPY",         npy_matches,     npy_open,
+                                 lk_array_next, lk_array_rewind, lk_array_close};
 
 /* ---- ZIP ------------------------------------------------------------------------------------------------------ */
 
@@ -202,7 +212,8 @@ static lk_status find_directory(lk_context *ctx, lk_stream *s, uint64_t *at, uin
             *at = little(end64 + 48, 8);
         }
     lk_free(ctx, tail);
-    if (status == LK_OK && found == UINT64_MAX) return damaged(s, ctx, "it has no directory at its end");
+    if (status == LK_OK && found == UINT64_MAX)
+        return damaged(s, ctx, "it has no directory at its end");
     if (status == LK_OK && (*size > MAX_DIRECTORY || *at > total || *size > total - *at))
         return damaged(s, ctx, "the directory is not inside the file");
     return status;
@@ -214,9 +225,14 @@ static size_t read_entry(const unsigned char *p, size_t n, member *m) {
     size_t n_name = little(p + 28, 2), n_extra = little(p + 30, 2), n_comment = little(p + 32, 2);
     size_t length = 46 + n_name + n_extra + n_comment;
     if (length > n) return 0;
-    *m = (member){.at = little(p + 42, 4), .packed = little(p + 20, 4), .size = little(p + 24, 4),
-                  .crc = (uint32_t)little(p + 16, 4), .method = (unsigned)little(p + 10, 2),
-                  .flags = (unsigned)little(p + 8, 2), .name = p + 46, .n_name = n_name};
+    *m = (member){.at = little(p + 42, 4),
+                  .packed = little(p + 20, 4),
+                  .size = little(p + 24, 4),
+                  .crc = (uint32_t)little(p + 16, 4),
+                  .method = (unsigned)little(p + 10, 2),
+                  .flags = (unsigned)little(p + 8, 2),
+                  .name = p + 46,
+                  .n_name = n_name};
     const unsigned char *extra = p + 46 + n_name, *end = extra + n_extra;
     while (end - extra >= 4) {
         size_t size = little(extra + 2, 2);
@@ -263,8 +279,8 @@ static lk_status choose(lk_context *ctx, lk_stream *s, const unsigned char *dire
     if (names.failed) status = LK_NO_MEMORY;
     else if (n_arrays == 0) status = damaged(s, ctx, "there is no array (a member NAME.npy) in it");
     else if (name && !found)
-        status = lk_fail(ctx, LK_BAD_DATA, "%s has no array \"%s\"; it has %s%s", lk_stream_path(s), name,
-                         names.bytes, n_arrays > 10 ? ", …" : "");
+        status = lk_fail(ctx, LK_BAD_DATA, "%s has no array \"%s\"; it has %s%s", lk_stream_path(s),
+                         name, names.bytes, n_arrays > 10 ? ", …" : "");
     else if (!name && n_arrays > 1)
         lk_notice(ctx, "%s: of its arrays %s%s, %.*s is read", lk_stream_path(s), names.bytes,
                   n_arrays > 10 ? ", …" : "", (int)chosen->n_name - 4, (const char *)chosen->name);
@@ -281,8 +297,8 @@ static lk_status enter(lk_context *ctx, lk_stream *s, const member *m) {
     lk_status status = lk_stream_pread(s, m->at, local, sizeof local, "the array's own header");
     if (status != LK_OK) return status;
     uint64_t at = m->at + sizeof local + little(local + 26, 2) + little(local + 28, 2);
-    if (memcmp(local, "PK\3\4", 4) || at > lk_stream_size(s) || m->packed > lk_stream_size(s) - at ||
-        (m->method == 0 && m->packed != m->size))
+    if (memcmp(local, "PK\3\4", 4) || at > lk_stream_size(s) ||
+        m->packed > lk_stream_size(s) - at || (m->method == 0 && m->packed != m->size))
         return damaged(s, ctx, "the array is not where the directory says");
     size_t n = m->n_name < sizeof name ? m->n_name : sizeof name - 1;
     memcpy(name, m->name, n);
@@ -315,4 +331,5 @@ static bool npz_matches(const unsigned char *head, size_t n, bool folder) {
     return !folder && n >= 4 && (memcmp(head, "PK\3\4", 4) == 0 || memcmp(head, "PK\5\6", 4) == 0);
 }
 
-const lk_format lk_npz_format = {"NPZ", npz_matches, npz_open, lk_array_next, lk_array_rewind, lk_array_close};
+const lk_format lk_npz_format = {"NPZ",         npz_matches,     npz_open,
+                                 lk_array_next, lk_array_rewind, lk_array_close};

@@ -14,7 +14,7 @@ typedef struct npy_writer {
     bool bytes;
     size_t rank, shape[MAX_RANK]; /* without the rows */
     size_t n_values;
-    uint64_t n_zeroed;            /* missing cells that a byte cannot say */
+    uint64_t n_zeroed; /* missing cells that a byte cannot say */
     unsigned char *row;
 } npy_writer;
 
@@ -80,10 +80,14 @@ static lk_status npy_add(lk_writer *writer, const lk_batch *batch) {
             bool missing = lk_writer_is_missing(schema, i, value, present);
             if (w->bytes) {
                 w->n_zeroed += missing;
-                w->row[n++] = missing || !(value[i] >= 0 && value[i] <= 255) ? 0 : (unsigned char)value[i];
+                w->row[n++] = missing || !(value[i] >= 0 && value[i] <= 255)
+                                  ? 0
+                                  : (unsigned char)value[i];
                 continue;
             }
-            double scale = cell->kind == LK_FIELD_GRID ? lk_power_of_ten(schema->fields[cell->field].places) : 1;
+            double scale = cell->kind == LK_FIELD_GRID
+                               ? lk_power_of_ten(schema->fields[cell->field].places)
+                               : 1;
             put_double(missing ? (double)NAN : value[i] / scale, w->row + 8 * n++);
         }
         status = lk_file_write(writer->file, w->row, n * (w->bytes ? 1 : 8));
@@ -95,7 +99,8 @@ static lk_status npy_finish(lk_writer *writer) {
     const npy_writer *w = writer->state;
     char header[HEADER];
     if (w->n_zeroed)
-        lk_notice(writer->ctx, "%s: %llu missing values were written as 0, since bytes have no missing mark",
+        lk_notice(writer->ctx,
+                  "%s: %llu missing values were written as 0, since bytes have no missing mark",
                   writer->path, (unsigned long long)w->n_zeroed);
     make_header(w, writer->rows, header);
     return lk_file_patch(writer->file, 0, header, HEADER);

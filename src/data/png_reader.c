@@ -37,7 +37,9 @@ static lk_status add_path(png_folder *f, const char *folder, const char *name) {
     return LK_OK;
 }
 
-static int compare_paths(const void *a, const void *b) { return strcmp(*(char *const *)a, *(char *const *)b); }
+static int compare_paths(const void *a, const void *b) {
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
 
 static lk_status list_folder(png_folder *f, const char *folder) {
     size_t n_other = 0;
@@ -52,9 +54,11 @@ static lk_status list_folder(png_folder *f, const char *folder) {
     closedir(dir);
     if (status != LK_OK) return status;
     if (f->n == 0)
-        return lk_fail(f->ctx, LK_BAD_DATA, "%s has no PNG images (files that end in .png); a folder is read as images",
+        return lk_fail(f->ctx, LK_BAD_DATA,
+                       "%s has no PNG images (files that end in .png); a folder is read as images",
                        folder);
-    if (n_other) lk_notice(f->ctx, "%s: %zu entries that do not end in .png are skipped", folder, n_other);
+    if (n_other)
+        lk_notice(f->ctx, "%s: %zu entries that do not end in .png are skipped", folder, n_other);
     qsort(f->path, f->n, sizeof *f->path, compare_paths);
     return LK_OK;
 }
@@ -84,8 +88,11 @@ static lk_status measure(png_folder *f) {
         if (status != LK_OK) return status;
         if (i == 0) f->size = size;
         if (size.width != f->size.width || size.height != f->size.height)
-            return lk_fail(f->ctx, LK_BAD_DATA, "%s is %zu × %zu pixels where %s is %zu × %zu; all images must have one "
-                           "size", f->path[i], size.width, size.height, f->path[0], f->size.width, f->size.height);
+            return lk_fail(f->ctx, LK_BAD_DATA,
+                           "%s is %zu × %zu pixels where %s is %zu × %zu; all images must have one "
+                           "size",
+                           f->path[i], size.width, size.height, f->path[0], f->size.width,
+                           f->size.height);
         if (size.channels > f->size.channels) f->size.channels = size.channels;
         n_alpha += size.had_alpha;
         n_deep += size.had_16_bits;
@@ -104,7 +111,9 @@ static lk_status read_pixels(png_folder *f, size_t i) {
     return status;
 }
 
-static size_t image_bytes(const png_folder *f) { return f->size.width * f->size.height * f->size.channels; }
+static size_t image_bytes(const png_folder *f) {
+    return f->size.width * f->size.height * f->size.channels;
+}
 
 static lk_status infer(lk_reader *reader, png_folder *f) {
     uint64_t counts[256] = {0};
@@ -117,7 +126,8 @@ static lk_status infer(lk_reader *reader, png_folder *f) {
         if ((status = read_pixels(f, i)) != LK_OK) return status;
         lk_count_bytes(counts, f->pixels, image_bytes(f));
     }
-    lk_set_byte_field(field, 3, (size_t[3]){f->size.height, f->size.width, f->size.channels}, counts);
+    lk_set_byte_field(field, 3, (size_t[3]){f->size.height, f->size.width, f->size.channels},
+                      counts);
     field->n_seen = f->n;
     return LK_OK;
 }
@@ -127,12 +137,15 @@ static lk_status match(lk_reader *reader, png_folder *f) {
     const lk_schema *schema = reader->schema;
     const lk_field *field = &schema->fields[0];
     bool one = schema->n_fields == 1 && schema->n_cells == field->size + field->has_missing;
-    if (one && field->kind == LK_FIELD_IMAGE && f->size.channels == 1 && field->shape[2] == 3) f->size.channels = 3;
-    if (one && (field->kind == LK_FIELD_IMAGE || field->kind == LK_FIELD_BINARY) && field->size == image_bytes(f) &&
-        field->shape[0] == f->size.height)
+    if (one && field->kind == LK_FIELD_IMAGE && f->size.channels == 1 && field->shape[2] == 3)
+        f->size.channels = 3;
+    if (one && (field->kind == LK_FIELD_IMAGE || field->kind == LK_FIELD_BINARY) &&
+        field->size == image_bytes(f) && field->shape[0] == f->size.height)
         return LK_OK;
-    return lk_fail(f->ctx, LK_BAD_DATA, "%s: images of %zu × %zu pixels of %zu channels (height × width) are not what "
-                   "the model learned from", reader->path, f->size.height, f->size.width, f->size.channels);
+    return lk_fail(f->ctx, LK_BAD_DATA,
+                   "%s: images of %zu × %zu pixels of %zu channels (height × width) are not what "
+                   "the model learned from",
+                   reader->path, f->size.height, f->size.width, f->size.channels);
 }
 
 static lk_status start(lk_reader *reader, png_folder *f) {
@@ -174,7 +187,8 @@ static lk_status png_next(lk_reader *reader, lk_batch *batch) {
         for (size_t i = 0; i < n; i++) {
             unsigned pixel = f->pixels[i];
             if (field->kind == LK_FIELD_BINARY && pixel > 1 && pixel < 255)
-                return lk_fail(f->ctx, LK_BAD_DATA, "%s: expected only black and white pixels, found grey %u",
+                return lk_fail(f->ctx, LK_BAD_DATA,
+                               "%s: expected only black and white pixels, found grey %u",
                                f->path[f->next], pixel);
             value[first + i] = pixel == 1 && scale > 1 ? 1 : pixel / scale;
         }
@@ -208,4 +222,5 @@ static bool folder_matches(const unsigned char *head, size_t n, bool folder) {
 }
 
 const lk_format lk_png_format = {"PNG", png_matches, png_open, png_next, png_rewind, png_close};
-const lk_format lk_png_folder_format = {"PNG images", folder_matches, png_open, png_next, png_rewind, png_close};
+const lk_format lk_png_folder_format = {"PNG images", folder_matches, png_open,
+                                        png_next,     png_rewind,     png_close};

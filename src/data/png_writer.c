@@ -10,7 +10,7 @@ enum { GAP = 2, GAP_GREY = 128, MAX_BYTES = 1 << 28 };
 typedef struct png_writer {
     size_t height, width, channels, bytes; /* of one image */
     uint8_t *images;
-    size_t capacity;                       /* in images */
+    size_t capacity; /* in images */
     bool binary;
 } png_writer;
 
@@ -44,8 +44,10 @@ static lk_status png_open(lk_writer *writer) {
     if (!w) return LK_NO_MEMORY;
     writer->state = w;
     if (only == SIZE_MAX || !plan(w, &writer->schema->fields[only]))
-        return lk_fail(writer->ctx, LK_USAGE, "%s: a PNG shows images, and these rows are not one grey or colour "
-                       "image each; write .csv or .npy", writer->path);
+        return lk_fail(writer->ctx, LK_USAGE,
+                       "%s: a PNG shows images, and these rows are not one grey or colour "
+                       "image each; write .csv or .npy",
+                       writer->path);
     return LK_OK;
 }
 
@@ -53,10 +55,12 @@ static lk_status reserve(lk_writer *writer, size_t images) {
     png_writer *w = writer->state;
     if (images <= w->capacity) return LK_OK;
     if (images > MAX_BYTES / w->bytes)
-        return lk_fail(writer->ctx, LK_USAGE, "%s: %zu images are too many for one picture; write fewer, or .npy",
+        return lk_fail(writer->ctx, LK_USAGE,
+                       "%s: %zu images are too many for one picture; write fewer, or .npy",
                        writer->path, images);
     size_t capacity = w->capacity * 2 > images ? w->capacity * 2 : images;
-    uint8_t *grown = lk_resize(writer->ctx, w->images, w->capacity * w->bytes, capacity * w->bytes, 1);
+    uint8_t *grown = lk_resize(writer->ctx, w->images, w->capacity * w->bytes, capacity * w->bytes,
+                               1);
     if (!grown) return LK_NO_MEMORY;
     w->images = grown;
     w->capacity = capacity;
@@ -84,7 +88,8 @@ static lk_status png_add(lk_writer *writer, const lk_batch *batch) {
 static lk_status png_finish(lk_writer *writer) {
     png_writer *w = writer->state;
     size_t n = (size_t)writer->rows;
-    if (n == 0) return lk_fail(writer->ctx, LK_USAGE, "%s: there is no image to show", writer->path);
+    if (n == 0)
+        return lk_fail(writer->ctx, LK_USAGE, "%s: there is no image to show", writer->path);
     size_t columns = integer_sqrt(n), rows;
     columns += columns * columns < n;
     rows = (n + columns - 1) / columns;
@@ -95,11 +100,11 @@ static lk_status png_finish(lk_writer *writer) {
     for (size_t i = 0; i < n; i++)
         for (size_t y = 0; y < w->height; y++) {
             size_t top = i / columns * (w->height + GAP) + y, left = i % columns * (w->width + GAP);
-            memcpy(picture + (top * width + left) * w->channels, w->images + i * w->bytes + y * w->width * w->channels,
-                   w->width * w->channels);
+            memcpy(picture + (top * width + left) * w->channels,
+                   w->images + i * w->bytes + y * w->width * w->channels, w->width * w->channels);
         }
-    lk_status status =
-        lk_png_write(writer->ctx, writer->file, writer->path, width, height, w->channels, picture);
+    lk_status status = lk_png_write(writer->ctx, writer->file, writer->path, width, height,
+                                    w->channels, picture);
     lk_free(writer->ctx, picture);
     return status;
 }

@@ -64,8 +64,9 @@ lk_status lk_reader_next(lk_reader *reader, lk_batch *batch) {
     batch->rows = 0;
     batch->first_row = reader->row;
     if (batch->n_cells != n_cells)
-        return lk_fail(reader->ctx, LK_USAGE, "%s: a batch of %zu cells a row was given for rows of %zu",
-                       reader->path, batch->n_cells, n_cells);
+        return lk_fail(reader->ctx, LK_USAGE,
+                       "%s: a batch of %zu cells a row was given for rows of %zu", reader->path,
+                       batch->n_cells, n_cells);
     memset(batch->value, 0, batch->capacity * n_cells * sizeof *batch->value);
     memset(batch->present, 0, batch->capacity * n_cells);
     lk_status status = reader->format->next(reader, batch);

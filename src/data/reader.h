@@ -23,9 +23,9 @@ struct lk_reader {
     const lk_format *format;
     char *path;
     lk_schema *schema;
-    bool given;     /* the schema was given, not inferred */
-    uint64_t row;   /* number of the next row */
-    void *state;    /* of the format */
+    bool given;   /* the schema was given, not inferred */
+    uint64_t row; /* number of the next row */
+    void *state;  /* of the format */
 };
 
 extern const lk_format lk_csv_format, lk_npy_format, lk_npz_format, lk_idx_format, lk_png_format,

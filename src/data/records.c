@@ -24,12 +24,14 @@ static lk_status fill(lk_records *r) {
     }
     if (r->end == r->capacity) {
         if (r->capacity >= MAX_RECORD)
-            return lk_fail(r->ctx, LK_BAD_DATA, "%s, line %llu: longer than 16 MiB; is this delimited text, "
-                           "and is every quote closed?", lk_stream_path(r->stream),
-                           (unsigned long long)r->line);
+            return lk_fail(r->ctx, LK_BAD_DATA,
+                           "%s, line %llu: longer than 16 MiB; is this delimited text, "
+                           "and is every quote closed?",
+                           lk_stream_path(r->stream), (unsigned long long)r->line);
         size_t capacity = r->capacity ? r->capacity * 2 : WINDOW;
         /* Two spare bytes: a scan may look at what follows a newline. */
-        char *grown = lk_resize(r->ctx, r->buffer, r->capacity ? r->capacity + 2 : 0, capacity + 2, 1);
+        char *grown = lk_resize(r->ctx, r->buffer, r->capacity ? r->capacity + 2 : 0, capacity + 2,
+                                1);
         if (!grown) return LK_NO_MEMORY;
         r->buffer = grown;
         r->capacity = capacity;
@@ -51,8 +53,10 @@ static lk_status start(lk_records *r) {
     const unsigned char *b = (const unsigned char *)r->buffer;
     if (r->end >= 3 && b[0] == 0xef && b[1] == 0xbb && b[2] == 0xbf) r->begin = 3;
     if (r->end >= 2 && ((b[0] == 0xff && b[1] == 0xfe) || (b[0] == 0xfe && b[1] == 0xff)))
-        return lk_fail(r->ctx, LK_BAD_DATA, "%s is UTF-16 text; convert it to UTF-8, as with iconv -f UTF-16 "
-                       "-t UTF-8", lk_stream_path(r->stream));
+        return lk_fail(r->ctx, LK_BAD_DATA,
+                       "%s is UTF-16 text; convert it to UTF-8, as with iconv -f UTF-16 "
+                       "-t UTF-8",
+                       lk_stream_path(r->stream));
     return LK_OK;
 }
 
@@ -123,7 +127,8 @@ static scan_result scan_quoted(lk_records *r, char *p, char *end, uint64_t *line
             return fail_at(r, opened, column, "a quote is opened here that is never closed");
         }
         for (char *q = p; (q = memchr(q, '\n', (size_t)(quote - q))) != NULL; q++) ++*line;
-        if (memchr(p, 0, (size_t)(quote - p))) return fail_at(r, *line, column, "a zero byte: not text");
+        if (memchr(p, 0, (size_t)(quote - p)))
+            return fail_at(r, *line, column, "a zero byte: not text");
         p = quote;
         if (p + 1 == end && !r->at_end) return MORE;
         if (p + 1 == end || p[1] != '"') break;
@@ -134,7 +139,8 @@ static scan_result scan_quoted(lk_records *r, char *p, char *end, uint64_t *line
     *after = skip_blanks(r, p + 1, end);
     if (*after == end && !r->at_end) return MORE;
     if (*after < end && (!r->stop[(unsigned char)**after] || !**after))
-        return fail_at(r, *line, column, "something stands between the closing quote and the delimiter");
+        return fail_at(r, *line, column,
+                       "something stands between the closing quote and the delimiter");
     return SCANNED;
 }
 
@@ -151,7 +157,8 @@ static scan_result scan(lk_records *r, char *p, char *end, char **next, uint64_t
             while (p < end && !r->stop[(unsigned char)*p]) p++;
             if (p == end && !r->at_end) return MORE;
             if (p < end && !*p)
-                return fail_at(r, *line, r->n_fields + 1, "a zero byte: this is not delimited text");
+                return fail_at(r, *line, r->n_fields + 1,
+                               "a zero byte: this is not delimited text");
             char *last = p;
             while (last > first && (last[-1] == ' ' || last[-1] == '\t')) last--;
             if (!add_field(r, first, (size_t)(last - first), false, false)) return FAILED;
@@ -285,15 +292,16 @@ static bool looks_like_names(const first_row *row, size_t n, size_t n_below) {
     for (size_t i = 0; i < n; i++) {
         if (row[i].number || (row[i].missing && (i > 0 || row[i].n > 0 || n == 1))) return false;
         for (size_t j = 0; j < i && n <= 4096; j++)
-            if (row[i].n == row[j].n && memcmp(row[i].text, row[j].text, row[i].n) == 0) return false;
+            if (row[i].n == row[j].n && memcmp(row[i].text, row[j].text, row[i].n) == 0)
+                return false;
         if (row[i].n_numbers > row[i].n_texts) numbers_below = true;
         if (row[i].recurs) recurs = true;
     }
     return numbers_below || (n_below > 0 && !recurs);
 }
 
-static lk_status find_header(lk_records *r, char *p, size_t n, lk_missing_fn is_missing, const void *user,
-                             bool *header) {
+static lk_status find_header(lk_records *r, char *p, size_t n, lk_missing_fn is_missing,
+                             const void *user, bool *header) {
     uint64_t line = 1;
     *header = false;
     if (sample_next(r, &p, &line) != SCANNED || r->n_fields != n) return LK_OK;
@@ -346,14 +354,14 @@ static lk_status find_layout(lk_records *r, int header, char delimiter, lk_missi
     layout->header = header == 1;
     lk_status status = LK_OK;
     if (header < 0)
-        status = find_header(r, layout->junk ? second : r->buffer + r->begin, d.n_fields, is_missing, user,
-                             &layout->header);
+        status = find_header(r, layout->junk ? second : r->buffer + r->begin, d.n_fields,
+                             is_missing, user, &layout->header);
     layout->skip += layout->header;
     return status;
 }
 
-lk_status lk_records_find_layout(lk_records *r, int header, char delimiter, lk_missing_fn is_missing,
-                                 const void *user, lk_layout *layout) {
+lk_status lk_records_find_layout(lk_records *r, int header, char delimiter,
+                                 lk_missing_fn is_missing, const void *user, lk_layout *layout) {
     r->sampling = true; /* what is wrong will be said when it is read */
     lk_status status = find_layout(r, header, delimiter, is_missing, user, layout);
     r->sampling = false;

@@ -5,25 +5,25 @@
 #include "data/stream.h"
 
 typedef struct lk_slice {
-    char *text;      /* lives until the next record */
+    char *text; /* lives until the next record */
     uint32_t n;
     bool quoted;
-    bool doubled;    /* "" inside, not yet replaced by " (inside records.c only) */
+    bool doubled; /* "" inside, not yet replaced by " (inside records.c only) */
 } lk_slice;
 
 typedef struct lk_records {
     lk_context *ctx;
     lk_stream *stream;
     char delimiter;
-    uint64_t line;         /* of the next record, counted from 1 */
-    uint64_t record_line;  /* where the current record begins */
+    uint64_t line;        /* of the next record, counted from 1 */
+    uint64_t record_line; /* where the current record begins */
     lk_slice *field;
     size_t n_fields, field_capacity;
     /* the window of the file that is in memory */
     char *buffer;
     size_t begin, end, capacity;
-    bool at_end;           /* of the file: what is in the buffer is all there is */
-    bool sampling;         /* looking ahead: what is wrong is not recorded as a failure */
+    bool at_end;   /* of the file: what is in the buffer is all there is */
+    bool sampling; /* looking ahead: what is wrong is not recorded as a failure */
     bool no_memory;
     unsigned char stop[256];
 } lk_records;
@@ -39,10 +39,10 @@ lk_status lk_records_rewind(lk_records *records);
 /* What one finds out from the beginning of a file before reading it. */
 typedef struct lk_layout {
     char delimiter;
-    size_t n_fields;   /* of a row */
-    bool header;       /* the first row gives the names */
-    size_t skip;       /* records before the first row: junk and header */
-    bool junk;         /* the first record is neither header nor row */
+    size_t n_fields; /* of a row */
+    bool header;     /* the first row gives the names */
+    size_t skip;     /* records before the first row: junk and header */
+    bool junk;       /* the first record is neither header nor row */
 } lk_layout;
 
 /* header: -1 find out, 0, 1; delimiter 0: find out; `extra` says what else marks a missing cell. */

@@ -25,7 +25,7 @@ enum { IN_MEMORY = 1 << 28, BATCH_BYTES = 1 << 22 };
 typedef enum width { U8, I16, I32, I64, F32 } width;
 static const uint8_t width_bytes[] = {1, 2, 4, 8, 4};
 
-typedef struct run { /* of cells of one width */
+typedef struct run {     /* of cells of one width */
     size_t first, n, at; /* first cell, how many, first byte in the row */
     width width;
 } run;
@@ -37,10 +37,10 @@ typedef struct store {
     size_t n_runs, n_cells, row_bytes, mask_at; /* mask_at == row_bytes: all cells are present */
     uint64_t n;
     unsigned char *bytes;
-    size_t capacity;   /* in bytes, while in memory */
+    size_t capacity; /* in bytes, while in memory */
     bool mapped;
-    int fd;            /* >= 0: what is in the file, while it is written */
-    uint64_t in_file;  /* bytes there */
+    int fd;           /* >= 0: what is in the file, while it is written */
+    uint64_t in_file; /* bytes there */
 } store;
 
 struct lk_rows {
@@ -72,7 +72,8 @@ static lk_status plan_runs(store *s, const lk_schema *schema, bool roomy) {
     if (!s->run) return LK_NO_MEMORY;
     for (size_t i = 0; i < schema->n_cells; i++) {
         width w = cell_width(&schema->cells[i], roomy);
-        if (n == 0 || s->run[n - 1].width != w) s->run[n++] = (run){.first = i, .at = at, .width = w};
+        if (n == 0 || s->run[n - 1].width != w)
+            s->run[n++] = (run){.first = i, .at = at, .width = w};
         s->run[n - 1].n++;
         at += width_bytes[w];
     }
@@ -114,13 +115,15 @@ static bool pack_run(const run *r, const double *value, unsigned char *to) {
     return true;
 }
 
-static bool pack_row(const store *s, const double *value, const uint8_t *present, unsigned char *to) {
+static bool pack_row(const store *s, const double *value, const uint8_t *present,
+                     unsigned char *to) {
     for (size_t i = 0; i < s->n_runs; i++)
         if (!pack_run(&s->run[i], value, to)) return false;
     if (s->mask_at == s->row_bytes) return !memchr(present, 0, s->n_cells);
     unsigned char *mask = to + s->mask_at;
     memset(mask, 0, s->row_bytes - s->mask_at);
-    for (size_t i = 0; i < s->n_cells; i++) mask[i / 8] |= (unsigned char)((present[i] != 0) << i % 8);
+    for (size_t i = 0; i < s->n_cells; i++)
+        mask[i / 8] |= (unsigned char)((present[i] != 0) << i % 8);
     return true;
 }
 
@@ -195,8 +198,10 @@ static lk_status to_file(store *s, const unsigned char *bytes, size_t n) {
         ssize_t done = write(s->fd, bytes, n);
         if (done < 0 && errno == EINTR) continue;
         if (done < 0)
-            return lk_fail(s->ctx, LK_IO, "cannot keep the rows in a temporary file: %s; set TMPDIR to a folder "
-                           "with more room", strerror(errno));
+            return lk_fail(s->ctx, LK_IO,
+                           "cannot keep the rows in a temporary file: %s; set TMPDIR to a folder "
+                           "with more room",
+                           strerror(errno));
         bytes += done;
         n -= (size_t)done;
         s->in_file += (uint64_t)done;
@@ -227,7 +232,8 @@ static lk_status append(store *s, const unsigned char *bytes, size_t n) {
 }
 
 /* Reads all rows; *fits is false when it has to start over with more room. */
-static lk_status read_rows(lk_reader *reader, store *s, lk_batch *batch, unsigned char *packed, bool *fits) {
+static lk_status read_rows(lk_reader *reader, store *s, lk_batch *batch, unsigned char *packed,
+                           bool *fits) {
     *fits = true;
     for (;;) {
         lk_status status = lk_reader_next(reader, batch);
@@ -256,9 +262,11 @@ static void start_over(store *s) {
 
 static lk_status map(store *s) {
     if (s->fd < 0) return LK_OK;
-    if (s->in_file > SIZE_MAX / 2) return lk_fail(s->ctx, LK_NO_MEMORY, "the rows do not fit the address space");
+    if (s->in_file > SIZE_MAX / 2)
+        return lk_fail(s->ctx, LK_NO_MEMORY, "the rows do not fit the address space");
     void *at = mmap(NULL, (size_t)s->in_file, PROT_READ, MAP_SHARED, s->fd, 0);
-    if (at == MAP_FAILED) return lk_fail(s->ctx, LK_NO_MEMORY, "cannot map the rows: %s", strerror(errno));
+    if (at == MAP_FAILED)
+        return lk_fail(s->ctx, LK_NO_MEMORY, "cannot map the rows: %s", strerror(errno));
     s->bytes = at;
     s->mapped = true;
     return LK_OK;
@@ -267,7 +275,9 @@ static lk_status map(store *s) {
 static lk_status fill_store(lk_reader *reader, store *s) {
     const lk_schema *schema = lk_reader_schema(reader);
     size_t per_row = schema->n_cells ? schema->n_cells * sizeof(double) : 1;
-    size_t rows = BATCH_BYTES / per_row < 1 ? 1 : BATCH_BYTES / per_row > 4096 ? 4096 : BATCH_BYTES / per_row;
+    size_t rows = BATCH_BYTES / per_row < 1      ? 1
+                  : BATCH_BYTES / per_row > 4096 ? 4096
+                                                 : BATCH_BYTES / per_row;
     lk_batch batch = {0};
     bool fits = false;
     lk_status status = lk_batch_create(s->ctx, rows, schema->n_cells, &batch);
@@ -282,7 +292,8 @@ static lk_status fill_store(lk_reader *reader, store *s) {
     }
     lk_batch_destroy(s->ctx, &batch);
     if (status == LK_OK && !fits)
-        status = lk_fail(s->ctx, LK_BAD_DATA, "a value is outside its field's range; read the file anew");
+        status = lk_fail(s->ctx, LK_BAD_DATA,
+                         "a value is outside its field's range; read the file anew");
     return status == LK_OK ? map(s) : status;
 }
 
@@ -324,7 +335,8 @@ const lk_schema *lk_rows_schema(const lk_rows *rows) { return rows->schema; }
 
 static lk_status check_batch(const lk_rows *rows, size_t n, const lk_batch *batch) {
     if (n <= batch->capacity && batch->n_cells == rows->schema->n_cells) return LK_OK;
-    return lk_fail(rows->ctx, LK_USAGE, "a batch of %zu rows of %zu cells was given for %zu rows of %zu",
+    return lk_fail(rows->ctx, LK_USAGE,
+                   "a batch of %zu rows of %zu cells was given for %zu rows of %zu",
                    batch->capacity, batch->n_cells, n, rows->schema->n_cells);
 }
 
@@ -382,7 +394,8 @@ static bool is_held(uint64_t seed, uint64_t row, double fraction) {
     return lk_rng_uniform(&rng) < fraction;
 }
 
-lk_status lk_rows_split(const lk_rows *rows, double fraction, uint64_t seed, lk_rows **train, lk_rows **held) {
+lk_status lk_rows_split(const lk_rows *rows, double fraction, uint64_t seed, lk_rows **train,
+                        lk_rows **held) {
     uint64_t n_held = 0, at[2] = {0, 0};
     *train = *held = NULL;
     if (!(fraction >= 0 && fraction <= 1))
@@ -402,7 +415,9 @@ lk_status lk_rows_split(const lk_rows *rows, double fraction, uint64_t seed, lk_
     return LK_OK;
 }
 
-uint64_t lk_rows_source(const lk_rows *rows, uint64_t row) { return rows->index ? rows->index[row] : row; }
+uint64_t lk_rows_source(const lk_rows *rows, uint64_t row) {
+    return rows->index ? rows->index[row] : row;
+}
 
 /* ---- Hash -------------------------------------------------------------------------------------------------------------- */
 

@@ -61,7 +61,8 @@ static bool copy_field(lk_context *ctx, const lk_field *from, lk_field *to) {
     to->missing_mark = NULL;
     to->levels = NULL;
     if (from->name && !(to->name = lk_strdup(ctx, from->name))) return false;
-    if (from->missing_mark && !(to->missing_mark = lk_strdup(ctx, from->missing_mark))) return false;
+    if (from->missing_mark && !(to->missing_mark = lk_strdup(ctx, from->missing_mark)))
+        return false;
     if (!from->levels) return true;
     to->levels = lk_alloc(ctx, from->n_levels, sizeof *to->levels);
     for (size_t i = 0; to->levels && i < from->n_levels; i++)
@@ -123,8 +124,10 @@ lk_status lk_schema_lay_out(lk_schema *schema) {
         const lk_field *field = &schema->fields[i];
         if (!lk_field_has_cells(field)) continue;
         if (field->size > MAX_CELLS || (n += field->size + field->has_missing) > MAX_CELLS)
-            return lk_fail(schema->ctx, LK_BAD_DATA, "a row has more than %d values (at field %s); "
-                           "leave out fields, or make the images smaller", (int)MAX_CELLS, field->name);
+            return lk_fail(schema->ctx, LK_BAD_DATA,
+                           "a row has more than %d values (at field %s); "
+                           "leave out fields, or make the images smaller",
+                           (int)MAX_CELLS, field->name);
     }
     lk_cell *cells = lk_alloc(schema->ctx, n, sizeof *cells);
     if (!cells) return LK_NO_MEMORY;
@@ -180,8 +183,8 @@ void lk_schema_cell_text(const lk_schema *schema, size_t cell, double value, lk_
 static lk_status value_error(const lk_schema *schema, const lk_field *field, const char *text,
                              const char *expected) {
     char shown[LK_SHOWN_BYTES];
-    return lk_fail(schema->ctx, LK_BAD_DATA, "field %s: expected %s, found \"%s\"", field->name, expected,
-                   lk_shown(text, strlen(text), shown));
+    return lk_fail(schema->ctx, LK_BAD_DATA, "field %s: expected %s, found \"%s\"", field->name,
+                   expected, lk_shown(text, strlen(text), shown));
 }
 
 static lk_status unknown_level(const lk_schema *schema, const lk_field *field, const char *text) {
@@ -203,11 +206,13 @@ lk_status lk_schema_parse_value(const lk_schema *schema, size_t number, const ch
     *value = 0;
     *present = false;
     if (!lk_field_has_cells(field))
-        return lk_fail(schema->ctx, LK_BAD_DATA, "field %s is not modelled, so it cannot be given a value",
-                       field->name);
+        return lk_fail(schema->ctx, LK_BAD_DATA,
+                       "field %s is not modelled, so it cannot be given a value", field->name);
     if (field->size != 1 || field->rank)
-        return lk_fail(schema->ctx, LK_BAD_DATA, "field %s has %zu values a row; only fields of one value "
-                       "can be given as text", field->name, field->size);
+        return lk_fail(schema->ctx, LK_BAD_DATA,
+                       "field %s has %zu values a row; only fields of one value "
+                       "can be given as text",
+                       field->name, field->size);
     size_t n = strlen(text);
     while (n && (*text == ' ' || *text == '\t')) text++, n--;
     while (n && (text[n - 1] == ' ' || text[n - 1] == '\t')) n--;

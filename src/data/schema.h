@@ -28,28 +28,28 @@ typedef enum lk_field_kind {
 typedef struct lk_field {
     char *name;
     lk_field_kind kind;
-    int rank;             /* 0: scalar */
+    int rank; /* 0: scalar */
     size_t shape[3];
-    size_t size;          /* cells for the values: product of the shape */
-    int places;           /* decimals of the grid; 0 for integers */
-    bool has_missing;     /* some were missing when inferred: one missingness cell in front */
-    char *missing_mark;   /* how a missing cell is written back: "", "?", "NA" */
-    bool ignored;         /* by the user, or because no row has a value; text is never modelled */
-    char **levels;        /* of a category, sorted bytewise when inferred */
+    size_t size;        /* cells for the values: product of the shape */
+    int places;         /* decimals of the grid; 0 for integers */
+    bool has_missing;   /* some were missing when inferred: one missingness cell in front */
+    char *missing_mark; /* how a missing cell is written back: "", "?", "NA" */
+    bool ignored;       /* by the user, or because no row has a value; text is never modelled */
+    char **levels;      /* of a category, sorted bytewise when inferred */
     size_t n_levels;
-    bool bounded;         /* the grid has known ends (bytes): low and high absorb the tails */
-    double low, high;     /* observed (or known) range, in cell values */
-    double mean, sd;      /* observed, in cell values, over all cells of the field; sd > 0 always:
+    bool bounded;     /* the grid has known ends (bytes): low and high absorb the tails */
+    double low, high; /* observed (or known) range, in cell values */
+    double mean, sd;  /* observed, in cell values, over all cells of the field; sd > 0 always:
                              a constant field gets sd 1 step (or 1) and a notice */
     uint64_t n_missing, n_seen;
 } lk_field;
 
 typedef struct lk_cell {
     size_t field;
-    size_t index;         /* within the field */
-    lk_field_kind kind;   /* REAL, GRID, BINARY or CATEGORY (an image's pixels are GRID) */
-    bool missingness;     /* says whether its field is missing in this row */
-    size_t n;             /* outcomes of a category: n_levels + 1; 2 for binary; else 0 */
+    size_t index;       /* within the field */
+    lk_field_kind kind; /* REAL, GRID, BINARY or CATEGORY (an image's pixels are GRID) */
+    bool missingness;   /* says whether its field is missing in this row */
+    size_t n;           /* outcomes of a category: n_levels + 1; 2 for binary; else 0 */
     bool bounded;
     double low, high, mean, sd;
 } lk_cell;
@@ -58,10 +58,10 @@ typedef struct lk_schema {
     lk_context *ctx;
     lk_field *fields;
     size_t n_fields;
-    lk_cell *cells;       /* made by lk_schema_lay_out from the fields that are not ignored */
+    lk_cell *cells; /* made by lk_schema_lay_out from the fields that are not ignored */
     size_t n_cells;
-    bool has_header;      /* of delimited text */
-    char delimiter;       /* 0 when the source is not delimited text */
+    bool has_header; /* of delimited text */
+    char delimiter;  /* 0 when the source is not delimited text */
 } lk_schema;
 
 lk_status lk_schema_create(lk_context *ctx, size_t n_fields, lk_schema **out);
@@ -78,10 +78,15 @@ lk_status lk_schema_from_json(lk_context *ctx, const char *text, lk_schema **out
 
 /* A cell as text, as it would stand in a CSV file (unquoted): levels by name, grids with their
  * places, reals shortest. `out` is grown with lk_text (data/text.h). Unseen level: "<other>". */
-typedef struct lk_text { lk_context *ctx; char *bytes; size_t n, capacity; bool failed; } lk_text;
+typedef struct lk_text {
+    lk_context *ctx;
+    char *bytes;
+    size_t n, capacity;
+    bool failed;
+} lk_text;
 void lk_text_add(lk_text *text, const char *bytes, size_t n);
 void lk_text_printf(lk_text *text, const char *format, ...) LK_PRINTF(2, 3);
-void lk_text_clear(lk_text *text);   /* keeps the memory */
+void lk_text_clear(lk_text *text); /* keeps the memory */
 void lk_text_free(lk_text *text);
 void lk_schema_cell_text(const lk_schema *schema, size_t cell, double value, lk_text *out);
 /* Parses what a user wrote for a field ("age=39", "Sex=female"). LK_BAD_DATA says what would fit. */

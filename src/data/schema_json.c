@@ -22,8 +22,14 @@
 
 /* The length of the UTF-8 character at text[0…n), 0 when it is none. */
 static size_t utf8_length(const unsigned char *text, size_t n) {
-    static const struct { unsigned char mask, lead; size_t length; unsigned lowest; } forms[] = {
-        {0x80, 0x00, 1, 0}, {0xe0, 0xc0, 2, 0x80}, {0xf0, 0xe0, 3, 0x800}, {0xf8, 0xf0, 4, 0x10000}};
+    static const struct {
+        unsigned char mask, lead;
+        size_t length;
+        unsigned lowest;
+    } forms[] = {{0x80, 0x00, 1, 0},
+                 {0xe0, 0xc0, 2, 0x80},
+                 {0xf0, 0xe0, 3, 0x800},
+                 {0xf8, 0xf0, 4, 0x10000}};
     for (size_t i = 0; i < 4; i++) {
         if ((text[0] & forms[i].mask) != forms[i].lead) continue;
         if (forms[i].length > n) return 0;
@@ -75,7 +81,8 @@ static void put_field(lk_text *out, const lk_field *field) {
     if (field->ignored) lk_text_printf(out, ", \"ignored\": true");
     if (field->rank) {
         lk_text_printf(out, ", \"shape\": [");
-        for (int i = 0; i < field->rank; i++) lk_text_printf(out, "%s%zu", i ? ", " : "", field->shape[i]);
+        for (int i = 0; i < field->rank; i++)
+            lk_text_printf(out, "%s%zu", i ? ", " : "", field->shape[i]);
         lk_text_printf(out, "]");
     }
     if (field->kind == LK_FIELD_GRID) lk_text_printf(out, ", \"places\": %d", field->places);
@@ -97,8 +104,8 @@ static void put_field(lk_text *out, const lk_field *field) {
     put_number(out, "high", field->high);
     put_number(out, "mean", field->mean);
     put_number(out, "sd", field->sd);
-    lk_text_printf(out, ", \"n_seen\": %llu, \"n_missing\": %llu}", (unsigned long long)field->n_seen,
-                   (unsigned long long)field->n_missing);
+    lk_text_printf(out, ", \"n_seen\": %llu, \"n_missing\": %llu}",
+                   (unsigned long long)field->n_seen, (unsigned long long)field->n_missing);
 }
 
 lk_status lk_schema_to_json(const lk_schema *schema, char **text) {
@@ -218,7 +225,8 @@ static lk_status get_kind(const parse *p, const json_t *json, lk_field *field) {
 typedef enum value_type { BOOLEAN, NUMBER, COUNT } value_type;
 
 /* One key of the plain kinds: to a bool, a double or a uint64_t. */
-static lk_status get_plain(const parse *p, const char *key, value_type type, const json_t *json, void *to) {
+static lk_status get_plain(const parse *p, const char *key, value_type type, const json_t *json,
+                           void *to) {
     static const char *const expected[] = {"true or false", "a number", "a count, from 0"};
     bool right = type == BOOLEAN ? json_is_boolean(json)
                  : type == COUNT ? json_is_integer(json) && json_integer_value(json) >= 0
@@ -232,12 +240,20 @@ static lk_status get_plain(const parse *p, const char *key, value_type type, con
 
 static lk_status get_key(const parse *p, const char *key, const json_t *json, lk_field *field) {
     uint64_t places = 0;
-    const struct { const char *key; value_type type; void *to; } plain[] = {
-        {"ignored", BOOLEAN, &field->ignored}, {"missing", BOOLEAN, &field->has_missing},
-        {"bounded", BOOLEAN, &field->bounded}, {"low", NUMBER, &field->low},
-        {"high", NUMBER, &field->high},        {"mean", NUMBER, &field->mean},
-        {"sd", NUMBER, &field->sd},            {"n_seen", COUNT, &field->n_seen},
-        {"n_missing", COUNT, &field->n_missing}, {"places", COUNT, &places}};
+    const struct {
+        const char *key;
+        value_type type;
+        void *to;
+    } plain[] = {{"ignored", BOOLEAN, &field->ignored},
+                 {"missing", BOOLEAN, &field->has_missing},
+                 {"bounded", BOOLEAN, &field->bounded},
+                 {"low", NUMBER, &field->low},
+                 {"high", NUMBER, &field->high},
+                 {"mean", NUMBER, &field->mean},
+                 {"sd", NUMBER, &field->sd},
+                 {"n_seen", COUNT, &field->n_seen},
+                 {"n_missing", COUNT, &field->n_missing},
+                 {"places", COUNT, &places}};
     if (strcmp(key, "name") == 0) return LK_OK; /* was read first */
     if (strcmp(key, "kind") == 0) return get_kind(p, json, field);
     if (strcmp(key, "shape") == 0) return get_shape(p, json, field);
@@ -282,8 +298,8 @@ static lk_status get_field(lk_context *ctx, size_t number, json_t *json, lk_sche
     if (!*field->name) return wrong(&p, "name", "not empty");
     p.where = field->name;
     if (!json_object_get(json, "kind")) return wrong(&p, "kind", "there");
-    json_object_foreach(json, key, value)
-        if ((status = get_key(&p, key, value, field)) != LK_OK) return status;
+    json_object_foreach(json, key, value) if ((status = get_key(&p, key, value, field)) !=
+                                              LK_OK) return status;
     if (field->kind == LK_FIELD_IMAGE) {
         field->bounded = true;
         field->low = 0;
@@ -323,8 +339,8 @@ static lk_status get_schema(lk_context *ctx, const json_t *json, lk_schema **out
     if (status != LK_OK) return status;
     schema->has_header = json_is_true(header);
     schema->delimiter = delimiter ? json_string_value(delimiter)[0] : 0;
-    json_array_foreach(fields, i, field)
-        if (status == LK_OK) status = get_field(ctx, i, field, schema);
+    json_array_foreach(fields, i, field) if (status == LK_OK)
+        status = get_field(ctx, i, field, schema);
     if (status == LK_OK) status = check_names(ctx, schema);
     if (status == LK_OK) status = lk_schema_lay_out(schema);
     if (status == LK_OK) *out = schema;

@@ -18,12 +18,12 @@ struct lk_stream {
     char *path;
     int fd;
     packing packing;
-    uint64_t begin, packed;    /* the part of the file that is ours */
-    uint64_t file_at;          /* of the next byte from the file, counted from `begin` */
-    uint64_t at;               /* bytes given */
-    bool inflating, ended;     /* ended: the packed data said so */
+    uint64_t begin, packed; /* the part of the file that is ours */
+    uint64_t file_at;       /* of the next byte from the file, counted from `begin` */
+    uint64_t at;            /* bytes given */
+    bool inflating, ended;  /* ended: the packed data said so */
     z_stream z;
-    uint64_t size;             /* of a member */
+    uint64_t size; /* of a member */
     uint32_t crc, expected_crc;
     size_t buffer_at, buffer_n;
     unsigned char buffer[BUFFER];
@@ -56,8 +56,10 @@ static lk_status read_file(lk_stream *s, void *bytes, size_t n, size_t *got) {
 }
 
 static lk_status spool_error(lk_stream *s) {
-    return lk_fail(s->ctx, LK_IO, "cannot keep %s in a temporary file: %s; set TMPDIR to a folder with "
-                   "room", s->path, strerror(errno));
+    return lk_fail(s->ctx, LK_IO,
+                   "cannot keep %s in a temporary file: %s; set TMPDIR to a folder with "
+                   "room",
+                   s->path, strerror(errno));
 }
 
 static lk_status spool_write(lk_stream *s, int fd, const unsigned char *bytes, size_t n) {
@@ -154,8 +156,8 @@ static lk_status end_of_packed(lk_stream *s) {
     if (s->packing == MEMBER) {
         s->ended = true;
         if (s->crc != s->expected_crc || s->at != s->size)
-            return lk_fail(s->ctx, LK_BAD_DATA, "%s: the checksum does not fit; the file is damaged",
-                           s->path);
+            return lk_fail(s->ctx, LK_BAD_DATA,
+                           "%s: the checksum does not fit; the file is damaged", s->path);
         return LK_OK;
     }
     if (s->z.avail_in < 2) {
@@ -166,7 +168,8 @@ static lk_status end_of_packed(lk_stream *s) {
         s->z.next_in = s->buffer;
         s->z.avail_in = (unsigned)(kept + got);
     }
-    if (s->z.avail_in >= 2 && s->z.next_in[0] == 0x1f && s->z.next_in[1] == 0x8b) inflateReset(&s->z);
+    if (s->z.avail_in >= 2 && s->z.next_in[0] == 0x1f && s->z.next_in[1] == 0x8b)
+        inflateReset(&s->z);
     else s->ended = true;
     return LK_OK;
 }
@@ -191,16 +194,21 @@ static lk_status inflate_some(lk_stream *s, unsigned char *bytes, size_t n, size
         *got += made;
         s->at += made;
         if (s->packing == MEMBER && s->at > s->size)
-            return lk_fail(s->ctx, LK_BAD_DATA, "%s has more bytes than the %llu it says; the file is "
-                           "damaged", s->path, (unsigned long long)s->size);
-        if (code == Z_MEM_ERROR) return lk_fail(s->ctx, LK_NO_MEMORY, "out of memory reading %s", s->path);
+            return lk_fail(s->ctx, LK_BAD_DATA,
+                           "%s has more bytes than the %llu it says; the file is "
+                           "damaged",
+                           s->path, (unsigned long long)s->size);
+        if (code == Z_MEM_ERROR)
+            return lk_fail(s->ctx, LK_NO_MEMORY, "out of memory reading %s", s->path);
         if (code == Z_STREAM_END) {
             if ((status = end_of_packed(s)) != LK_OK) return status;
         } else if (code == Z_BUF_ERROR && s->z.avail_in == 0) {
-            return lk_fail(s->ctx, LK_BAD_DATA, "%s ends in the middle of its compressed data", s->path);
+            return lk_fail(s->ctx, LK_BAD_DATA, "%s ends in the middle of its compressed data",
+                           s->path);
         } else if (code != Z_OK) {
-            return lk_fail(s->ctx, LK_BAD_DATA, "%s: the compressed data are damaged after %llu bytes: %s",
-                           s->path, (unsigned long long)s->at, s->z.msg ? s->z.msg : "unknown code");
+            return lk_fail(s->ctx, LK_BAD_DATA,
+                           "%s: the compressed data are damaged after %llu bytes: %s", s->path,
+                           (unsigned long long)s->at, s->z.msg ? s->z.msg : "unknown code");
         }
     }
     return LK_OK;
@@ -239,9 +247,10 @@ lk_status lk_stream_read(lk_stream *s, void *bytes, size_t n, size_t *got) {
 }
 
 static lk_status too_short(lk_stream *s, uint64_t at, size_t n, const char *what) {
-    return lk_fail(s->ctx, LK_BAD_DATA, "%s ends too early: %zu more bytes were expected after byte %llu "
-                   "(%s); the file is cut short or its header is wrong", s->path, n,
-                   (unsigned long long)at, what);
+    return lk_fail(s->ctx, LK_BAD_DATA,
+                   "%s ends too early: %zu more bytes were expected after byte %llu "
+                   "(%s); the file is cut short or its header is wrong",
+                   s->path, n, (unsigned long long)at, what);
 }
 
 lk_status lk_stream_need(lk_stream *s, void *bytes, size_t n, const char *what) {
@@ -312,14 +321,15 @@ lk_status lk_stream_make_seekable(lk_stream *s, uint64_t limit) {
 
 lk_status lk_stream_pread(lk_stream *s, uint64_t at, void *bytes, size_t n, const char *what) {
     size_t got;
-    if (s->packing != PLAIN || at > s->packed || n > s->packed - at) return too_short(s, at, n, what);
+    if (s->packing != PLAIN || at > s->packed || n > s->packed - at)
+        return too_short(s, at, n, what);
     lk_status status = pread_all(s, s->begin + at, bytes, n, &got);
     if (status == LK_OK && got < n) status = too_short(s, at + got, n - got, what);
     return status;
 }
 
-lk_status lk_stream_member(lk_stream *s, const char *name, uint64_t at, uint64_t packed, uint64_t size,
-                           uint32_t crc, int method) {
+lk_status lk_stream_member(lk_stream *s, const char *name, uint64_t at, uint64_t packed,
+                           uint64_t size, uint32_t crc, int method) {
     size_t room = strlen(s->path) + strlen(name) + 4;
     char *path = lk_alloc(s->ctx, room, 1);
     if (!path) return LK_NO_MEMORY;

@@ -13,7 +13,8 @@ size_t lk_strings_size(const lk_strings *strings);
 size_t lk_strings_find(const lk_strings *strings, const char *text, size_t n);
 /* Finds or adds, and counts it. */
 lk_status lk_strings_add(lk_strings *strings, const char *text, size_t n);
-const char *lk_strings_at(const lk_strings *strings, size_t i, size_t *n); /* ends with a zero byte */
+const char *lk_strings_at(const lk_strings *strings, size_t i,
+                          size_t *n); /* ends with a zero byte */
 uint64_t lk_strings_count(const lk_strings *strings, size_t i);
 uint64_t lk_strings_hash(const char *text, size_t n);
 

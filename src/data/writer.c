@@ -41,8 +41,9 @@ lk_status lk_writer_open(lk_context *ctx, const char *path, bool replace, const 
 
 lk_status lk_writer_add(lk_writer *writer, const lk_batch *batch) {
     if (batch->n_cells != writer->schema->n_cells)
-        return lk_fail(writer->ctx, LK_USAGE, "%s: rows of %zu cells were given where %zu were expected",
-                       writer->path, batch->n_cells, writer->schema->n_cells);
+        return lk_fail(writer->ctx, LK_USAGE,
+                       "%s: rows of %zu cells were given where %zu were expected", writer->path,
+                       batch->n_cells, writer->schema->n_cells);
     lk_status status = writer->format->add(writer, batch);
     writer->rows += batch->rows;
     return status;
@@ -72,7 +73,8 @@ size_t lk_writer_only_field(const lk_writer *writer) {
     return n == 1 ? only : SIZE_MAX;
 }
 
-bool lk_writer_is_missing(const lk_schema *schema, size_t cell, const double *value, const uint8_t *present) {
+bool lk_writer_is_missing(const lk_schema *schema, size_t cell, const double *value,
+                          const uint8_t *present) {
     if (!present[cell]) return true;
     const lk_cell *c = &schema->cells[cell];
     if (!schema->fields[c->field].has_missing) return false;

@@ -19,7 +19,7 @@ struct lk_writer {
     lk_file *file;
     char *path;
     lk_schema *schema;
-    uint64_t rows;       /* before the batch that is being added */
+    uint64_t rows; /* before the batch that is being added */
     void *state;
 };
 
@@ -29,6 +29,7 @@ extern const lk_write_format lk_csv_writer, lk_tsv_writer, lk_npy_writer, lk_png
 size_t lk_writer_only_field(const lk_writer *writer);
 /* Is the value cell `cell` of the row at `value` missing: not present, or declared so by its field's
  * missingness cell? */
-bool lk_writer_is_missing(const lk_schema *schema, size_t cell, const double *value, const uint8_t *present);
+bool lk_writer_is_missing(const lk_schema *schema, size_t cell, const double *value,
+                          const uint8_t *present);
 
 #endif
