@@ -1,0 +1,101 @@
+/* Elementary functions in float32: one body, compiled as the scalar reference and, in loops that the
+ * compiler turns into vectors, for each instruction set. Add, multiply, divide, fused multiply-add and
+ * integer steps only; choices are written as selections, so that every lane does the same work.
+ * Polynomials are Chebyshev fits computed to 40 digits and rounded to float32. */
+#ifndef LK_KERNELS_ELEMENTARY_F32_H
+#define LK_KERNELS_ELEMENTARY_F32_H
+
+#include <math.h>
+#include <stdint.h>
+#include <string.h>
+
+#define LK_INLINE static inline __attribute__((always_inline))
+#define LK_FMA32 __builtin_fmaf
+
+LK_INLINE int32_t word_of(float x) { int32_t w; memcpy(&w, &x, sizeof w); return w; }
+LK_INLINE float of_word(int32_t w) { float x; memcpy(&x, &w, sizeof x); return x; }
+
+/* exp: n = round(x / ln 2), r = x - n ln 2 in two steps, e^r = 1 + r + r²p(r), scaled by 2^n in two
+ * exact factors so that subnormals round once. */
+LK_INLINE float exp_f32(float x) {
+    float y = x > 89.0f ? 89.0f : x;
+    y = y < -104.0f ? -104.0f : y;
+    float t = LK_FMA32(y, 0x1.715476p+0f, 0x1.8p23f);
+    int32_t n = word_of(t) - 0x4b400000;
+    t = t - 0x1.8p23f;
+    float r = LK_FMA32(t, -0x1.62e400p-1f, y);
+    r = LK_FMA32(t, -0x1.7f7d1cp-20f, r);
+    float p = 0x1.6d43b4p-10f;
+    p = LK_FMA32(p, r, 0x1.120be8p-7f);
+    p = LK_FMA32(p, r, 0x1.5554e8p-5f);
+    p = LK_FMA32(p, r, 0x1.5554dcp-3f);
+    p = LK_FMA32(p, r, 0.5f);
+    p = LK_FMA32(p * r, r, r) + 1.0f;
+    int32_t half = n >> 1, rest = n - half;
+    p = p * of_word((half + 127) << 23) * of_word((rest + 127) << 23);
+    return x != x ? x : p;
+}
+
+/* (atanh(s)/s - 1) for s² = z <= 1/9. */
+LK_INLINE float atanh_tail_f32(float z) {
+    float p = 0x1.aa0312p-4f;
+    p = LK_FMA32(p, z, 0x1.65995ep-4f);
+    p = LK_FMA32(p, z, 0x1.c7fd24p-4f);
+    p = LK_FMA32(p, z, 0x1.248f4ep-3f);
+    p = LK_FMA32(p, z, 0x1.9999a0p-3f);
+    p = LK_FMA32(p, z, 0x1.555556p-2f);
+    return p * z;
+}
+
+/* log(1 + f) for 0 <= f <= 1: 2 atanh(f / (2 + f)). */
+LK_INLINE float log1p_unit_f32(float f) {
+    float s = f / (2.0f + f);
+    float two = s + s;
+    return LK_FMA32(two, atanh_tail_f32(s * s), two);
+}
+
+LK_INLINE float log_f32(float x) {
+    int32_t small = x < 0x1p-126f;
+    float y = small ? x * 0x1p23f : x;
+    int32_t w = word_of(y), e = (w - 0x3f3504f3) & (int32_t)0xff800000;
+    float m = of_word(w - e), n = (float)(e >> 23) - (small ? 23.0f : 0.0f);
+    float f = m - 1.0f, s = f / (2.0f + f), z = s * s, half = 0.5f * f * f;
+    float p = 0x1.ddd62cp-4f;
+    p = LK_FMA32(p, z, 0x1.245c1cp-3f);
+    p = LK_FMA32(p, z, 0x1.9999ecp-3f);
+    p = LK_FMA32(p, z, 0x1.555556p-2f);
+    float r = LK_FMA32(2.0f * p, z, half);
+    float l = f - (half - s * r);
+    l = LK_FMA32(n, 0x1.62e400p-1f, LK_FMA32(n, 0x1.7f7d1cp-20f, l));
+    l = x == INFINITY ? x : l;
+    l = x == 0.0f ? -INFINITY : l;
+    l = x < 0.0f ? of_word(0x7fc00000) : l;
+    return x != x ? x : l;
+}
+
+LK_INLINE float sigmoid_f32(float x) {
+    float e = exp_f32(x < 0.0f ? x : -x);
+    return (x < 0.0f ? e : 1.0f) / (1.0f + e);
+}
+
+LK_INLINE float softplus_f32(float x) {
+    float e = exp_f32(x < 0.0f ? x : -x);
+    return log1p_unit_f32(e) + (x < 0.0f ? 0.0f : x);
+}
+
+LK_INLINE float tanh_f32(float x) {
+    float a = x < 0.0f ? -x : x, b = a > 10.0f ? 10.0f : a, z = x * x;
+    float e = exp_f32(b + b), big = 1.0f - 2.0f / (e + 1.0f);
+    big = x < 0.0f ? -big : big;
+    float p = 0x1.48ac64p-9f;
+    p = LK_FMA32(p, z, -0x1.16f890p-7f);
+    p = LK_FMA32(p, z, 0x1.656c96p-6f);
+    p = LK_FMA32(p, z, -0x1.ba1396p-5f);
+    p = LK_FMA32(p, z, 0x1.111104p-3f);
+    p = LK_FMA32(p, z, -0x1.555556p-2f);
+    float small = LK_FMA32(p * z, x, x);
+    float y = a < 0.55f ? small : big;
+    return x != x ? x : y;
+}
+
+#endif
