@@ -22,7 +22,13 @@ typedef struct lk_dist_form {
     const lk_dist_kind *kind;
     const lk_dist_kind *component; /* of a mixture; NULL otherwise */
     int n;                         /* categories, or components of a mixture; 1 otherwise */
+    double least_log_scale;        /* log scales below this count as this; 0: LK_LEAST_LOG_SCALE */
 } lk_dist_form;
+
+/* Log scales, log widths and log rates are clamped to this range inside the records (their derivative
+ * is 0 outside), so that every finite parameter gives a finite result. */
+#define LK_LEAST_LOG_SCALE (-30.0)
+#define LK_MOST_LOG_SCALE 30.0
 
 typedef enum lk_support {
     LK_SUPPORT_FINITE,  /* 0 … n-1 */

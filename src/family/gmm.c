@@ -698,7 +698,7 @@ static lk_status lay_out_cells(lk_model *model, gmm_state *s) {
     for (size_t i = 0; i < n; i++) {
         const lk_cell *cell = &schema->cells[i];
         lk_cell_dist *dist = &s->cells[i];
-        *dist = (lk_cell_dist){.form = {&lk_normal, NULL, 1}, .stride = 1, .scale = 1, .low = -INFINITY,
+        *dist = (lk_cell_dist){.form = {&lk_normal, NULL, 1, 0}, .stride = 1, .scale = 1, .low = -INFINITY,
                                .high = INFINITY, .missingness = cell->missingness};
         if (is_numeric(cell)) {
             s->numeric[at] = i;
@@ -756,7 +756,7 @@ static lk_status create(lk_model *model) {
     s->shape = s->d <= 32 ? FULL : DIAGONAL;
     for (size_t i = 0; i < 4; i++)
         if (!strcmp(asked, shapes[i].name)) s->shape = shapes[i].shape;
-    s->z_cell = (lk_cell_dist){.form = {&lk_categorical, NULL, (int)s->k}, .stride = 1, .scale = 1};
+    s->z_cell = (lk_cell_dist){.form = {&lk_categorical, NULL, (int)s->k, 0}, .stride = 1, .scale = 1};
     s->z = (lk_dist){1, &s->z_cell, NULL, NULL, NULL};
     s->row = (lk_dist){model->schema->n_cells, s->cells, s->gate, NULL, &s->chain};
     return declare(model, s);

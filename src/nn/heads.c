@@ -36,6 +36,8 @@ static void set_head(lk_cell_dist *head, const lk_cell *cell, int components) {
         head->shift = cell->mean;
         head->scale = cell->sd;
         head->step = cell->kind == LK_FIELD_GRID ? 1 : 0;
+        /* A density could climb without end on a value that recurs; a mass cannot. */
+        if (cell->kind == LK_FIELD_REAL) head->form.least_log_scale = -7;
         if (cell->bounded) {
             head->low = cell->low;
             head->high = cell->high;
