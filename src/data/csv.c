@@ -33,11 +33,17 @@ static bool is_missing(const void *user, const char *text, size_t n) {
     return c->marks && lk_strings_find(c->marks, text, n) != SIZE_MAX;
 }
 
-static lk_slice trimmed(lk_slice field) {
-    while (field.n && (*field.text == ' ' || *field.text == '\t')) field.text++, field.n--;
-    while (field.n && (field.text[field.n - 1] == ' ' || field.text[field.n - 1] == '\t'))
-        field.n--;
-    return field;
+/* What a field says. Blanks inside quotes are meant, unless what they enclose is a number or a missing
+ * mark. */
+static lk_slice content(const csv *c, const lk_slice *field) {
+    lk_slice f = *field;
+    if (!f.quoted) return f;
+    while (f.n && (*f.text == ' ' || *f.text == '\t')) f.text++, f.n--;
+    while (f.n && (f.text[f.n - 1] == ' ' || f.text[f.n - 1] == '\t')) f.n--;
+    lk_decimal number;
+    bool blanks_count = f.n < field->n && !is_missing(c, f.text, f.n) &&
+                        !lk_decimal_parse(f.text, f.n, &number);
+    return blanks_count ? *field : f;
 }
 
 static lk_status add_marks(csv *c, const char *list) {
@@ -122,7 +128,7 @@ static lk_status look_at_rows(csv *c, lk_column *columns) {
         if (row % 65536 == 0 && lk_cancelled(c->ctx))
             return lk_fail(c->ctx, LK_INTERRUPTED, "interrupted");
         for (size_t i = 0; i < c->layout.n_fields && status == LK_OK; i++) {
-            lk_slice f = trimmed(c->records.field[i]);
+            lk_slice f = content(c, &c->records.field[i]);
             if (is_missing(c, f.text, f.n))
                 status = lk_column_add_missing(c->ctx, &columns[i], f.text, f.n);
             else
@@ -365,7 +371,7 @@ static lk_status take_row(csv *c, const lk_schema *schema, double *value, uint8_
         target *t = &c->target[i];
         if (t->cell == SIZE_MAX) continue;
         const lk_field *field = &schema->fields[t->field];
-        lk_slice f = trimmed(c->records.field[i]);
+        lk_slice f = content(c, &c->records.field[i]);
         if (t->missing_cell != SIZE_MAX && !present[t->missing_cell]) {
             present[t->missing_cell] = 1;
             value[t->missing_cell] = 1;

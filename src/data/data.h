@@ -49,6 +49,7 @@ lk_status lk_reader_rewind(lk_reader *reader);
  * unnamed temporary file that is mapped. */
 typedef struct lk_rows lk_rows;
 lk_status lk_rows_read(lk_reader *reader, lk_rows **out);
+lk_status lk_rows_read_within(lk_reader *reader, size_t in_memory, lk_rows **out); /* bytes */
 void lk_rows_destroy(lk_rows *rows);
 uint64_t lk_rows_count(const lk_rows *rows);
 const lk_schema *lk_rows_schema(const lk_rows *rows); /* owned by the rows */

@@ -340,7 +340,7 @@ static lk_status find_layout(lk_records *r, int header, char delimiter, lk_missi
         if (status != LK_OK) return status;
     }
     layout->n_fields = d.n_fields;
-    if (d.n_records == 0 && d.broken) return LK_OK; /* reading will say what is wrong */
+    if (d.n_records == 0 && (d.broken || !r->at_end)) return LK_OK; /* reading says what is wrong */
     if (d.n_records == 0)
         return lk_fail(r->ctx, LK_BAD_DATA, "%s has no rows", lk_stream_path(r->stream));
     char *p = r->buffer + r->begin, *second;

@@ -37,7 +37,7 @@ typedef struct store {
     size_t n_runs, n_cells, row_bytes, mask_at; /* mask_at == row_bytes: all cells are present */
     uint64_t n;
     unsigned char *bytes;
-    size_t capacity; /* in bytes, while in memory */
+    size_t capacity, limit; /* in bytes, while in memory */
     bool mapped;
     int fd;           /* >= 0: what is in the file, while it is written */
     uint64_t in_file; /* bytes there */
@@ -211,7 +211,7 @@ static lk_status to_file(store *s, const unsigned char *bytes, size_t n) {
 
 static lk_status append(store *s, const unsigned char *bytes, size_t n) {
     size_t used = (size_t)(s->n * s->row_bytes);
-    if (s->fd < 0 && n > IN_MEMORY - used) {
+    if (s->fd < 0 && n > s->limit - used) {
         lk_status status = lk_file_temporary(s->ctx, &s->fd);
         if (status == LK_OK) status = to_file(s, s->bytes, used);
         lk_free(s->ctx, s->bytes);
@@ -221,7 +221,7 @@ static lk_status append(store *s, const unsigned char *bytes, size_t n) {
     if (s->fd >= 0) return to_file(s, bytes, n);
     if (n > s->capacity - used) {
         size_t capacity = s->capacity * 2 > used + n ? s->capacity * 2 : used + n;
-        if (capacity > IN_MEMORY) capacity = IN_MEMORY;
+        if (capacity > s->limit) capacity = s->limit;
         unsigned char *grown = lk_resize(s->ctx, s->bytes, s->capacity, capacity, 1);
         if (!grown) return LK_NO_MEMORY;
         s->bytes = grown;
@@ -298,6 +298,10 @@ static lk_status fill_store(lk_reader *reader, store *s) {
 }
 
 lk_status lk_rows_read(lk_reader *reader, lk_rows **out) {
+    return lk_rows_read_within(reader, IN_MEMORY, out);
+}
+
+lk_status lk_rows_read_within(lk_reader *reader, size_t in_memory, lk_rows **out) {
     const lk_schema *schema = lk_reader_schema(reader);
     *out = NULL;
     lk_rows *rows = lk_alloc(schema->ctx, 1, sizeof *rows);
@@ -308,6 +312,7 @@ lk_status lk_rows_read(lk_reader *reader, lk_rows **out) {
     if (rows->store) {
         rows->store->ctx = schema->ctx;
         rows->store->users = 1;
+        rows->store->limit = in_memory;
         rows->store->fd = -1;
     }
     if (status == LK_OK) status = fill_store(reader, rows->store);
