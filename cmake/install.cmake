@@ -18,7 +18,13 @@ write_basic_package_version_file(likely-config-version.cmake COMPATIBILITY SameM
 install(FILES ${PROJECT_BINARY_DIR}/likely-config.cmake ${PROJECT_BINARY_DIR}/likely-config-version.cmake
   DESTINATION ${likely_cmake_dir})
 
-# Paths relative to the prefix where they can be, so that an installed tree may be moved.
+# Relative to where likely.pc lies, so that an installed tree may be moved; absolute where it was asked for.
+set(likely_pc_prefix ${CMAKE_INSTALL_PREFIX})
+if(NOT IS_ABSOLUTE "${CMAKE_INSTALL_LIBDIR}")
+  file(RELATIVE_PATH up /p/${CMAKE_INSTALL_LIBDIR}/pkgconfig /p)
+  string(REGEX REPLACE "/$" "" up "${up}")
+  set(likely_pc_prefix "\${pcfiledir}/${up}")
+endif()
 foreach(kind includedir libdir)
   string(TOUPPER ${kind} upper)
   if(IS_ABSOLUTE "${CMAKE_INSTALL_${upper}}")
