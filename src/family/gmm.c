@@ -40,6 +40,8 @@ typedef struct gmm_state {
     size_t weights, means, covariances, logits; /* parameters */
     double *factors;           /* [k, d, d] Cholesky factors, or [k, d] standard deviations */
     double *log_det;           /* [k] sum of log of the factor's diagonal */
+    double *inverse;           /* [k, d] of the standard deviations, diagonal shapes */
+    double *log_weights, *log_levels; /* [k], [k, levels] */
     lk_cell_dist *cells;       /* [n_cells] */
     size_t *gate, width;       /* numbers in a row of parameters */
     lk_cell_dist z_cell;
@@ -71,11 +73,11 @@ static size_t n_levels(const lk_cell *cell) { return cell->kind == LK_FIELD_BINA
 static void factor_row(size_t i, const double *const *rows, const double *a, double *row) {
     for (size_t j = 0; j < i; j++) {
         double sum = a[j];
-        for (size_t k = 0; k < j; k++) sum = fma(-row[k], rows[j][k], sum);
+        for (size_t k = 0; k < j; k++) sum -= row[k] * rows[j][k];
         row[j] = sum / rows[j][j];
     }
     double sum = a[i];
-    for (size_t k = 0; k < i; k++) sum = fma(-row[k], row[k], sum);
+    for (size_t k = 0; k < i; k++) sum -= row[k] * row[k];
     row[i] = sum > 0 ? lk_sqrt(sum) : 0;
 }
 
@@ -132,7 +134,7 @@ static void predict(conditioner *c, const gmm_state *s, size_t i) {
         factor_row(c->n, c->row, c->a, row);
         c->last = row;
     }
-    for (size_t j = 0; j < c->n; j++) mean = fma(c->last[j], c->e[j], mean);
+    for (size_t j = 0; j < c->n; j++) mean += c->last[j] * c->e[j];
     c->mean = mean;
     c->sd = c->last[c->n];
 }
@@ -232,13 +234,11 @@ static void one(void *self, lk_trace *trace, void *state, size_t i, const double
 static void joint(lk_model *model, lk_trace *t) {
     gmm_state *s = model->state;
     gmm_chain *c = lk_arena_alloc(t->arena, 1, sizeof *c);
-    double *log_weights = lk_arena_alloc(t->arena, s->k, sizeof *log_weights);
-    if (!c || !log_weights) {
+    if (!c) {
         lk_tape_fail(t->tape, LK_NO_MEMORY, "out of memory for %zu components", s->k);
         return;
     }
-    for (size_t k = 0; k < s->k; k++) log_weights[k] = lk_log(values(model, s->weights)[k]);
-    s->z.params = lk_constant(t->tape, LK_F64, 1, s->k, log_weights);
+    s->z.params = lk_constant(t->tape, LK_F64, 1, s->k, s->log_weights);
     c->s = s;
     c->z = lk_draw(t, "z", &s->z);
     s->chain = (lk_chain){.width = s->width, .dtype = LK_F64, .marginalises = true, .all = all,
@@ -264,20 +264,36 @@ static size_t em_scratch(const lk_model *model) {
     return s->k + 3 * s->d + conditioner_doubles(s->d) + (dense(s) ? s->d * s->d : 0);
 }
 
+/* A row as the E step sees it: numeric values side by side, and which are there. */
+typedef struct em_row {
+    const double *x;
+    const uint8_t *present;
+    double *v;              /* [d] numeric values */
+    bool complete;
+} em_row;
+
+static void read_row(const gmm_state *s, em_row *row) {
+    row->complete = true;
+    for (size_t i = 0; i < s->d; i++) {
+        row->v[i] = row->x[s->numeric[i]];
+        row->complete = row->complete && row->present[s->numeric[i]];
+    }
+}
+
 static void count_levels(const gmm_state *s, const double *x, const uint8_t *present, double r, double *stats) {
     double *counts = stats + per_component(s) - s->levels;
     for (size_t i = 0; i < s->row.n; i++)
         if (s->place[i] == SIZE_MAX && present[i]) counts[s->level_at[i] + (size_t)x[i]] += r;
 }
 
-static void add_diagonal(const gmm_state *s, const double *x, const uint8_t *present, double r, double *stats) {
+static void add_diagonal(const gmm_state *s, const em_row *row, double r, double *stats) {
     double *first = stats + 1, *second = first + s->d, *weight = second + s->d;
     for (size_t i = 0; i < s->d; i++) {
-        if (!present[s->numeric[i]]) continue;
-        double y = x[s->numeric[i]] - s->centre[i];
+        if (!row->complete && !row->present[s->numeric[i]]) continue;
+        double y = row->v[i] - s->centre[i];
         weight[i] += r;
-        first[i] = fma(r, y, first[i]);
-        second[i] = fma(r * y, y, second[i]);
+        first[i] += r * y;
+        second[i] += r * y * y;
     }
 }
 
@@ -286,7 +302,7 @@ static void add_dense(const gmm_state *s, const double *y, double r, double *sta
     for (size_t i = 0; i < s->d; i++) {
         double ry = r * y[i], *row = second + i * s->d;
         first[i] += ry;
-        for (size_t j = 0; j <= i; j++) row[j] = fma(ry, y[j], row[j]);
+        for (size_t j = 0; j <= i; j++) row[j] += ry * y[j];
     }
 }
 
@@ -309,76 +325,82 @@ static void add_missing(const gmm_state *s, conditioner *c, const uint8_t *prese
         for (size_t j = 0; j <= i; j++) {
             if (present[s->numeric[i]] || present[s->numeric[j]]) continue;
             double cov = sigma[i * d + j];
-            for (size_t q = 0; q < c->n; q++) cov = fma(-w[i * d + q], w[j * d + q], cov);
-            second[i * d + j] = fma(r, cov, second[i * d + j]);
+            for (size_t q = 0; q < c->n; q++) cov -= w[i * d + q] * w[j * d + q];
+            second[i * d + j] += r * cov;
         }
 }
 
-/* log of weight_k · p(row | k), by densities. */
-static double log_component(const gmm_state *s, conditioner *c, size_t k, const double *x, const uint8_t *present,
-                            double *e) {
-    const double *logits = values(s->model, s->logits) + k * (s->width - 2 * s->d);
-    double log_p = lk_log(values(s->model, s->weights)[k]), log_det = 0;
-    size_t n = 0;
-    begin_row(c, k);
-    for (size_t i = 0; i < s->d; i++) {
-        size_t cell = s->numeric[i];
-        if (!present[cell]) {
+/* Whitened values of the cells that are there, and the log-determinant of their factor. */
+static size_t whiten(const gmm_state *s, conditioner *c, const em_row *row, double *e, double *log_det) {
+    size_t d = s->d, k = c->k, n = 0;
+    const double *mean = values(s->model, s->means) + k * d;
+    *log_det = s->log_det[k];
+    if (row->complete && !dense(s)) {
+        const double *inverse = s->inverse + k * d;
+        for (size_t i = 0; i < d; i++) e[i] = (row->v[i] - mean[i]) * inverse[i];
+        return d;
+    }
+    if (!row->complete) *log_det = 0;
+    for (size_t i = 0; i < d; i++) {
+        if (!row->present[s->numeric[i]]) {
             c->complete = false;
             continue;
         }
         predict(c, s, i);
-        e[n++] = (x[cell] - c->mean) / c->sd;
-        observe(c, s, i, x[cell]);
-        if (!c->complete) log_det += lk_log(c->sd);
-        else if (n == s->d) log_det = s->log_det[k];
+        e[n++] = (row->v[i] - c->mean) / c->sd;
+        observe(c, s, i, row->v[i]);
+        if (!row->complete) *log_det += lk_log(c->sd);
     }
-    if (n < s->d && n) { /* some were absent: the log-determinant of those that are there */
-        log_det = 0;
-        for (size_t i = 0, j = 0; i < s->d; i++) {
-            if (!present[s->numeric[i]]) continue;
-            log_det += lk_log(dense(s) ? c->row[j][j] : s->factors[k * s->d + i]);
-            j++;
-        }
-    }
-    log_p = log_p - log_det - 0.5 * (lk_dot_f64(n, e, e) + (double)n * LOG_2PI);
-    for (size_t i = 0; i < s->row.n; i++)
-        if (s->place[i] == SIZE_MAX && present[i])
-            log_p += lk_cell_log_prob(&s->cells[i], LK_F64, logits - 2 * s->d, x[i], NULL, NULL);
+    return n;
+}
+
+/* log of weight_k · p(row | k), by densities. */
+static double log_component(const gmm_state *s, conditioner *c, size_t k, const em_row *row, double *e) {
+    const double *levels = s->log_levels + k * s->levels;
+    double log_det;
+    begin_row(c, k);
+    size_t n = whiten(s, c, row, e, &log_det);
+    double log_p = s->log_weights[k] - log_det - 0.5 * (lk_dot_f64(n, e, e) + (double)n * LOG_2PI);
+    for (size_t i = 0; s->levels && i < s->row.n; i++)
+        if (s->place[i] == SIZE_MAX && row->present[i]) log_p += levels[s->level_at[i] + (size_t)row->x[i]];
     return log_p;
+}
+
+static void add_row(const gmm_state *s, conditioner *c, const em_row *row, double weight, double *e, double *y,
+                    double *w, double *stats) {
+    stats[0] += weight;
+    if (s->levels) count_levels(s, row->x, row->present, weight, stats);
+    if (!dense(s)) {
+        add_diagonal(s, row, weight, stats);
+        return;
+    }
+    for (size_t i = 0; i < s->d; i++) y[i] = row->v[i] - s->centre[i];
+    if (!row->complete) {
+        log_component(s, c, c->k, row, e); /* the conditioner at this component again */
+        add_missing(s, c, row->present, weight, y, w, stats);
+    }
+    add_dense(s, y, weight, stats);
 }
 
 static double em_expect(const lk_model *model, const lk_batch *batch, double *stats, double *scratch) {
     const gmm_state *s = model->state;
-    double *r = scratch, *e = r + s->k, *y = e + s->d, *w = y + 2 * s->d, *own = w + (dense(s) ? s->d * s->d : 0);
+    double *r = scratch, *e = r + s->k, *y = e + s->d, *v = y + s->d, *w = v + s->d;
     double total = 0;
     conditioner c;
-    lay(&c, s->d, own);
-    for (size_t row = 0; row < batch->rows; row++) {
-        const double *x = batch->value + row * batch->n_cells;
-        const uint8_t *present = batch->present + row * batch->n_cells;
-        for (size_t k = 0; k < s->k; k++) r[k] = log_component(s, &c, k, x, present, e);
+    em_row row = {.v = v};
+    lay(&c, s->d, w + (dense(s) ? s->d * s->d : 0));
+    for (size_t i = 0; i < batch->rows; i++) {
+        row.x = batch->value + i * batch->n_cells;
+        row.present = batch->present + i * batch->n_cells;
+        read_row(s, &row);
+        for (size_t k = 0; k < s->k; k++) r[k] = log_component(s, &c, k, &row, e);
         double log_p = lk_log_sum_exp_f64(s->k, r);
         total += log_p;
         for (size_t k = 0; k < s->k; k++) {
-            double weight = lk_exp(r[k] - log_p), *mine = stats + k * per_component(s);
+            double weight = lk_exp(r[k] - log_p);
             if (!(weight >= NEGLIGIBLE)) continue;
-            mine[0] += weight;
-            count_levels(s, x, present, weight, mine);
-            if (!dense(s)) {
-                add_diagonal(s, x, present, weight, mine);
-                continue;
-            }
-            bool missing = false;
-            for (size_t i = 0; i < s->d; i++) {
-                y[i] = x[s->numeric[i]] - s->centre[i];
-                missing |= !present[s->numeric[i]];
-            }
-            if (missing) {
-                log_component(s, &c, k, x, present, e); /* the conditioner at this component again */
-                add_missing(s, &c, present, weight, y, w, mine);
-            }
-            add_dense(s, y, weight, mine);
+            c.k = k;
+            add_row(s, &c, &row, weight, e, y, w, stats + k * per_component(s));
         }
     }
     return total;
@@ -386,11 +408,25 @@ static double em_expect(const lk_model *model, const lk_batch *batch, double *st
 
 /* ---- The M step ------------------------------------------------------------------------------------ */
 
+/* log p of each level of each finite cell under component k. */
+static void refresh_levels(gmm_state *s, size_t k) {
+    const lk_cell *cells = s->model->schema->cells;
+    const double *logits = values(s->model, s->logits) + k * (s->width - 2 * s->d);
+    for (size_t i = 0; s->levels && i < s->row.n; i++)
+        for (size_t v = 0; s->place[i] == SIZE_MAX && v < n_levels(&cells[i]); v++) {
+            lk_cell_dist cell = s->cells[i];
+            cell.at -= 2 * s->d;
+            s->log_levels[k * s->levels + s->level_at[i] + v] = lk_cell_log_prob(&cell, LK_F64, logits, (double)v, NULL, NULL);
+        }
+}
+
 static void refresh(lk_model *model) {
     gmm_state *s = model->state;
     size_t d = s->d;
     const double *cov = values(model, s->covariances);
     for (size_t k = 0; k < s->k; k++) {
+        s->log_weights[k] = lk_log(values(model, s->weights)[k]);
+        refresh_levels(s, k);
         s->log_det[k] = 0;
         for (size_t i = 0; i < d; i++) {
             if (dense(s)) {
@@ -404,6 +440,7 @@ static void refresh(lk_model *model) {
                 double v = s->shape == DIAGONAL ? cov[k * d + i] : cov[k] * s->variance[i];
                 s->factors[k * d + i] = lk_sqrt(v);
                 s->log_det[k] += lk_log(s->factors[k * d + i]);
+                s->inverse[k * d + i] = 1 / s->factors[k * d + i];
             }
         }
     }
@@ -605,15 +642,17 @@ static void lloyd(kmeans *m, bool move) {
 /* Hard assignments as statistics; a missing value counts as the field's mean with its variance. */
 static void add_hard(const gmm_state *s, const double *x, const uint8_t *present, size_t k, double *y, double *stats) {
     double *mine = stats + k * per_component(s);
+    em_row row = {.x = x, .present = present, .v = y};
+    read_row(s, &row);
     mine[0] += 1;
     count_levels(s, x, present, 1, mine);
     if (!dense(s)) {
-        add_diagonal(s, x, present, 1, mine);
+        add_diagonal(s, &row, 1, mine);
         return;
     }
     for (size_t i = 0; i < s->d; i++) {
         bool there = present[s->numeric[i]];
-        y[i] = there ? x[s->numeric[i]] - s->centre[i] : 0;
+        y[i] = there ? y[i] - s->centre[i] : 0;
         if (!there) mine[1 + s->d + i * s->d + i] += s->variance[i];
     }
     add_dense(s, y, 1, mine);
@@ -740,7 +779,10 @@ static lk_status declare(lk_model *model, gmm_state *s) {
         return model->ctx->status;
     s->factors = lk_alloc(model->ctx, dense(s) ? k * d * d + d : k * d, sizeof *s->factors);
     s->log_det = lk_alloc(model->ctx, k, sizeof *s->log_det);
-    return s->factors && s->log_det ? LK_OK : LK_NO_MEMORY;
+    s->inverse = lk_alloc(model->ctx, k * d, sizeof *s->inverse);
+    s->log_weights = lk_alloc(model->ctx, k, sizeof *s->log_weights);
+    s->log_levels = lk_alloc(model->ctx, k * s->levels, sizeof *s->log_levels);
+    return s->factors && s->log_det && s->inverse && s->log_weights && s->log_levels ? LK_OK : LK_NO_MEMORY;
 }
 
 static lk_status create(lk_model *model) {
@@ -775,6 +817,9 @@ static void destroy(lk_model *model) {
     lk_free(model->ctx, s->gate);
     lk_free(model->ctx, s->factors);
     lk_free(model->ctx, s->log_det);
+    lk_free(model->ctx, s->inverse);
+    lk_free(model->ctx, s->log_weights);
+    lk_free(model->ctx, s->log_levels);
     lk_free(model->ctx, s);
     model->state = NULL;
 }

@@ -61,7 +61,8 @@ const char *lk_unary_name(lk_unary f);
 float lk_sum_f32(size_t n, const float *x);
 double lk_sum_f64(size_t n, const double *x);
 double lk_sum_f32_as_f64(size_t n, const float *x);   /* each widened first */
-float lk_dot_f32(size_t n, const float *x, const float *y);   /* lane = fma(x, y, lane) */
+float lk_dot_f32(size_t n, const float *x, const float *y);   /* lane = lane + x·y, two roundings */
+double lk_dot_f32_as_f64(size_t n, const float *x, const float *y); /* products exact in float64 */
 double lk_dot_f64(size_t n, const double *x, const double *y);
 /* m = max (NaN if any is NaN); m + log(sum(exp(x - m))) with the sum as above; -inf for n = 0. */
 double lk_log_sum_exp_f64(size_t n, const double *x);

@@ -1,4 +1,5 @@
-/* Dense linear algebra in float64, in plain loops whose order is the definition. */
+/* Dense linear algebra in float64, in plain loops whose order is the definition: a product, then an
+ * addition or subtraction, each rounded. */
 #include "kernels/kernels.h"
 
 #include <math.h>
@@ -8,7 +9,7 @@ size_t lk_cholesky(size_t n, const double *a, double *l) {
     for (size_t i = 0; i < n; i++) {
         for (size_t j = 0; j <= i; j++) {
             double sum = a[i * n + j];
-            for (size_t k = 0; k < j; k++) sum = fma(-l[i * n + k], l[j * n + k], sum);
+            for (size_t k = 0; k < j; k++) sum -= l[i * n + k] * l[j * n + k];
             if (j < i) {
                 l[i * n + j] = sum / l[j * n + j];
             } else {
@@ -26,7 +27,7 @@ size_t lk_cholesky(size_t n, const double *a, double *l) {
 void lk_solve_lower(size_t n, const double *l, const double *b, double *x) {
     for (size_t i = 0; i < n; i++) {
         double sum = b[i];
-        for (size_t k = 0; k < i; k++) sum = fma(-l[i * n + k], x[k], sum);
+        for (size_t k = 0; k < i; k++) sum -= l[i * n + k] * x[k];
         x[i] = sum / l[i * n + i];
     }
 }
@@ -34,7 +35,7 @@ void lk_solve_lower(size_t n, const double *l, const double *b, double *x) {
 void lk_solve_lower_transposed(size_t n, const double *l, const double *b, double *x) {
     for (size_t i = n; i-- > 0;) {
         double sum = b[i];
-        for (size_t k = i + 1; k < n; k++) sum = fma(-l[k * n + i], x[k], sum);
+        for (size_t k = i + 1; k < n; k++) sum -= l[k * n + i] * x[k];
         x[i] = sum / l[i * n + i];
     }
 }
@@ -47,7 +48,7 @@ void lk_inverse_lower(size_t n, const double *l, double *inverse) {
                 continue;
             }
             double sum = i == j ? 1 : 0;
-            for (size_t k = j; k < i; k++) sum = fma(-l[i * n + k], inverse[k * n + j], sum);
+            for (size_t k = j; k < i; k++) sum -= l[i * n + k] * inverse[k * n + j];
             inverse[i * n + j] = sum / l[i * n + i];
         }
 }

@@ -25,14 +25,16 @@ enum { LANES = 64 };
 
 #define PLAIN(i, l) lane[l] = lane[l] + x[i];
 #define WIDE(i, l) lane[l] = lane[l] + (double)x[i];
-#define DOT32(i, l) lane[l] = fmaf(x[i], y[i], lane[l]);
-#define DOT64(i, l) lane[l] = fma(x[i], y[i], lane[l]);
+#define DOT32(i, l) lane[l] = lane[l] + x[i] * y[i];
+#define DOT64(i, l) lane[l] = lane[l] + x[i] * y[i];
+#define DOT_WIDE(i, l) lane[l] = lane[l] + (double)x[i] * (double)y[i];
 
 float lk_sum_f32(size_t n, const float *x) SUM(lk_sum_f32, float, float, PLAIN)
 double lk_sum_f64(size_t n, const double *x) SUM(lk_sum_f64, double, double, PLAIN)
 double lk_sum_f32_as_f64(size_t n, const float *x) SUM(lk_sum_f32_as_f64, float, double, WIDE)
 float lk_dot_f32(size_t n, const float *x, const float *y) SUM(lk_dot_f32, float, float, DOT32)
 double lk_dot_f64(size_t n, const double *x, const double *y) SUM(lk_dot_f64, double, double, DOT64)
+double lk_dot_f32_as_f64(size_t n, const float *x, const float *y) SUM(lk_dot_f32_as_f64, float, double, DOT_WIDE)
 
 double lk_log_sum_exp_f64(size_t n, const double *x) {
     double top = -INFINITY, lane[LANES] = {0};

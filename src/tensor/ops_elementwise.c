@@ -4,7 +4,6 @@
 
 #include "base/threads.h"
 
-#include <math.h>
 #include <string.h>
 
 /* ---- Two operands ------------------------------------------------------------------------------------ */
@@ -117,8 +116,7 @@ static void affine_forward(lk_tape *tape, lk_node *node) {
     LK_TYPED(node->out->dtype,
         const real *x = node->in[0]->data;
         real *y = node->out->data, scale = (real)e->first, shift = (real)e->second;
-        for (size_t i = 0; i < node->out->size; i++)
-            y[i] = sizeof(real) == 4 ? (real)fmaf((float)x[i], (float)scale, (float)shift) : (real)fma(x[i], scale, shift);
+        for (size_t i = 0; i < node->out->size; i++) y[i] = x[i] * scale + shift;
     );
 }
 

@@ -67,7 +67,7 @@ static double gradient_norm(const lk_params *params) {
         const lk_param_info *p = &params->info[i];
         if (!p->trainable) continue;
         const void *g = lk_param_grads(params, i);
-        squares += p->dtype == LK_F32 ? (double)lk_dot_f32(p->size, g, g) : lk_dot_f64(p->size, g, g);
+        squares += p->dtype == LK_F32 ? lk_dot_f32_as_f64(p->size, g, g) : lk_dot_f64(p->size, g, g);
     }
     return lk_sqrt(squares);
 }

@@ -64,7 +64,7 @@ lk_tensor *lk_add(lk_tape *tape, lk_tensor *a, lk_tensor *b);
 lk_tensor *lk_sub(lk_tape *tape, lk_tensor *a, lk_tensor *b);
 lk_tensor *lk_mul(lk_tape *tape, lk_tensor *a, lk_tensor *b);
 lk_tensor *lk_div(lk_tape *tape, lk_tensor *a, lk_tensor *b);
-lk_tensor *lk_affine(lk_tape *tape, lk_tensor *x, double scale, double shift); /* fma(x, scale, shift) */
+lk_tensor *lk_affine(lk_tape *tape, lk_tensor *x, double scale, double shift); /* x·scale + shift, two roundings */
 lk_tensor *lk_unary_op(lk_tape *tape, lk_unary f, lk_tensor *x); /* LK_EXP, LK_TANH, … */
 lk_tensor *lk_clamp(lk_tape *tape, lk_tensor *x, double low, double high); /* gradient 0 outside */
 
