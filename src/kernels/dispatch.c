@@ -12,7 +12,10 @@
 static bool always(void) { return true; }
 #if defined(__x86_64__)
 static bool has_avx2(void) { return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"); }
-static bool has_avx512(void) { return has_avx2() && __builtin_cpu_supports("avx512f"); }
+static bool has_avx512(void) { /* all that CMakeLists.txt compiles the variant for */
+    return has_avx2() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+           __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
+}
 #endif
 
 static const struct { const lk_isa *isa; bool (*available)(void); } variants[] = { /* the best last */

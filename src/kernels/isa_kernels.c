@@ -31,7 +31,7 @@ LK_INLINE vec32 fma32(vec32 a, vec32 b, vec32 c) {
 #elif defined(__AVX2__)
     return (vec32)_mm256_fmadd_ps((__m256)a, (__m256)b, (__m256)c);
 #else
-    vec32 r;
+    vec32 r = a; /* every lane is written below; gcc cannot see that */
     for (int l = 0; l < BYTES / 4; l++) r[l] = __builtin_fmaf(a[l], b[l], c[l]);
     return r;
 #endif
@@ -43,7 +43,7 @@ LK_INLINE vec64 fma64(vec64 a, vec64 b, vec64 c) {
 #elif defined(__AVX2__)
     return (vec64)_mm256_fmadd_pd((__m256d)a, (__m256d)b, (__m256d)c);
 #else
-    vec64 r;
+    vec64 r = a;
     for (int l = 0; l < BYTES / 8; l++) r[l] = __builtin_fma(a[l], b[l], c[l]);
     return r;
 #endif
