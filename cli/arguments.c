@@ -174,7 +174,8 @@ double cli_number(const cli_arguments *a, const char *name, double otherwise) {
 }
 
 int cli_fail(const lk_context *ctx, lk_status status) {
-    fprintf(stderr, "likely: %s\n", lk_context_message(ctx));
+    const char *message = lk_context_message(ctx);
+    if (*message) fprintf(stderr, "likely: %s\n", message); /* else it was our own output: cli_flush tells */
     return (int)status;
 }
 

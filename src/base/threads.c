@@ -5,6 +5,7 @@
 #include "base/memory.h"
 
 #include <pthread.h>
+#include <sched.h>
 #include <stdatomic.h>
 
 enum { SPINS = 4000, MOST = 256 };
@@ -102,7 +103,8 @@ void lk_parallel(lk_context *ctx, size_t n, size_t grain, lk_range_fn fn, void *
     atomic_store(&pool->left, pool->n);
     next_round(pool);
     run_piece(pool, 0);
-    while (atomic_load_explicit(&pool->left, memory_order_acquire) > 0) continue;
+    for (int spins = 0; atomic_load_explicit(&pool->left, memory_order_acquire) > 0; spins++)
+        if (spins > SPINS) sched_yield(); /* another process has their core */
     atomic_store(&pool->busy, false);
 }
 

@@ -48,6 +48,7 @@ struct lk_family {
     const char *name;
     const char *summary;
     const char *taxonomy;             /* row of the design's table: "autoregressive", … */
+    const char *posterior;            /* of its latents: "exact", "amortised", "none" */
     const lk_option *options;
     lk_status (*create)(lk_model *model); /* options and schema are there: declares parameters */
     void (*joint)(lk_model *model, lk_trace *trace);
@@ -64,8 +65,6 @@ struct lk_family {
     /* optional, without a default: NULL means "cannot" */
     void (*guide)(lk_model *model, lk_trace *trace);  /* q(z | x) */
     const lk_em *em;                  /* learns by EM; NULL: by stochastic gradient */
-    const char *discrete_latent;      /* the site that `infer` reports; NULL: none */
-    const char *continuous_latent;
 };
 
 extern const lk_family lk_family_gmm, lk_family_made, lk_family_vae;

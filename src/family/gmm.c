@@ -830,11 +830,11 @@ const lk_family lk_family_gmm = {
     .name = "gmm",
     .summary = "Mixture of Gaussians (and of categories), by EM",
     .taxonomy = "latent, tractable",
+    .posterior = "exact",
     .options = options,
     .create = create,
     .joint = joint,
     .destroy = destroy,
     .loaded = refresh,
     .em = &em,
-    .discrete_latent = "z",
 };

@@ -395,6 +395,7 @@ const lk_family lk_family_made = {
     .name = "made",
     .summary = "Masked autoregressive network over the cells of a row",
     .taxonomy = "autoregressive",
+    .posterior = "none",
     .options = options,
     .create = create,
     .joint = joint,

@@ -147,11 +147,11 @@ const lk_family lk_family_vae = {
     .name = "vae",
     .summary = "Variational autoencoder: continuous latents, dense encoder and decoder",
     .taxonomy = "latent, approximate",
+    .posterior = "amortised",
     .options = options,
     .create = create,
     .joint = joint,
     .destroy = destroy,
     .prepare = prepare,
     .guide = guide,
-    .continuous_latent = "z",
 };

@@ -75,25 +75,27 @@ lk_tensor *lk_objective(lk_model *model, lk_tape *tape, const lk_batch *batch, u
     return lk_mean_all(tape, lk_trace_log_marginal(&r->joint));
 }
 
-lk_status lk_posterior_discrete(lk_model *model, lk_tape *tape, const lk_batch *batch, size_t *k,
-                                double **probabilities) {
-    readings r;
-    lk_tape_reset(tape, false);
-    if (model->family->step) model->family->step(model, 0, false);
-    read_batch(model, tape, batch, &r, 1, true, false, model->seed, 0, "infer");
-    const lk_site *site = lk_trace_site(&r.joint, model->family->discrete_latent);
-    if (lk_tape_status(tape) != LK_OK) return lk_tape_status(tape);
-    if (!site || !site->enumerated)
-        return lk_fail(model->ctx, LK_CANNOT, "the model has no finite latent \"%s\"", model->family->discrete_latent);
-    size_t rows = batch->rows;
-    *k = site->enumerated;
-    double *p = *probabilities = lk_arena_alloc(lk_tape_arena(tape), rows * *k, sizeof *p);
-    if (!p) return model->ctx->status;
-    const double *joint = r.joint.log_joint->data;
-    for (size_t row = 0; row < rows; row++) {
-        for (size_t z = 0; z < *k; z++) p[row * *k + z] = joint[z * rows + row];
-        double total = lk_log_sum_exp_f64(*k, p + row * *k);
-        for (size_t z = 0; z < *k; z++) p[row * *k + z] = lk_exp(p[row * *k + z] - total);
+/* Bayes' rule over the lanes of an enumerated latent: other latents enumerated after it are summed. */
+static lk_status finite_posterior(const readings *r, const lk_site *site, lk_tape *tape, lk_posterior *out) {
+    size_t rows = r->joint.rows, k = site->enumerated, lanes = r->joint.lanes;
+    size_t inner = lk_tensor_rows(site->value) / k;     /* lanes for each of its values then */
+    size_t outer = lanes / (inner * k), each = inner / rows * outer;
+    const double *joint = r->joint.log_joint->data;
+    size_t have = lk_tensor_rows(r->joint.log_joint);
+    double *terms = lk_arena_alloc(lk_tape_arena(tape), each, sizeof *terms);
+    double *p = out->values = lk_arena_alloc(lk_tape_arena(tape), rows * k, sizeof *p);
+    out->columns = k;
+    out->finite = true;
+    if (!p || !terms) return LK_NO_MEMORY;
+    for (size_t row = 0; row < rows; row++, p += k) {
+        for (size_t z = 0; z < k; z++) {
+            size_t n = 0;
+            for (size_t o = 0; o < outer; o++)
+                for (size_t i = row; i < inner; i += rows) terms[n++] = joint[((o * k + z) * inner + i) % have];
+            p[z] = lk_log_sum_exp_f64(n, terms);
+        }
+        double total = lk_log_sum_exp_f64(k, p);
+        for (size_t z = 0; z < k; z++) p[z] = lk_exp(p[z] - total);
     }
     return LK_OK;
 }
@@ -112,44 +114,60 @@ static double element(const lk_tensor *t, size_t i) {
     return t->dtype == LK_F32 ? (double)((const float *)t->data)[i] : ((const double *)t->data)[i];
 }
 
-lk_status lk_posterior_continuous(lk_model *model, lk_tape *tape, const lk_batch *batch,
-                                  size_t particles, uint64_t seed, size_t *n, double **mean,
-                                  double **sd, bool *amortised) {
-    readings r;
-    lk_tape_reset(tape, false);
-    read_batch(model, tape, batch, &r, particles, false, false, seed, 0, "infer");
-    const char *name = model->family->continuous_latent;
-    const lk_site *site = lk_trace_site(&r.joint, name);
-    if (lk_tape_status(tape) != LK_OK) return lk_tape_status(tape);
-    if (!site) return lk_fail(model->ctx, LK_CANNOT, "the model draws no site \"%s\"", name);
-    size_t rows = batch->rows;
-    *n = lk_tensor_cols(site->value);
-    *mean = lk_arena_alloc(lk_tape_arena(tape), rows * *n, sizeof **mean);
-    *sd = lk_arena_alloc(lk_tape_arena(tape), rows * *n, sizeof **sd);
-    if (!*mean || !*sd) return model->ctx->status;
-    const lk_site *guide = r.joint.guide ? lk_trace_site(&r.guide, name) : NULL;
-    *amortised = guide && guide->dist->params && guide->dist->cells[0].form.kind == &lk_normal;
-    if (!*amortised) normalise_weights(rows, r.joint.particles, r.joint.log_joint->data);
-    const double *w = r.joint.log_joint->data;
-    for (size_t row = 0; row < rows; row++)
-        for (size_t i = 0; i < *n; i++) {
-            size_t at = row * *n + i;
-            if (*amortised) {
-                const lk_tensor *params = guide->dist->params;
-                size_t first = row * lk_tensor_cols(params) + guide->dist->cells[i].at;
-                (*mean)[at] = element(params, first);
-                (*sd)[at] = lk_exp(element(params, first + guide->dist->cells[i].stride));
-                continue;
-            }
-            double m = 0, v = 0;
-            for (size_t s = 0; s < r.joint.particles; s++)
-                m += w[s * rows + row] * element(site->value, (s * rows + row) * *n + i);
-            for (size_t s = 0; s < r.joint.particles; s++) {
-                double d = element(site->value, (s * rows + row) * *n + i) - m;
-                v += w[s * rows + row] * d * d;
-            }
-            (*mean)[at] = m;
-            (*sd)[at] = lk_sqrt(v);
+static void guided_moments(const lk_site *guide, size_t row, size_t n, double *mean, double *sd) {
+    const lk_tensor *params = guide->dist->params;
+    for (size_t i = 0; i < n; i++) {
+        size_t at = row * lk_tensor_cols(params) + guide->dist->cells[i].at;
+        mean[i] = element(params, at);
+        sd[i] = lk_exp(element(params, at + guide->dist->cells[i].stride));
+    }
+}
+
+static void weighted_moments(const readings *r, const lk_site *site, size_t row, size_t n, double *mean, double *sd) {
+    size_t rows = r->joint.rows;
+    const double *w = r->joint.log_joint->data; /* normalised */
+    for (size_t i = 0; i < n; i++) {
+        double m = 0, v = 0;
+        for (size_t s = 0; s < r->joint.particles; s++)
+            m += w[s * rows + row] * element(site->value, (s * rows + row) * n + i);
+        for (size_t s = 0; s < r->joint.particles; s++) {
+            double d = element(site->value, (s * rows + row) * n + i) - m;
+            v += w[s * rows + row] * d * d;
         }
+        mean[i] = m;
+        sd[i] = lk_sqrt(v);
+    }
+}
+
+static lk_status continuous_posterior(readings *r, const lk_site *site, lk_tape *tape, lk_posterior *out) {
+    size_t rows = r->joint.rows, n = lk_tensor_cols(site->value);
+    const lk_site *guide = r->joint.guide ? lk_trace_site(&r->guide, site->name) : NULL;
+    out->amortised = guide && guide->dist->params && guide->dist->cells[0].form.kind == &lk_normal;
+    out->columns = 2 * n;
+    out->values = lk_arena_alloc(lk_tape_arena(tape), rows * 2 * n, sizeof *out->values);
+    if (!out->values) return LK_NO_MEMORY;
+    if (!out->amortised) normalise_weights(rows, r->joint.particles, r->joint.log_joint->data);
+    for (size_t row = 0; row < rows; row++) {
+        double *mean = out->values + row * 2 * n, *sd = mean + n;
+        if (out->amortised) guided_moments(guide, row, n, mean, sd);
+        else weighted_moments(r, site, row, n, mean, sd);
+    }
+    return LK_OK;
+}
+
+lk_status lk_infer_posterior(lk_model *model, lk_tape *tape, const lk_batch *batch, size_t particles, uint64_t seed,
+                             lk_posterior *out) {
+    readings r;
+    memset(out, 0, sizeof *out);
+    lk_tape_reset(tape, false);
+    if (model->family->step) model->family->step(model, 0, false);
+    read_batch(model, tape, batch, &r, model->family->guide ? 1 : particles, false, false, seed, 0, "infer");
+    if (lk_tape_status(tape) != LK_OK) return lk_tape_status(tape);
+    for (size_t i = 0; i < r.joint.n_sites; i++) {
+        const lk_site *site = &r.joint.sites[i];
+        if (site->observed) continue;
+        out->site = site->name;
+        return site->enumerated ? finite_posterior(&r, site, tape, out) : continuous_posterior(&r, site, tape, out);
+    }
     return LK_OK;
 }

@@ -24,14 +24,17 @@ lk_status lk_evaluate(lk_model *model, lk_tape *tape, const lk_batch *batch, lk_
 lk_tensor *lk_objective(lk_model *model, lk_tape *tape, const lk_batch *batch, uint64_t step,
                         size_t particles);
 
-/* p(z | x) for the discrete latent that the family names: [rows, k], by enumeration. `k` is written;
- * probabilities is allocated in the tape's arena. */
-lk_status lk_posterior_discrete(lk_model *model, lk_tape *tape, const lk_batch *batch, size_t *k,
-                                double **probabilities);
-/* Mean and standard deviation of the continuous latent given each row: [rows, n]. From the guide
- * (the amortised posterior) when there is one, else by importance sampling from the prior. */
-lk_status lk_posterior_continuous(lk_model *model, lk_tape *tape, const lk_batch *batch,
-                                  size_t particles, uint64_t seed, size_t *n, double **mean,
-                                  double **sd, bool *amortised);
+/* The posterior of the first latent that the model draws, given each row. A finite latent is
+ * enumerated: columns are the probabilities of its values, exactly. A continuous one has columns for
+ * means and then for standard deviations: the guide's own (the amortised posterior) when there is one,
+ * else by importance sampling from the prior with `particles`. */
+typedef struct lk_posterior {
+    const char *site;       /* NULL: the model has no latent */
+    bool finite, amortised;
+    size_t columns;
+    double *values;         /* [rows, columns], in the tape's arena */
+} lk_posterior;
+lk_status lk_infer_posterior(lk_model *model, lk_tape *tape, const lk_batch *batch, size_t particles,
+                             uint64_t seed, lk_posterior *out);
 
 #endif

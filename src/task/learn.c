@@ -135,7 +135,7 @@ bool lk_family_at(size_t i, lk_family_info *info) {
     *info = (lk_family_info){
         .name = f->name, .summary = f->summary, .taxonomy = f->taxonomy,
         .log_prob = f->guide ? "bound" : "exact",
-        .posterior = f->discrete_latent ? "exact" : f->guide ? "amortised" : "none",
+        .posterior = f->posterior,
         .learning = f->em ? "EM" : "stochastic gradient",
         .options = f->options, .learning_options = learning_options(f)};
     return true;

@@ -1,0 +1,523 @@
+/* What every family must do alike, on small tables of mixed kinds with missing cells. The battery walks
+ * lk_families: a new family is tested by being in the list. */
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include "family/model.h"
+#include "infer/evaluate.h"
+#include "infer/fit.h"
+#include "stack_coder.h"
+#include "task/task.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { ROWS = 60, STEPS = 30 };
+static const char *const tables[] = {"orchard.csv", "pulses.csv", "switches.csv"};
+
+typedef struct battery {
+    lk_context *ctx;
+    const lk_family *family;
+    lk_data *data;
+    lk_model *model;
+    lk_batch batch;       /* the first ROWS rows */
+    lk_tape *tape;
+    const char *const *options;
+} battery;
+
+static const char *const small_made[] = {"hidden=24,16", "components=2", NULL};
+static const char *const two_orderings[] = {"hidden=24", "components=2", "orderings=3", NULL};
+static const char *const small_vae[] = {"hidden=16,12", "latents=2", "components=2", NULL};
+static const char *const full_gmm[] = {"components=3", "covariance=full", NULL};
+static const char *const diagonal_gmm[] = {"components=4", "covariance=diagonal", NULL};
+static const char *const plain[] = {NULL};
+
+/* Settings to try beside the defaults; a family that is not here runs with its defaults. */
+static const struct { const char *family; const char *const *options; } settings[] = {
+    {"gmm", full_gmm}, {"gmm", diagonal_gmm}, {"made", small_made}, {"made", two_orderings}, {"vae", small_vae}};
+
+static const char *path_of(const char *name) {
+    static char path[4096];
+    const char *root = getenv("LIKELY_ROOT");
+    snprintf(path, sizeof path, "%s/tests/golden/data/%s", root ? root : ".", name);
+    return path;
+}
+
+static void start(battery *b, const lk_family *family, const char *const *options, const char *table, uint64_t steps) {
+    memset(b, 0, sizeof *b);
+    b->ctx = lk_context_create(NULL);
+    b->family = family;
+    b->options = options;
+    assert_non_null(b->ctx);
+    lk_context_set_threads(b->ctx, 2);
+    if (lk_data_open(b->ctx, path_of(table), NULL, &b->data) != LK_OK) fail_msg("%s", lk_context_message(b->ctx));
+    lk_fit_options fit = LK_FIT_DEFAULTS;
+    fit.options = options;
+    fit.steps = steps;
+    if (lk_fit(b->ctx, family->name, b->data, &fit, &b->model) != LK_OK) fail_msg("%s", lk_context_message(b->ctx));
+    assert_int_equal(lk_batch_create(b->ctx, ROWS, b->model->schema->n_cells, &b->batch), LK_OK);
+    assert_int_equal(lk_data_rewind(b->data), LK_OK);
+    assert_int_equal(lk_data_next(b->data, &b->batch), LK_OK);
+    assert_int_equal(b->batch.rows, ROWS);
+    b->tape = lk_tape_create(b->ctx);
+}
+
+static void stop(battery *b) {
+    lk_tape_destroy(b->tape);
+    lk_batch_destroy(b->ctx, &b->batch);
+    lk_model_destroy(b->model);
+    lk_data_close(b->data);
+    lk_context_destroy(b->ctx);
+}
+
+static lk_kind_of score(battery *b, lk_model *model, const lk_batch *batch, size_t particles, double *log_prob,
+                        double *error) {
+    lk_evaluation e = {.particles = particles, .seed = 1, .salt = "test", .log_prob = log_prob, .error = error};
+    if (lk_evaluate(model, b->tape, batch, &e) != LK_OK) fail_msg("%s", lk_context_message(b->ctx));
+    return e.kind;
+}
+
+typedef void (*check_fn)(battery *b);
+
+static void for_all(check_fn check) {
+    for (size_t f = 0; lk_families[f]; f++) {
+        bool known = false;
+        for (size_t s = 0; s < sizeof settings / sizeof settings[0]; s++)
+            known |= !strcmp(settings[s].family, lk_families[f]->name);
+        for (size_t s = 0; s < sizeof settings / sizeof settings[0] || !known; s++) {
+            if (known && strcmp(settings[s].family, lk_families[f]->name)) continue;
+            for (size_t t = 0; t < sizeof tables / sizeof tables[0]; t++) {
+                battery b;
+                start(&b, lk_families[f], known ? settings[s].options : plain, tables[t], STEPS);
+                check(&b);
+                stop(&b);
+            }
+            if (!known) break;
+        }
+    }
+}
+
+static void assert_same_bits(const double *a, const double *b, size_t n, const char *what) {
+    for (size_t i = 0; i < n; i++)
+        if (memcmp(&a[i], &b[i], sizeof *a)) fail_msg("%s: row %zu is %.17g, then %.17g", what, i, a[i], b[i]);
+}
+
+/* ---- all equals one, to the bit --------------------------------------------------------------------- */
+
+typedef struct both {
+    lk_tensor *all;
+    const double *x;
+    const uint8_t *present;
+    size_t n, compared, planted;
+} both;
+
+static double compare_pick(void *user, lk_trace *trace, size_t lane, size_t cell, const lk_cell_dist *dist, lk_dtype t,
+                           const void *params) {
+    both *c = user;
+    size_t size = lk_dtype_size(t), width = lk_tensor_cols(c->all);
+    const char *row = (const char *)c->all->data + lane % lk_tensor_rows(c->all) * width * size;
+    (void)trace;
+    for (size_t j = 0, at = dist->at; j < (size_t)lk_cell_n_params(dist); j++, at += dist->stride)
+        if (memcmp(row + at * size, (const char *)params + at * size, size))
+            fail_msg("lane %zu, cell %zu, parameter %zu: `all` and `one` differ", lane, cell, j);
+    c->compared++;
+    return c->x[lane % ROWS * c->n + cell];
+}
+
+static void compare_draw(lk_trace *trace, lk_site *site, const lk_dist *dist) {
+    if (!site->observed || !dist->chain) {
+        lk_reading_score.draw(trace, site, dist);
+        return;
+    }
+    both *c = trace->user;
+    c->n = dist->n;
+    c->all = lk_dist_params(trace, dist, site->value, site->present);
+    c->x = site->value->data;
+    double *x = lk_arena_alloc(trace->arena, trace->lanes * dist->n, sizeof *x);
+    uint8_t *present = lk_arena_alloc(trace->arena, trace->lanes * dist->n, 1);
+    lk_site_walk(trace, site, dist, x, present, NULL, NULL, compare_pick, c);
+}
+
+static void check_all_equals_one(battery *b) {
+    static const lk_reading reading = {"compare", compare_draw};
+    both c = {0};
+    lk_trace t;
+    lk_tape_reset(b->tape, false);
+    if (b->family->step) b->family->step(b->model, 0, false);
+    lk_trace_begin(&t, b->tape, &reading, ROWS, 1, b->batch.row, 1, 0, "test");
+    t.user = &c;
+    lk_trace_observe(&t, LK_ROW_SITE,
+                     lk_constant(b->tape, LK_F64, ROWS, b->batch.n_cells, b->batch.value), b->batch.present);
+    b->model->family->joint(b->model, &t);
+    if (lk_trace_status(&t) != LK_OK) fail_msg("%s", lk_context_message(b->ctx));
+    if (b->family != &lk_family_vae) assert_true(c.compared > ROWS); /* it has a chain, and was compared */
+}
+
+static void test_all_equals_one(void **state) {
+    (void)state;
+    for_all(check_all_equals_one);
+}
+
+/* ---- Stripped of every optional slot ------------------------------------------------------------------ */
+
+static lk_family stripped_of(const lk_family *f) {
+    return (lk_family){.name = f->name, .summary = f->summary, .taxonomy = f->taxonomy, .posterior = f->posterior,
+                       .options = f->options, .create = f->create, .joint = f->joint, .destroy = f->destroy};
+}
+
+static void check_stripped(battery *b) {
+    double with[ROWS], without[ROWS], e1[ROWS], e2[ROWS];
+    lk_family stripped = stripped_of(b->family);
+    bool exact = !b->family->guide;
+    score(b, b->model, &b->batch, exact ? 1 : 400, with, e1);
+    b->model->family = &stripped;
+    score(b, b->model, &b->batch, exact ? 1 : 8000, without, e2);
+    if (exact) assert_same_bits(with, without, ROWS, "score without optional slots");
+    double far = 0;
+    for (size_t i = 0; !exact && i < ROWS; i++) {
+        /* Prior sampling: within its own standard error, which small weights make unreliable: so on
+         * average over rows, and never absurd. */
+        far += with[i] - without[i];
+        if (!(fabs(with[i] - without[i]) < 5)) fail_msg("row %zu: %g with the guide, %g without", i, with[i], without[i]);
+    }
+    if (!(fabs(far / ROWS) < 0.3)) fail_msg("%g nats a row apart", far / ROWS);
+    /* Sampling and inference, too. */
+    lk_posterior p;
+    assert_int_equal(lk_infer_posterior(b->model, b->tape, &b->batch, 200, 1, &p), LK_OK);
+    for (size_t i = 0; p.site && i < ROWS * p.columns; i++) assert_true(p.values[i] - p.values[i] == 0);
+    lk_trace t;
+    lk_tape_reset(b->tape, false);
+    lk_trace_begin(&t, b->tape, &lk_reading_sample, ROWS, 1, b->batch.row, 1, 0, "sample");
+    b->model->family->joint(b->model, &t);
+    assert_int_equal(lk_trace_status(&t), LK_OK);
+    b->model->family = b->family;
+}
+
+static void test_stripped(void **state) {
+    (void)state;
+    for_all(check_stripped);
+}
+
+/* ---- Batches, threads, files ---------------------------------------------------------------------------- */
+
+static void check_invariance(battery *b) {
+    double whole[ROWS], parts[ROWS], few[ROWS];
+    size_t n = b->batch.n_cells;
+    score(b, b->model, &b->batch, 5, whole, NULL);
+    for (size_t size = 1; size <= 7; size += 6)
+        for (size_t first = 0; first < ROWS; first += size) {
+            lk_batch part = b->batch;
+            part.rows = ROWS - first < size ? ROWS - first : size;
+            part.row += first;
+            part.value += first * n;
+            part.present += first * n;
+            part.all_present = false;
+            score(b, b->model, &part, 5, parts + first, NULL);
+            assert_same_bits(whole + first, parts + first, part.rows, "in smaller batches");
+        }
+    for (int threads = 1; threads <= 5; threads += 4) {
+        lk_context_set_threads(b->ctx, threads);
+        score(b, b->model, &b->batch, 5, few, NULL);
+        assert_same_bits(whole, few, ROWS, "with other threads");
+    }
+}
+
+static void test_batches_and_threads(void **state) {
+    (void)state;
+    for_all(check_invariance);
+}
+
+static unsigned char *slurp(const char *path, size_t *n) {
+    FILE *f = fopen(path, "rb");
+    assert_non_null(f);
+    fseek(f, 0, SEEK_END);
+    *n = (size_t)ftell(f);
+    rewind(f);
+    unsigned char *bytes = malloc(*n + 1);
+    assert_int_equal(fread(bytes, 1, *n, f), *n);
+    fclose(f);
+    return bytes;
+}
+
+static void assert_same_file(const char *a, const char *b) {
+    size_t n, m;
+    unsigned char *x = slurp(a, &n), *y = slurp(b, &m);
+    assert_int_equal(n, m);
+    assert_memory_equal(x, y, n);
+    free(x);
+    free(y);
+}
+
+static void temporary(char path[64], const char *what) {
+    snprintf(path, 64, "/tmp/likely-test-%ld-%s", (long)getpid(), what);
+}
+
+static void check_save_and_load(battery *b) {
+    char first[64], second[64];
+    double before[ROWS], after[ROWS];
+    lk_model *loaded;
+    temporary(first, "a.lk");
+    temporary(second, "b.lk");
+    assert_int_equal(lk_model_save(b->model, first, true), LK_OK);
+    if (lk_model_load(b->ctx, first, &loaded) != LK_OK) fail_msg("%s", lk_context_message(b->ctx));
+    assert_int_equal(lk_model_save(loaded, second, true), LK_OK);
+    assert_same_file(first, second);
+    score(b, b->model, &b->batch, 3, before, NULL);
+    score(b, loaded, &b->batch, 3, after, NULL);
+    assert_same_bits(before, after, ROWS, "after loading");
+    lk_model_destroy(loaded);
+    /* A byte anywhere changed: refused, with a sentence. */
+    size_t n;
+    unsigned char *bytes = slurp(first, &n);
+    for (size_t at = 0; at < n; at += 1 + n / 97) {
+        FILE *f = fopen(second, "wb");
+        bytes[at] ^= 0x20;
+        fwrite(bytes, 1, n, f);
+        fclose(f);
+        bytes[at] ^= 0x20;
+        lk_status status = lk_model_load(b->ctx, second, &loaded);
+        if (status == LK_OK) fail_msg("byte %zu changed, and the model was taken", at);
+        assert_int_equal(status, LK_BAD_MODEL);
+        assert_non_null(strstr(lk_context_message(b->ctx), second));
+    }
+    for (size_t length = 0; length < n; length += 1 + n / 61) {
+        FILE *f = fopen(second, "wb");
+        fwrite(bytes, 1, length, f);
+        fclose(f);
+        assert_int_equal(lk_model_load(b->ctx, second, &loaded), LK_BAD_MODEL);
+    }
+    free(bytes);
+    remove(first);
+    remove(second);
+}
+
+static void test_save_and_load(void **state) {
+    (void)state;
+    for_all(check_save_and_load);
+}
+
+/* ---- Stopped and resumed ----------------------------------------------------------------------------------- */
+
+typedef struct stopper {
+    int left;
+} stopper;
+
+static bool stop_now(void *user) {
+    stopper *s = user;
+    return --s->left < 0;
+}
+
+static void check_resume(battery *b) {
+    char whole[64], broken[64], checkpoint[64];
+    temporary(whole, "whole.lk");
+    temporary(broken, "broken.lk");
+    temporary(checkpoint, "checkpoint");
+    assert_int_equal(lk_model_save(b->model, whole, true), LK_OK);
+    for (int at = 1; at < 25; at += 11) {
+        lk_fit_options fit = LK_FIT_DEFAULTS;
+        stopper s = {at};
+        lk_model *model;
+        fit.options = b->options;
+        fit.steps = STEPS;
+        fit.checkpoint = checkpoint;
+        fit.checkpoint_seconds = 1e9;
+        lk_context_set_cancel(b->ctx, stop_now, &s);
+        lk_status status = lk_fit(b->ctx, b->family->name, b->data, &fit, &model);
+        lk_context_set_cancel(b->ctx, NULL, NULL);
+        if (status == LK_INTERRUPTED) {
+            assert_non_null(model); /* usable */
+            lk_model_destroy(model);
+            fit.resume = true;
+            if (lk_fit(b->ctx, b->family->name, b->data, &fit, &model) != LK_OK)
+                fail_msg("%s", lk_context_message(b->ctx));
+        }
+        assert_int_equal(lk_model_save(model, broken, true), LK_OK);
+        assert_same_file(whole, broken);
+        lk_model_destroy(model);
+    }
+    assert_int_equal(access(checkpoint, F_OK), -1);
+    remove(whole);
+    remove(broken);
+}
+
+static void test_resume(void **state) {
+    (void)state;
+    for_all(check_resume);
+}
+
+/* ---- Coding: push and pop rows of every family ------------------------------------------------------------- */
+
+static void ranges_of(const lk_schema *schema, double *low, double *high) {
+    for (size_t i = 0; i < schema->n_cells; i++) {
+        low[i] = schema->cells[i].bounded ? schema->cells[i].low : schema->cells[i].low - 100000;
+        high[i] = schema->cells[i].bounded ? schema->cells[i].high : schema->cells[i].high + 100000;
+    }
+}
+
+static void run_reading(battery *b, const lk_reading *reading, coding *c, const double *latent, size_t n_latent,
+                        const char *site, lk_trace *t) {
+    lk_tape_reset(b->tape, false);
+    if (b->family->step) b->family->step(b->model, 0, false);
+    lk_trace_begin(t, b->tape, reading, ROWS, 1, b->batch.row, 1, 0, "test");
+    t->user = c;
+    if (site) lk_trace_observe(t, site, lk_constant(b->tape, LK_F64, ROWS, n_latent, latent), NULL);
+    b->model->family->joint(b->model, t);
+    if (lk_trace_status(t) != LK_OK) fail_msg("%s", lk_context_message(b->ctx));
+}
+
+/* The latent of each row as symbols: popped from (or pushed by) the posterior given x, for bits back;
+ * the posterior is evaluated before and after with the same bits. */
+static void latent_bits_back(battery *b, coding *c, const lk_batch *batch, double *latent, bool pop, size_t *n_latent,
+                             char site[32]) {
+    lk_posterior p;
+    assert_int_equal(lk_infer_posterior(b->model, b->tape, batch, 1, 1, &p), LK_OK);
+    site[0] = 0;
+    if (!p.site) return;
+    snprintf(site, 32, "%s", p.site);
+    *n_latent = p.finite ? 1 : p.columns / 2;
+    for (size_t row = 0; row < ROWS; row++) {
+        const double *v = p.values + row * p.columns;
+        if (p.finite) {
+            double logits[64];
+            lk_cell_dist cell = {.form = {.kind = &lk_categorical, .n = (int)p.columns}, .stride = 1, .scale = 1};
+            for (size_t k = 0; k < p.columns; k++) logits[k] = lk_log(v[k] > 1e-30 ? v[k] : 1e-30);
+            symbols s = symbols_of(&cell, LK_F64, logits, 0, 0);
+            if (pop) latent[row] = (double)pop_symbol(&c->lanes[row], &s);
+            else push_symbol(&c->lanes[row], &s, (uint64_t)latent[row]);
+            continue;
+        }
+        for (size_t i = 0; i < *n_latent; i++) {
+            size_t j = pop ? *n_latent - 1 - i : i; /* a stack: backwards */
+            double mean = v[j], sd = v[*n_latent + j], *z = &latent[row * *n_latent + j];
+            if (pop) *z = bin_centre(pop_bin(&c->lanes[row], mean, sd));
+            else push_bin(&c->lanes[row], mean, sd, (uint64_t)(lk_normal_cdf(*z) * BINS));
+        }
+    }
+}
+
+/* The latent under its prior: uniform over bins, or the model's own weights. */
+static void latent_prior(battery *b, coding *c, double *latent, bool pop, size_t n_latent) {
+    if (b->family == &lk_family_gmm || b->family == &lk_family_made) {
+        size_t w = lk_params_find(&b->model->params, "weights");
+        size_t k = w != SIZE_MAX ? b->model->params.info[w].size : (size_t)lk_options_int(b->model->options, "orderings");
+        double logits[64];
+        for (size_t i = 0; i < k; i++)
+            logits[i] = w != SIZE_MAX ? lk_log(((const double *)lk_param_values(&b->model->params, w))[i]) : 0;
+        lk_cell_dist cell = {.form = {.kind = &lk_categorical, .n = (int)k}, .stride = 1, .scale = 1};
+        symbols s = symbols_of(&cell, LK_F64, logits, 0, 0);
+        for (size_t row = 0; row < ROWS; row++) {
+            if (pop) latent[row] = (double)pop_symbol(&c->lanes[row], &s);
+            else push_symbol(&c->lanes[row], &s, (uint64_t)latent[row]);
+        }
+        return;
+    }
+    uint64_t size = ((uint64_t)1 << PRECISION) / BINS;
+    for (size_t row = 0; row < ROWS; row++)
+        for (size_t i = 0; i < n_latent; i++) {
+            size_t j = pop ? n_latent - 1 - i : i;
+            double *z = &latent[row * n_latent + j];
+            if (pop) {
+                uint64_t bin = stack_peek(&c->lanes[row]) / size;
+                stack_drop(&c->lanes[row], bin * size, size);
+                *z = bin_centre(bin);
+            } else {
+                stack_push(&c->lanes[row], (uint64_t)(lk_normal_cdf(*z) * BINS) * size, size);
+            }
+        }
+}
+
+static void check_codes(battery *b) {
+    size_t n = b->batch.n_cells, n_latent = 0;
+    double low[64], high[64], *latent = calloc(ROWS * 64, sizeof *latent), log_prob[ROWS], total = 0;
+    char site[32];
+    lk_trace t;
+    ranges_of(b->model->schema, low, high);
+    coding c = {.low = low, .high = high, .n = n, .capacity = ROWS * n, .known = b->batch.value};
+    c.lanes = calloc(ROWS, sizeof *c.lanes);
+    c.list = calloc(ROWS * n, sizeof *c.list);
+    stack *begin = calloc(ROWS, sizeof *begin);
+    double before = 0, after = 0;
+    for (size_t i = 0; i < ROWS; i++) {
+        c.lanes[i] = (stack){0, calloc(WORDS, 4), 0, false};
+        lk_rng rng = lk_rng_at(5, "initial bits", 0, i, 0);
+        for (; c.lanes[i].n < 64; c.lanes[i].n++) c.lanes[i].word[c.lanes[i].n] = lk_rng_u32(&rng);
+        c.lanes[i].state = (uint64_t)1 << 31 | lk_rng_u32(&rng);
+        begin[i] = c.lanes[i];
+        before += stack_bits(&c.lanes[i]);
+    }
+    latent_bits_back(b, &c, &b->batch, latent, true, &n_latent, site);
+    run_reading(b, &reading_push, &c, latent, n_latent, *site ? site : NULL, &t);
+    flush_pushed(&c);
+    if (*site) latent_prior(b, &c, latent, false, n_latent);
+    for (size_t i = 0; i < ROWS; i++) after += stack_bits(&c.lanes[i]);
+    /* The length is what the density says (bits back: the bound, so one row more or less apart). */
+    score(b, b->model, &b->batch, b->family->guide ? 50 : 1, log_prob, NULL);
+    for (size_t i = 0; i < ROWS; i++) total -= log_prob[i];
+    double bits = (after - before) * 0.69314718055994531;
+    double allowed = b->family->guide ? 0.15 * total + 3 * ROWS : 0.02 * total + ROWS * 0.05;
+    if (!(fabs(bits - total) < allowed)) fail_msg("%s: coded %g nats, the density says %g", b->family->name, bits, total);
+    /* And back. */
+    double *again = calloc(ROWS * 64, sizeof *again);
+    if (*site) latent_prior(b, &c, again, true, n_latent);
+    run_reading(b, &reading_pop, &c, again, n_latent, *site ? site : NULL, &t);
+    const lk_site *x = lk_trace_site(&t, LK_ROW_SITE);
+    lk_batch decoded = b->batch;
+    decoded.value = calloc(ROWS * n, sizeof *decoded.value);
+    decoded.present = calloc(ROWS * n, 1);
+    memcpy(decoded.value, x->value->data, ROWS * n * sizeof *decoded.value);
+    memcpy(decoded.present, x->present, ROWS * n);
+    assert_memory_equal(decoded.value, b->batch.value, ROWS * n * sizeof *decoded.value);
+    assert_memory_equal(decoded.present, b->batch.present, ROWS * n);
+    if (*site) latent_bits_back(b, &c, &decoded, again, false, &n_latent, site);
+    for (size_t i = 0; i < ROWS; i++) { /* the initial bits are back, too */
+        assert_int_equal(c.lanes[i].state, begin[i].state);
+        assert_int_equal(c.lanes[i].n, begin[i].n);
+        assert_false(c.lanes[i].underflow);
+        free(c.lanes[i].word);
+    }
+    free(decoded.value);
+    free(decoded.present);
+    free(again);
+    free(latent);
+    free(begin);
+    free(c.lanes);
+    free(c.list);
+}
+
+static void test_push_and_pop(void **state) {
+    (void)state;
+    for_all(check_codes);
+}
+
+/* ---- What a family cannot, it refuses ------------------------------------------------------------------------ */
+
+static void test_refusals(void **state) {
+    (void)state;
+    battery b;
+    start(&b, &lk_family_made, small_made, "pulses.csv", 3);
+    assert_int_equal(lk_infer(b.model, b.data, NULL, NULL, NULL, NULL), LK_CANNOT);
+    assert_non_null(strstr(lk_context_message(b.ctx), "no latent"));
+    lk_model *none;
+    assert_int_equal(lk_fit(b.ctx, "nonsense", b.data, NULL, &none), LK_USAGE);
+    assert_null(none);
+    static const char *const bad[] = {"components=0", NULL};
+    lk_fit_options fit = LK_FIT_DEFAULTS;
+    fit.options = bad;
+    assert_int_equal(lk_fit(b.ctx, "gmm", b.data, &fit, &none), LK_USAGE);
+    stop(&b);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_all_equals_one), cmocka_unit_test(test_stripped),
+        cmocka_unit_test(test_batches_and_threads), cmocka_unit_test(test_save_and_load),
+        cmocka_unit_test(test_resume), cmocka_unit_test(test_push_and_pop), cmocka_unit_test(test_refusals),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
