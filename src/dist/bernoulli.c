@@ -1,64 +1,73 @@
-#include "dist/dist.h"
+/* Bernoulli(logit l): P(1) = sigmoid(l). Everything comes from one exponential, e = exp(-|l|):
+ * sigmoid(±|l|) = (1 or e) / (1 + e) and log sigmoid(t) = min(t, 0) - log(1 + e). */
+#include "dist/special.h"
 
-#include <math.h>
-
-/* P(1) = sigmoid(logit). */
 static int n_params(const lk_dist_form *form) {
     (void)form;
     return 1;
 }
 
-static double log_prob(const lk_dist_form *form, const double *p, double x, double *d, double *d_x) {
+static double log_prob(const lk_dist_form *form, const double *params, double x, double *d_params,
+                       double *d_x) {
     (void)form;
+    double logit = params[0];
+    if (x != 0 && x != 1) return lk_outside(1, d_params, d_x);
+    double towards = x != 0 ? logit : -logit; /* the logit of what happened */
+    double e = lk_exp(logit < 0 ? logit : -logit);
+    /* d/dlogit = x - sigmoid(logit) = ± the probability of what did not happen */
+    double other = (towards < 0 ? 1 : e) / (1 + e);
+    if (d_params) d_params[0] = x != 0 ? other : -other;
     if (d_x) *d_x = 0;
-    if (!(x == 0 || x == 1)) {
-        if (d) d[0] = 0;
-        return -INFINITY;
-    }
-    double a = p[0] < 0 ? p[0] : -p[0], e = lk_exp(a);
-    if (d) d[0] = x - (p[0] < 0 ? e : 1) / (1 + e);
-    /* log sigmoid(±logit), in a form that loses nothing in either tail */
-    double t = x == 1 ? p[0] : -p[0];
-    return (t < 0 ? t : 0) - lk_log1p(e);
+    return (towards < 0 ? towards : 0) - lk_log1p(e);
 }
 
-static double sample(const lk_dist_form *form, const double *p, lk_rng *rng) {
+static double cdf(const lk_dist_form *form, const double *params, double x) {
     (void)form;
-    return lk_rng_uniform(rng) < lk_sigmoid(p[0]) ? 1 : 0;
+    return x < 0 ? 0 : x < 1 ? lk_sigmoid(-params[0]) : 1;
 }
 
-static double cdf(const lk_dist_form *form, const double *p, double x) {
+static double quantile(const lk_dist_form *form, const double *params, double u) {
     (void)form;
-    return x < 0 ? 0 : x < 1 ? lk_sigmoid(-p[0]) : 1;
+    return lk_open_unit(u) > lk_sigmoid(-params[0]) ? 1 : 0;
 }
 
-static double quantile(const lk_dist_form *form, const double *p, double u) {
+static double sample(const lk_dist_form *form, const double *params, lk_rng *rng) {
+    return quantile(form, params, lk_rng_uniform(rng));
+}
+
+static double mean(const lk_dist_form *form, const double *params) {
     (void)form;
-    return lk_sigmoid(-p[0]) >= u ? 0 : 1;
+    return lk_sigmoid(params[0]);
 }
 
-static double mean(const lk_dist_form *form, const double *p) {
+static double entropy(const lk_dist_form *form, const double *params, double *d_params) {
     (void)form;
-    return lk_sigmoid(p[0]);
-}
-
-/* H = softplus(logit) - logit·p; dH/dlogit = -logit·p(1-p) */
-static double entropy(const lk_dist_form *form, const double *p, double *d) {
-    double s = mean(form, p), t = lk_sigmoid(-p[0]);
-    if (d) d[0] = -p[0] * s * t;
-    return s * lk_softplus(-p[0]) + t * lk_softplus(p[0]);
+    double size = params[0] < 0 ? -params[0] : params[0], e = lk_exp(-size), less = e / (1 + e);
+    if (d_params) d_params[0] = -params[0] * less / (1 + e);
+    return lk_log1p(e) + size * less;
 }
 
 static double kl(const lk_dist_form *form, const double *p, const double *q, double *d_p, double *d_q) {
-    double a = mean(form, p), b = mean(form, q), na = lk_sigmoid(-p[0]);
-    double on = lk_softplus(-q[0]) - lk_softplus(-p[0]), off = lk_softplus(q[0]) - lk_softplus(p[0]);
-    if (d_p) d_p[0] = a * na * (p[0] - q[0]);
-    if (d_q) d_q[0] = b - a;
-    return a * on + na * off;
+    (void)form;
+    double yes = lk_sigmoid(p[0]), no = lk_sigmoid(-p[0]);
+    if (d_p) d_p[0] = yes * no * (p[0] - q[0]);
+    if (d_q) d_q[0] = p[0] > 0 && q[0] > 0 ? no - lk_sigmoid(-q[0]) : lk_sigmoid(q[0]) - yes;
+    return yes * (lk_log_sigmoid(p[0]) - lk_log_sigmoid(q[0])) +
+           no * (lk_log_sigmoid(-p[0]) - lk_log_sigmoid(-q[0]));
 }
 
 const lk_dist_kind lk_bernoulli = {
-    .name = "bernoulli", .summary = "P(1) = 1 / (1 + exp(-logit))",
-    .source = "Johnson, Kemp and Kotz, Univariate Discrete Distributions, 3rd ed., section 3.1",
-    .support = LK_SUPPORT_FINITE, .params = "logit", .n_params = n_params, .log_prob = log_prob, .sample = sample,
-    .cdf = cdf, .quantile = quantile, .mean = mean, .entropy = entropy, .kl = kl};
+    .name = "bernoulli",
+    .summary = "P(1) = 1 / (1 + exp(-logit)), P(0) = 1 - P(1)",
+    .source = "Johnson, Kemp, Kotz, Univariate Discrete Distributions, 3rd ed., section 3.1",
+    .support = LK_SUPPORT_FINITE,
+    .params = "logit",
+    .n_params = n_params,
+    .log_prob = log_prob,
+    .sample = sample,
+    .cdf = cdf,
+    .quantile = quantile,
+    .mean = mean,
+    .entropy = entropy,
+    .kl = kl,
+};

@@ -1,77 +1,124 @@
-#include "dist/dist.h"
+/* Categorical with n logits: P(k) = exp(l_k) / sum of exp(l_j).
+ *
+ * log P(k) = (l_k - m) - log(sum of exp(l_j - m)) with m the largest logit: the sum is in [1, n], so
+ * nothing overflows, and logits of ±10^4 lose no digits to one another. The sum is lk_sum_f64's, with
+ * and without derivatives. The cumulative function adds in order instead: it has to be monotone. */
+#include "dist/cells.h"
+#include "dist/special.h"
 
-#include <math.h>
-
-/* P(i) = exp(logit_i) / sum_j exp(logit_j). Sums run over categories in order. */
 static int n_params(const lk_dist_form *form) { return form->n; }
 
-static double log_total(int n, const double *p) {
-    double top = p[0], total = 0;
-    for (int i = 1; i < n; i++) top = p[i] > top ? p[i] : top;
-    for (int i = 0; i < n; i++) total += lk_exp(p[i] - top);
-    return top + lk_log(total);
-}
-
-static bool in_support(const lk_dist_form *form, double x) {
-    return x >= 0 && x < form->n && x == (double)(int)x;
-}
-
-static double log_prob(const lk_dist_form *form, const double *p, double x, double *d, double *d_x) {
-    bool inside = in_support(form, x);
-    double total = log_total(form->n, p);
-    if (d_x) *d_x = 0;
-    for (int i = 0; d && i < form->n; i++) d[i] = inside ? (i == (int)x) - lk_exp(p[i] - total) : 0;
-    return inside ? p[(int)x] - total : -INFINITY;
-}
-
-/* The first category at which the cumulative function reaches u. */
-static double quantile(const lk_dist_form *form, const double *p, double u) {
-    double total = log_total(form->n, p), c = 0;
-    for (int i = 0; i + 1 < form->n; i++) {
-        c += lk_exp(p[i] - total);
-        if (c >= u) return i;
-    }
-    return form->n - 1;
-}
-
-static double sample(const lk_dist_form *form, const double *p, lk_rng *rng) {
-    return quantile(form, p, lk_rng_uniform(rng));
-}
-
-static double cdf(const lk_dist_form *form, const double *p, double x) {
-    if (x < 0) return 0;
-    if (x >= form->n - 1) return 1;
-    double total = log_total(form->n, p), c = 0;
-    for (int i = 0; i <= (int)x; i++) c += lk_exp(p[i] - total);
-    return c < 1 ? c : 1;
-}
-
-static double mean(const lk_dist_form *form, const double *p) {
-    double total = log_total(form->n, p), m = 0;
-    for (int i = 0; i < form->n; i++) m += i * lk_exp(p[i] - total);
+static double largest(int n, const double *logits) {
+    double m = logits[0];
+    for (int i = 1; i < n; i++)
+        if (logits[i] > m) m = logits[i];
     return m;
 }
 
-static double entropy(const lk_dist_form *form, const double *p, double *d) {
-    double total = log_total(form->n, p), h = 0;
-    for (int i = 0; i < form->n; i++) h -= lk_exp(p[i] - total) * (p[i] - total);
-    for (int i = 0; d && i < form->n; i++) d[i] = -lk_exp(p[i] - total) * (p[i] - total + h);
+/* exp(l_j - m) into e, their sum returned. */
+static double weights(int n, const double *logits, double m, double *e) {
+    for (int i = 0; i < n; i++) e[i] = lk_exp(logits[i] - m);
+    return lk_sum_f64((size_t)n, e);
+}
+
+static double log_prob(const lk_dist_form *form, const double *params, double x, double *d_params,
+                       double *d_x) {
+    int n = form->n;
+    if (!(lk_is_count(x) && x < n)) return lk_outside(n, d_params, d_x);
+    double buffer[LK_MAX_CELL_PARAMS], *e = d_params ? d_params : buffer;
+    int k = (int)x;
+    double m = largest(n, params), sum = weights(n, params, m, e);
+    if (d_params) {
+        /* 1 - P(k) as the sum of the others, for its digits when P(k) is nearly 1 */
+        double others = 0;
+        for (int i = 0; i < n; i++) {
+            if (i == k) continue;
+            others += e[i];
+            e[i] = -e[i] / sum;
+        }
+        e[k] = others / sum;
+    }
+    if (d_x) *d_x = 0;
+    return (params[k] - m) - lk_log(sum);
+}
+
+static double cdf(const lk_dist_form *form, const double *params, double x) {
+    int n = form->n;
+    if (!(x >= 0)) return 0;
+    if (x >= n - 1) return 1;
+    double m = largest(n, params), below = 0, sum = 0;
+    for (int i = 0; i < n; i++) {
+        sum += lk_exp(params[i] - m);
+        if (i <= x) below = sum;
+    }
+    return below / sum;
+}
+
+static double quantile(const lk_dist_form *form, const double *params, double u) {
+    int n = form->n;
+    double buffer[LK_MAX_CELL_PARAMS], m = largest(n, params), sum = 0;
+    for (int i = 0; i < n; i++) {
+        sum += lk_exp(params[i] - m);
+        buffer[i] = sum;
+    }
+    u = lk_open_unit(u);
+    int k = 0;
+    while (k < n - 1 && buffer[k] / sum < u) k++;
+    return k;
+}
+
+static double sample(const lk_dist_form *form, const double *params, lk_rng *rng) {
+    return quantile(form, params, lk_rng_uniform(rng));
+}
+
+static double mean(const lk_dist_form *form, const double *params) {
+    double m = largest(form->n, params), sum = 0, weighted = 0;
+    for (int i = 0; i < form->n; i++) {
+        double e = lk_exp(params[i] - m);
+        sum += e;
+        weighted += i * e;
+    }
+    return weighted / sum;
+}
+
+static double entropy(const lk_dist_form *form, const double *params, double *d_params) {
+    int n = form->n;
+    double buffer[LK_MAX_CELL_PARAMS], m = largest(n, params), sum = weights(n, params, m, buffer);
+    double log_sum = lk_log(sum), h = 0;
+    for (int i = 0; i < n; i++) h -= buffer[i] / sum * (params[i] - m - log_sum);
+    for (int i = 0; d_params && i < n; i++)
+        d_params[i] = -buffer[i] / sum * (params[i] - m - log_sum + h);
     return h;
 }
 
 static double kl(const lk_dist_form *form, const double *p, const double *q, double *d_p, double *d_q) {
-    double tp = log_total(form->n, p), tq = log_total(form->n, q), sum = 0;
-    for (int i = 0; i < form->n; i++) sum += lk_exp(p[i] - tp) * ((p[i] - tp) - (q[i] - tq));
-    for (int i = 0; i < form->n; i++) {
-        double a = lk_exp(p[i] - tp);
-        if (d_p) d_p[i] = a * ((p[i] - tp) - (q[i] - tq) - sum);
-        if (d_q) d_q[i] = lk_exp(q[i] - tq) - a;
+    int n = form->n;
+    double e[LK_MAX_CELL_PARAMS], f[LK_MAX_CELL_PARAMS], mp = largest(n, p), mq = largest(n, q);
+    double sp = weights(n, p, mp, e), sq = weights(n, q, mq, f), lp = lk_log(sp), lq = lk_log(sq), sum = 0;
+    for (int i = 0; i < n; i++) {
+        double ratio = (p[i] - mp - lp) - (q[i] - mq - lq);
+        sum += e[i] / sp * ratio;
+    }
+    for (int i = 0; i < n; i++) {
+        double ratio = (p[i] - mp - lp) - (q[i] - mq - lq);
+        if (d_p) d_p[i] = e[i] / sp * (ratio - sum);
+        if (d_q) d_q[i] = f[i] / sq - e[i] / sp;
     }
     return sum;
 }
 
 const lk_dist_kind lk_categorical = {
-    .name = "categorical", .summary = "P(i) = exp(logit_i) / sum_j exp(logit_j)",
-    .source = "Bishop, Pattern Recognition and Machine Learning, section 2.2", .support = LK_SUPPORT_FINITE,
-    .params = "n logits", .n_params = n_params, .log_prob = log_prob, .sample = sample, .cdf = cdf,
-    .quantile = quantile, .mean = mean, .entropy = entropy, .kl = kl};
+    .name = "categorical",
+    .summary = "P(k) = exp(logit_k) / (exp(logit_0) + ... + exp(logit_{n-1}))",
+    .source = "Bishop, Pattern Recognition and Machine Learning, equation 4.104",
+    .support = LK_SUPPORT_FINITE,
+    .params = "logits",
+    .n_params = n_params,
+    .log_prob = log_prob,
+    .sample = sample,
+    .cdf = cdf,
+    .quantile = quantile,
+    .mean = mean,
+    .entropy = entropy,
+    .kl = kl,
+};

@@ -1,84 +1,114 @@
-#include "dist/location_scale.h"
+/* Laplace(mean, exp(log_scale)): f(x) = exp(-|z|) / (2 scale).
+ *
+ * The mass of (a, b], standardised and mirrored so that |a| <= |b|: beside the peak (a >= 0)
+ * e^-a (1 - e^-w) / 2, over the peak (1 - e^a)/2 + (1 - e^-b)/2; each term through expm1. */
+#include "dist/special.h"
 
-#define LN2 0x1.62e42fefa39efp-1
-
-static double log_prob(const lk_dist_form *form, const double *p, double x, double *d, double *d_x) {
-    double inside, log_s = lk_clamped_log_scale(form, p[1], &inside), inv = lk_exp(-log_s), e = (x - p[0]) * inv;
-    double sign = e > 0 ? 1 : e < 0 ? -1 : 0;
-    if (d) {
-        d[0] = sign * inv;
-        d[1] = inside * (sign * e - 1);
-    }
-    if (d_x) *d_x = -sign * inv;
-    return -sign * e - log_s - LN2;
-}
-
-static double quantile(const lk_dist_form *form, const double *p, double u) {
-    double inside, s = lk_exp(lk_clamped_log_scale(form, p[1], &inside));
-    return p[0] + s * (u <= 0.5 ? lk_log(2 * u) : -lk_log(2 * (1 - u)));
-}
-
-static double sample(const lk_dist_form *form, const double *p, lk_rng *rng) {
-    return quantile(form, p, lk_rng_uniform(rng));
-}
-
-static double cdf(const lk_dist_form *form, const double *p, double x) {
-    double inside, e = (x - p[0]) * lk_exp(-lk_clamped_log_scale(form, p[1], &inside));
-    return e < 0 ? 0.5 * lk_exp(e) : 1 - 0.5 * lk_exp(-e);
-}
-
-static double mean(const lk_dist_form *form, const double *p) {
+static double log_prob(const lk_dist_form *form, const double *params, double x, double *d_params,
+                       double *d_x) {
     (void)form;
-    return p[0];
-}
-
-/* Ends on one side of the mean: e^-|near| (1 - e^-(width)) / 2. On both: 1 - (e^alpha + e^-beta)/2.
- * f(end)/M, for the derivatives, is in both cases exp(log f - log M). */
-static double log_mass(const lk_dist_form *form, const double *p, double a, double b, double *d) {
-    double inside, log_s = lk_clamped_log_scale(form, p[1], &inside), inv = lk_exp(-log_s), m;
-    double alpha = (a - p[0]) * inv, beta = (b - p[0]) * inv;
-    if (d) d[0] = d[1] = 0;
-    if (!(alpha < beta)) return -INFINITY;
-    if (alpha >= 0) m = -alpha + lk_log(-lk_expm1(alpha - beta)) - LN2;
-    else if (beta <= 0) m = beta + lk_log(-lk_expm1(alpha - beta)) - LN2;
-    else m = lk_log(-0.5 * (lk_expm1(alpha) + lk_expm1(-beta)));
-    if (!d || m == -INFINITY) return m;
-    bool low = alpha > -INFINITY, high = beta < INFINITY;
-    double ra = low ? lk_exp(-(alpha < 0 ? -alpha : alpha) - LN2 - m) : 0;
-    double rb = high ? lk_exp(-(beta < 0 ? -beta : beta) - LN2 - m) : 0;
-    d[0] = (ra - rb) * inv;
-    d[1] = inside * ((low ? alpha * ra : 0) - (high ? beta * rb : 0));
-    return m;
-}
-
-static double entropy(const lk_dist_form *form, const double *p, double *d) {
-    double inside, log_s = lk_clamped_log_scale(form, p[1], &inside);
-    if (d) {
-        d[0] = 0;
-        d[1] = inside;
+    if (x == INFINITY || x == -INFINITY) return lk_outside(2, d_params, d_x);
+    lk_standard s = lk_standard_of(params);
+    double z = lk_standardise(&s, params[0], x), size = lk_magnitude(z);
+    double slope = z > 0 ? s.inverse : z < 0 ? -s.inverse : 0;
+    if (d_params) {
+        d_params[0] = slope;
+        d_params[1] = s.free * (size - 1);
     }
-    return log_s + 1 + LN2;
+    if (d_x) *d_x = -slope;
+    return -size - s.log_scale - LK_LOG_2;
 }
 
-/* log(s_q/s_p) + (s_p e^(-|D|/s_p) + |D|)/s_q - 1, D the difference of means. */
+static double cdf(const lk_dist_form *form, const double *params, double x) {
+    (void)form;
+    lk_standard s = lk_standard_of(params);
+    double z = lk_standardise(&s, params[0], x);
+    return z < 0 ? 0.5 * lk_exp(z) : 1 - 0.5 * lk_exp(-z);
+}
+
+static double quantile(const lk_dist_form *form, const double *params, double u) {
+    (void)form;
+    u = lk_open_unit(u);
+    double z = u < 0.5 ? lk_log(2 * u) : -lk_log(2 * (1 - u));
+    return params[0] + lk_scale_of(params) * z;
+}
+
+static double sample(const lk_dist_form *form, const double *params, lk_rng *rng) {
+    return quantile(form, params, lk_rng_uniform(rng));
+}
+
+static double log_mass(const lk_dist_form *form, const double *params, double a, double b,
+                       double *d_params) {
+    (void)form;
+    if (!(a < b)) return lk_outside(2, d_params, NULL);
+    if (a == -INFINITY && b == INFINITY) {
+        lk_outside(2, d_params, NULL);
+        return 0;
+    }
+    lk_standard s = lk_standard_of(params);
+    lk_interval i = lk_interval_of(&s, params[0], a, b);
+    double value, shift, stretch; /* minus the derivatives by moving z up and by scaling it */
+    if (i.a >= 0) {
+        lk_decay w = lk_decay_of(i.width);
+        value = -i.a - LK_LOG_2 + lk_log(w.fall);
+        shift = 1;
+        stretch = i.a - (w.rest == 0 ? 0 : i.width * w.rest / w.fall);
+    } else {
+        lk_decay left = lk_decay_of(-i.a), right = lk_decay_of(i.b);
+        double twice = left.fall + right.fall;
+        value = twice > 1.4 ? lk_log1p(-0.5 * (left.rest + right.rest)) : lk_log(0.5 * twice);
+        shift = (right.fall - left.fall) / twice;
+        stretch = (i.a * left.rest - (right.rest > 0 ? i.b * right.rest : 0)) / twice;
+    }
+    if (d_params) {
+        d_params[0] = i.sign * s.inverse * shift;
+        d_params[1] = s.free * stretch;
+    }
+    return value;
+}
+
+static double entropy(const lk_dist_form *form, const double *params, double *d_params) {
+    (void)form;
+    lk_standard s = lk_standard_of(params);
+    if (d_params) {
+        d_params[0] = 0;
+        d_params[1] = s.free;
+    }
+    return s.log_scale + LK_LOG_2 + 1;
+}
+
+/* With d = log_scale_p - log_scale_q and a = |mean_p - mean_q|/scale_p:
+ * KL = exp(d)·(exp(-a) + a) - 1 - d. */
 static double kl(const lk_dist_form *form, const double *p, const double *q, double *d_p, double *d_q) {
-    double ip, iq, lp = lk_clamped_log_scale(form, p[1], &ip), lq = lk_clamped_log_scale(form, q[1], &iq);
-    double shift = p[0] - q[0], sign = shift > 0 ? 1 : shift < 0 ? -1 : 0, far = sign * shift, inv = lk_exp(-lq);
-    double e = lk_exp(-far * lk_exp(-lp)), ratio = lk_exp(lp - lq);
+    (void)form;
+    lk_standard sp = lk_standard_of(p), sq = lk_standard_of(q);
+    double z = lk_standardise(&sp, q[0], p[0]), a = lk_magnitude(z), d = sp.log_scale - sq.log_scale;
+    double ratio = lk_exp(d), less = lk_expm1(-a), slope = (z < 0 ? less : -less) * sq.inverse;
     if (d_p) {
-        d_p[0] = sign * inv * (1 - e);
-        d_p[1] = ip * (-1 + ratio * e + far * inv * e);
+        d_p[0] = slope;
+        d_p[1] = sp.free * (ratio * (less + 1 + (less > -1 ? a * (1 + less) : 0)) - 1);
     }
     if (d_q) {
-        d_q[0] = -sign * inv * (1 - e);
-        d_q[1] = iq * (1 - ratio * e - far * inv);
+        d_q[0] = -slope;
+        d_q[1] = sq.free * (1 - ratio * (1 + less + a));
     }
-    return lq - lp + ratio * e + far * inv - 1;
+    return ratio * (less + a) + (lk_expm1(d) - d);
 }
 
 const lk_dist_kind lk_laplace = {
-    .name = "laplace", .summary = "f(x) = exp(-|x - mean| / s) / (2 s), s = exp(log_scale)",
-    .source = "Johnson, Kotz and Balakrishnan, Continuous Univariate Distributions 2, 2nd ed., chapter 24",
-    .support = LK_SUPPORT_REAL, .params = "mean, log_scale", .n_params = lk_two_params, .log_prob = log_prob,
-    .sample = sample, .cdf = cdf, .quantile = quantile, .mean = mean, .log_mass = log_mass, .entropy = entropy,
-    .kl = kl, .reparameterise = lk_location_scale_reparameterise};
+    .name = "laplace",
+    .summary = "f(x) = exp(-|z|) / (2 scale), z = (x - mean)/scale, scale = exp(log_scale)",
+    .source = "Johnson, Kotz, Balakrishnan, Continuous Univariate Distributions 2, chapter 24",
+    .support = LK_SUPPORT_REAL,
+    .params = "mean, log_scale",
+    .n_params = lk_two_params,
+    .log_prob = log_prob,
+    .sample = sample,
+    .cdf = cdf,
+    .quantile = quantile,
+    .mean = lk_location_mean,
+    .log_mass = log_mass,
+    .entropy = entropy,
+    .kl = kl,
+    .reparameterise = lk_reparameterise_location_scale,
+};

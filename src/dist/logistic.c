@@ -1,83 +1,96 @@
-/* The logistic distribution; with a grid and a mixture, the discretised logistics of PixelCNN++
- * (Salimans et al. 2017, section 2.1). With a < b standardised ends,
+/* Logistic(mean, exp(log_scale)).
  *
- *     sigmoid(b) - sigmoid(a) = sigmoid(b) · sigmoid(-a) · (1 - e^(a - b)),
- *
- * a product, so that its logarithm loses nothing in either tail and needs no clamp. */
-#include "dist/location_scale.h"
+ * The mass of an interval, from which PixelCNN++ (Salimans, Karpathy, Chen, Kingma 2017, section 2.1)
+ * builds pixels, is σ(b) - σ(a). There it is computed as a difference, floored at 1e-12, with a special
+ * case far out, which is not a distribution any more. But the difference factors exactly:
+ *     σ(b) - σ(a) = σ(b)·σ(-a)·(1 - e^-w),  w = b - a,
+ * so  log M = min(b, 0) + min(-a, 0) + log[(1 - e^-w) / ((1 + e^-|a|)(1 + e^-|b|))],
+ * which cancels nothing anywhere: in both tails, for narrow and for endless intervals.
+ * e^-|b| follows from e^-|a| and e^-w, so a mass takes three exponentials (the third is 1/scale) and a
+ * logarithm. Its derivatives: ∂log M/∂a = -σ(a) - 1/(e^w - 1), ∂log M/∂b = σ(-b) + 1/(e^w - 1). */
+#include "dist/special.h"
 
-static double log_prob(const lk_dist_form *form, const double *p, double x, double *d, double *d_x) {
-    double inside, log_s = lk_clamped_log_scale(form, p[1], &inside), inv = lk_exp(-log_s), e = (x - p[0]) * inv;
-    double a = e < 0 ? e : -e, t = lk_exp(a), slope = (e < 0 ? -1 : 1) * (1 - t) / (1 + t); /* tanh(e/2) */
-    if (d) {
-        d[0] = slope * inv;
-        d[1] = inside * (e * slope - 1);
-    }
-    if (d_x) *d_x = -slope * inv;
-    return a - 2 * lk_log1p(t) - log_s;
-}
-
-static double quantile(const lk_dist_form *form, const double *p, double u) {
-    double inside;
-    return p[0] + lk_exp(lk_clamped_log_scale(form, p[1], &inside)) * (lk_log(u) - lk_log1p(-u));
-}
-
-static double sample(const lk_dist_form *form, const double *p, lk_rng *rng) {
-    return quantile(form, p, lk_rng_uniform(rng));
-}
-
-static double cdf(const lk_dist_form *form, const double *p, double x) {
-    double inside;
-    return lk_sigmoid((x - p[0]) * lk_exp(-lk_clamped_log_scale(form, p[1], &inside)));
-}
-
-static double mean(const lk_dist_form *form, const double *p) {
+static double log_prob(const lk_dist_form *form, const double *params, double x, double *d_params,
+                       double *d_x) {
     (void)form;
-    return p[0];
+    if (x == INFINITY || x == -INFINITY) return lk_outside(2, d_params, d_x);
+    lk_standard s = lk_standard_of(params);
+    double z = lk_standardise(&s, params[0], x), size = lk_magnitude(z), e = lk_exp(-size);
+    double t = size < 0.1 ? lk_tanh(0.5 * z) : (z < 0 ? -(1 - e) : 1 - e) / (1 + e);
+    if (d_params) {
+        d_params[0] = t * s.inverse;
+        d_params[1] = s.free * (z * t - 1);
+    }
+    if (d_x) *d_x = -t * s.inverse;
+    return -size - s.log_scale - 2 * lk_log1p(e);
 }
 
-/* log sigmoid(z), and sigmoid(-z), its derivative, from one exponential. */
-static double log_sigmoid(double z, double *slope) {
-    double e = lk_exp(z < 0 ? z : -z);
-    *slope = (z < 0 ? 1 : e) / (1 + e);
-    return (z < 0 ? z : 0) - lk_log1p(e);
+static double cdf(const lk_dist_form *form, const double *params, double x) {
+    (void)form;
+    lk_standard s = lk_standard_of(params);
+    return lk_sigmoid(lk_standardise(&s, params[0], x));
 }
 
-static double log_mass(const lk_dist_form *form, const double *p, double a, double b, double *d) {
-    double inside, log_s = lk_clamped_log_scale(form, p[1], &inside), inv = lk_exp(-log_s);
-    double alpha = (a - p[0]) * inv, beta = (b - p[0]) * inv, sa = 0, sb = 0, log_m = 0, w = beta - alpha;
-    bool low = a > -INFINITY, high = b < INFINITY;
-    if (high) log_m += log_sigmoid(beta, &sb);    /* sb = d/dbeta */
-    if (low) log_m += log_sigmoid(-alpha, &sa);   /* -sa = d/dalpha */
-    double inner = 0;                             /* d log(1 - e^-w) / dw = e^-w / (1 - e^-w) */
-    if (low && high) {
-        if (!(w > 0)) {
-            if (d) d[0] = d[1] = 0;
-            return -INFINITY;
-        }
-        double gone = -lk_expm1(-w);
-        log_m += lk_log(gone);
-        inner = (1 - gone) / gone;
-    }
-    if (d) { /* dalpha/dmean = -inv, dalpha/dlog_scale = -alpha, dw/dlog_scale = -w */
-        d[0] = -inv * ((high ? sb : 0) - (low ? sa : 0));
-        d[1] = inside * (-(high ? beta * sb : 0) + (low ? alpha * sa : 0) - (low && high ? w * inner : 0));
-    }
-    return log_m;
+static double quantile(const lk_dist_form *form, const double *params, double u) {
+    (void)form;
+    u = lk_open_unit(u);
+    return params[0] + lk_scale_of(params) * (lk_log(u) - lk_log1p(-u));
 }
 
-static double entropy(const lk_dist_form *form, const double *p, double *d) {
-    double inside, log_s = lk_clamped_log_scale(form, p[1], &inside);
-    if (d) {
-        d[0] = 0;
-        d[1] = inside;
+static double sample(const lk_dist_form *form, const double *params, lk_rng *rng) {
+    return quantile(form, params, lk_rng_uniform(rng));
+}
+
+static double log_mass(const lk_dist_form *form, const double *params, double a, double b,
+                       double *d_params) {
+    (void)form;
+    if (!(a < b)) return lk_outside(2, d_params, NULL);
+    if (a == -INFINITY && b == INFINITY) {
+        lk_outside(2, d_params, NULL);
+        return 0;
     }
-    return log_s + 2;
+    lk_standard s = lk_standard_of(params);
+    lk_interval i = lk_interval_of(&s, params[0], a, b); /* mirrored so that |a| <= |b| */
+    lk_decay w = lk_decay_of(i.width);
+    double ea = lk_exp(i.a < 0 ? i.a : -i.a);
+    /* e^-b: on the same side e^-a·e^-w, across 0 e^-w / e^a */
+    double eb = w.rest == 0 ? 0 : i.a < 0 ? w.rest / ea : ea * w.rest;
+    double both = ea + eb + ea * eb; /* (1 + e^-|a|)(1 + e^-|b|) - 1 */
+    double gone = (w.rest + both) / (1 + both);
+    double value = (i.a > 0 ? -i.a : 0) + (gone < 0.3 ? lk_log1p(-gone) : lk_log(w.fall / (1 + both)));
+    if (d_params) {
+        double up_a = (i.a < 0 ? ea : 1) / (1 + ea); /* σ(a) */
+        double down_b = eb / (1 + eb);               /* σ(-b); b > 0 as |a| <= |b| */
+        double spread = w.rest == 0 ? 0 : i.width * w.rest / w.fall;
+        d_params[0] = i.sign * s.inverse * (up_a - down_b);
+        d_params[1] = s.free * (i.a * up_a - (eb > 0 ? i.b * down_b : 0) - spread);
+    }
+    return value;
+}
+
+static double entropy(const lk_dist_form *form, const double *params, double *d_params) {
+    (void)form;
+    lk_standard s = lk_standard_of(params);
+    if (d_params) {
+        d_params[0] = 0;
+        d_params[1] = s.free;
+    }
+    return s.log_scale + 2;
 }
 
 const lk_dist_kind lk_logistic = {
-    .name = "logistic", .summary = "P(X <= x) = sigmoid((x - mean) / exp(log_scale))",
-    .source = "Johnson, Kotz and Balakrishnan, Continuous Univariate Distributions 2, 2nd ed., chapter 23",
-    .support = LK_SUPPORT_REAL, .params = "mean, log_scale", .n_params = lk_two_params, .log_prob = log_prob,
-    .sample = sample, .cdf = cdf, .quantile = quantile, .mean = mean, .log_mass = log_mass, .entropy = entropy,
-    .reparameterise = lk_location_scale_reparameterise};
+    .name = "logistic",
+    .summary = "F(x) = 1 / (1 + exp(-z)), z = (x - mean)/scale, scale = exp(log_scale)",
+    .source = "Johnson, Kotz, Balakrishnan, Continuous Univariate Distributions 2, chapter 23",
+    .support = LK_SUPPORT_REAL,
+    .params = "mean, log_scale",
+    .n_params = lk_two_params,
+    .log_prob = log_prob,
+    .sample = sample,
+    .cdf = cdf,
+    .quantile = quantile,
+    .mean = lk_location_mean,
+    .log_mass = log_mass,
+    .entropy = entropy,
+    .reparameterise = lk_reparameterise_location_scale,
+};

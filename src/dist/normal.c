@@ -1,79 +1,151 @@
-#include "dist/location_scale.h"
+/* Normal(mean, exp(log_scale)).
+ *
+ * Masses of intervals, standardised to (a, b] with |a| <= |b| (mirrored if need be) and width w, go
+ * three ways, so that no digits cancel however far out or narrow the interval is:
+ *   a > 40        M = φ(a)·[R(a) - exp(-w(a + w/2)) R(b)] with Mills' ratio R from its asymptotic
+ *                 series 1/x - 1/x³ + 3/x⁵ - … (Abramowitz and Stegun 26.2.12), and R(a) - R(b) taken
+ *                 power by power: nothing of the size of a² is subtracted from its like;
+ *   narrow        Taylor's series of the integral about the middle, even Hermite polynomials;
+ *   else          lk_log_normal_mass.
+ * With D = (φ(a) - φ(b))/M and E = (a φ(a) - b φ(b))/M, ∂log M/∂mean = D/scale and
+ * ∂log M/∂log_scale = E; φ(a) - φ(b) = -φ(a)·expm1(-w(a+b)/2) and E = a·D - w·φ(b)/M cancel nothing.
+ *
+ * Samples are quantiles of a uniform draw. */
+#include "dist/special.h"
 
-#define HALF_LOG_2PI 0x1.d67f1c864beb5p-1
-
-static double log_prob(const lk_dist_form *form, const double *p, double x, double *d, double *d_x) {
-    double inside, log_s = lk_clamped_log_scale(form, p[1], &inside), inv = lk_exp(-log_s), e = (x - p[0]) * inv;
-    if (d) {
-        d[0] = e * inv;
-        d[1] = inside * (e * e - 1);
-    }
-    if (d_x) *d_x = -e * inv;
-    return -0.5 * e * e - log_s - HALF_LOG_2PI;
-}
-
-static double quantile(const lk_dist_form *form, const double *p, double u) {
-    double inside;
-    return p[0] + lk_exp(lk_clamped_log_scale(form, p[1], &inside)) * lk_normal_quantile(u);
-}
-
-static double sample(const lk_dist_form *form, const double *p, lk_rng *rng) {
-    return quantile(form, p, lk_rng_uniform(rng));
-}
-
-static double cdf(const lk_dist_form *form, const double *p, double x) {
-    double inside;
-    return lk_normal_cdf((x - p[0]) * lk_exp(-lk_clamped_log_scale(form, p[1], &inside)));
-}
-
-static double mean(const lk_dist_form *form, const double *p) {
+static double log_prob(const lk_dist_form *form, const double *params, double x, double *d_params,
+                       double *d_x) {
     (void)form;
-    return p[0];
-}
-
-/* With alpha, beta the standardised ends and M the mass: d log M / dmean = (phi(alpha) - phi(beta)) /
- * (M s), d log M / dlog_scale = (alpha phi(alpha) - beta phi(beta)) / M; ratios taken in logarithms. */
-static double log_mass(const lk_dist_form *form, const double *p, double a, double b, double *d) {
-    double inside, log_s = lk_clamped_log_scale(form, p[1], &inside), inv = lk_exp(-log_s);
-    double alpha = (a - p[0]) * inv, beta = (b - p[0]) * inv, m = lk_log_normal_mass(alpha, beta);
-    if (!d) return m;
-    d[0] = d[1] = 0;
-    if (m == -INFINITY) return m;
-    bool low = alpha - alpha == 0, high = beta - beta == 0;
-    double ra = low ? lk_exp(-0.5 * alpha * alpha - HALF_LOG_2PI - m) : 0;
-    double rb = high ? lk_exp(-0.5 * beta * beta - HALF_LOG_2PI - m) : 0;
-    d[0] = (ra - rb) * inv;
-    d[1] = inside * ((low ? alpha * ra : 0) - (high ? beta * rb : 0));
-    return m;
-}
-
-static double entropy(const lk_dist_form *form, const double *p, double *d) {
-    double inside, log_s = lk_clamped_log_scale(form, p[1], &inside);
-    if (d) {
-        d[0] = 0;
-        d[1] = inside;
+    if (x == INFINITY || x == -INFINITY) return lk_outside(2, d_params, d_x);
+    lk_standard s = lk_standard_of(params);
+    double z = lk_standardise(&s, params[0], x), slope = z * s.inverse;
+    if (d_params) {
+        d_params[0] = slope;
+        d_params[1] = s.free * (z * z - 1);
     }
-    return log_s + HALF_LOG_2PI + 0.5;
+    if (d_x) *d_x = -slope;
+    return -0.5 * z * z - s.log_scale - LK_HALF_LOG_2PI;
 }
 
-/* log(s_q/s_p) + (s_p² + (m_p - m_q)²)/(2 s_q²) - 1/2 */
+static double cdf(const lk_dist_form *form, const double *params, double x) {
+    (void)form;
+    lk_standard s = lk_standard_of(params);
+    return lk_normal_cdf(lk_standardise(&s, params[0], x));
+}
+
+static double quantile(const lk_dist_form *form, const double *params, double u) {
+    (void)form;
+    return params[0] + lk_scale_of(params) * lk_normal_quantile(lk_open_unit(u));
+}
+
+static double sample(const lk_dist_form *form, const double *params, lk_rng *rng) {
+    return quantile(form, params, lk_rng_uniform(rng));
+}
+
+typedef struct edges {
+    double difference, far; /* (φ(a) - φ(b))/M, φ(b)/M */
+} edges;
+
+/* a > 40. */
+static double tail_mass(const lk_interval *i, edges *e) {
+    static const double c[] = {1, -1, 3, -15, 105, -945, 10395};
+    double a = i->a, b = a + i->width, p = 1 / a, q = 1 / b, pp = p * p, qq = q * q;
+    /* p^(2k+1) - q^(2k+1) = (p - q)·between, and p - q = w·p·q (p when b is infinite) */
+    double step = b < INFINITY ? i->width * p * q : p, r = 0, rises = 0;
+    double q_power = q, between = 1, p_even = 1;
+    for (int k = 0; k < 7; k++) {
+        r += c[k] * q_power;         /* R(b) */
+        rises += c[k] * between;     /* (R(a) - R(b)) / (p - q) */
+        p_even *= pp;
+        between = between * qq + p_even + p_even * a * q;
+        q_power *= qq;
+    }
+    lk_decay t = lk_decay_of(i->width * (a + 0.5 * i->width));
+    double ratio = step * rises + t.fall * r; /* M / φ(a) */
+    *e = (edges){t.fall / ratio, t.rest / ratio};
+    return -0.5 * a * a - LK_HALF_LOG_2PI + lk_log(ratio);
+}
+
+static double near_mass(const lk_interval *i, edges *e) {
+    double w = i->width, m = 0.5 * (i->a + i->b), log_mass;
+    if (w < 0.05 && m * w < 0.5) {
+        /* φ(m)·w·(1 + sum of He_2k(m) (w/2)^2k / (2k + 1)!) */
+        double y = m * m, h = 0.25 * w * w;
+        double s = h * ((y - 1) / 6 +
+                        h * (((y - 6) * y + 3) / 120 +
+                             h * ((((y - 15) * y + 45) * y - 15) / 5040 +
+                                  h * (((((y - 28) * y + 210) * y - 420) * y + 105) / 362880))));
+        log_mass = -0.5 * y - LK_HALF_LOG_2PI + lk_log(w) + lk_log1p(s);
+    } else {
+        log_mass = lk_log_normal_mass(i->a, i->b);
+    }
+    double near = lk_exp(-0.5 * i->a * i->a - LK_HALF_LOG_2PI - log_mass);
+    lk_decay t = lk_decay_of(w * m);
+    *e = (edges){near * t.fall, near * t.rest};
+    return log_mass;
+}
+
+static double log_mass(const lk_dist_form *form, const double *params, double a, double b,
+                       double *d_params) {
+    (void)form;
+    if (!(a < b)) return lk_outside(2, d_params, NULL);
+    if (a == -INFINITY && b == INFINITY) {
+        lk_outside(2, d_params, NULL);
+        return 0;
+    }
+    lk_standard s = lk_standard_of(params);
+    lk_interval i = lk_interval_of(&s, params[0], a, b);
+    edges e;
+    double value = i.a > 40 ? tail_mass(&i, &e) : near_mass(&i, &e);
+    if (d_params) {
+        d_params[0] = i.sign * s.inverse * e.difference;
+        d_params[1] = s.free * (i.a * e.difference - (e.far > 0 ? i.width * e.far : 0));
+    }
+    return value;
+}
+
+static double entropy(const lk_dist_form *form, const double *params, double *d_params) {
+    (void)form;
+    lk_standard s = lk_standard_of(params);
+    if (d_params) {
+        d_params[0] = 0;
+        d_params[1] = s.free;
+    }
+    return s.log_scale + LK_HALF_LOG_2PI + 0.5;
+}
+
+/* With d = log_scale_p - log_scale_q and z = (mean_p - mean_q)/scale_q:
+ * KL = (exp(2d) - 1)/2 - d + z²/2 (Kingma and Welling 2014, appendix B, is q = standard normal). */
 static double kl(const lk_dist_form *form, const double *p, const double *q, double *d_p, double *d_q) {
-    double ip, iq, lp = lk_clamped_log_scale(form, p[1], &ip), lq = lk_clamped_log_scale(form, q[1], &iq);
-    double ratio = lk_exp(2 * (lp - lq)), inv = lk_exp(-2 * lq), shift = p[0] - q[0], t = shift * shift * inv;
+    (void)form;
+    lk_standard sp = lk_standard_of(p), sq = lk_standard_of(q);
+    double d = sp.log_scale - sq.log_scale, more = lk_expm1(2 * d);
+    double z = lk_standardise(&sq, q[0], p[0]);
     if (d_p) {
-        d_p[0] = shift * inv;
-        d_p[1] = ip * (ratio - 1);
+        d_p[0] = z * sq.inverse;
+        d_p[1] = sp.free * more;
     }
     if (d_q) {
-        d_q[0] = -shift * inv;
-        d_q[1] = iq * (1 - ratio - t);
+        d_q[0] = -z * sq.inverse;
+        d_q[1] = sq.free * (-more - z * z);
     }
-    return 0.5 * (ratio - 1) - (lp - lq) + 0.5 * t;
+    return 0.5 * more - d + 0.5 * z * z;
 }
 
 const lk_dist_kind lk_normal = {
-    .name = "normal", .summary = "x = mean + exp(log_scale)·e, e standard normal",
-    .source = "Johnson, Kotz and Balakrishnan, Continuous Univariate Distributions 1, 2nd ed., chapter 13",
-    .support = LK_SUPPORT_REAL, .params = "mean, log_scale", .n_params = lk_two_params, .log_prob = log_prob,
-    .sample = sample, .cdf = cdf, .quantile = quantile, .mean = mean, .log_mass = log_mass, .entropy = entropy,
-    .kl = kl, .reparameterise = lk_location_scale_reparameterise};
+    .name = "normal",
+    .summary = "f(x) = exp(-z^2/2) / (scale sqrt(2 pi)), z = (x - mean)/scale, scale = exp(log_scale)",
+    .source = "Johnson, Kotz, Balakrishnan, Continuous Univariate Distributions 1, chapter 13",
+    .support = LK_SUPPORT_REAL,
+    .params = "mean, log_scale",
+    .n_params = lk_two_params,
+    .log_prob = log_prob,
+    .sample = sample,
+    .cdf = cdf,
+    .quantile = quantile,
+    .mean = lk_location_mean,
+    .log_mass = log_mass,
+    .entropy = entropy,
+    .kl = kl,
+    .reparameterise = lk_reparameterise_location_scale,
+};

@@ -1,124 +1,267 @@
-/* Student's t with location and scale: e = (x - mean)/s,
- *     f(x) = G((v+1)/2) / (G(v/2) sqrt(v pi) s) · (1 + e²/v)^(-(v+1)/2),   v = exp(log_dof).
- * The cumulative function is 1 - I_{v/(v+e²)}(v/2, 1/2)/2 for e > 0. Its derivative by the degrees of
- * freedom has no closed form; interval masses take it by central differences of the mass itself, of a
- * fixed step, and everything else is exact. */
-#include "dist/location_scale.h"
-#include "dist/search.h"
+/* Student's t: mean, log_scale, log_dof; ν = exp(log_dof), log_dof clamped to [-2, 10] (below, samples
+ * leave the numbers; above, it is the normal to five digits).
+ *
+ * log f(z) = c(ν) - log √(2π) - (ν+1)/2 · log(1 + z²/ν), where c(ν) = log Γ((ν+1)/2) - log Γ(ν/2)
+ * - 1/2 log(ν/2) goes to 0 for large ν; computed as such (lk_gamma_half_ratio) no log-gammas cancel.
+ *
+ * Tails are densities times continued fractions of the incomplete beta function (Abramowitz and
+ * Stegun 26.7.1, 26.5.8), with x = ν/(ν + z²):
+ *     P(T > z) = f(z)·(z/ν)·F(x; ν/2, 1/2)          far out,
+ *     P(0 < T <= z) = f(z)·z·F(1 - x; 1/2, ν/2)     near the middle.
+ * The fractions are differentiated step by step, which gives ∂/∂ν of tails, of masses and, implicitly,
+ * of samples: dz/dν = -(∂P(T <= z)/∂ν) / f(z) (Figurnov, Mohamed, Mnih 2018). Narrow intervals, where
+ * a difference of tails would cancel, are integrated by Gauss and Legendre's rule.
+ *
+ * Samples: Bailey's polar method (Mathematics of Computation 62, 1994), exact for every ν. */
+#include "dist/special.h"
 
-#define HALF_LOG_PI 0x1.250d048e7a1bdp-1
-#define LEAST_LOG_DOF (-4.0)
-#define MOST_LOG_DOF 12.0
+typedef struct shape {
+    double dof, constant, slope; /* slope: d constant / dν */
+    double free;                 /* 0 where log_dof is clamped */
+} shape;
+
+static shape shape_of(const double *params) {
+    double l = lk_clamp(params[2], -2, 10), first;
+    shape s = {.dof = lk_exp(l), .free = l == params[2] ? 1 : 0};
+    s.constant = lk_gamma_half_ratio(0.5 * s.dof, &first, NULL) - LK_HALF_LOG_2PI;
+    s.slope = 0.5 * first;
+    return s;
+}
+
+static double log_density(const shape *s, double z) {
+    return s->constant - 0.5 * (s->dof + 1) * lk_log1p(z * z / s->dof);
+}
+
+/* ∂ log f(z) / ∂ν = c' - log(1 + q)/2 + (1 + 1/ν) r/2 with q = z²/ν and r = q/(1 + q), where
+ * r - log(1 + q) = r + log(1 - r). */
+static double log_density_slope(const shape *s, double z) {
+    double q = z * z / s->dof, r = q / (1 + q);
+    double rest = r < 0.3 ? lk_log1p_minus(-r) : r - lk_log1p(q);
+    return s->slope + 0.5 * rest + 0.5 * r / s->dof;
+}
 
 static int n_params(const lk_dist_form *form) {
     (void)form;
     return 3;
 }
 
-static double dof(const double *p, double *inside) {
-    *inside = p[2] >= LEAST_LOG_DOF && p[2] <= MOST_LOG_DOF;
-    return lk_exp(p[2] < LEAST_LOG_DOF ? LEAST_LOG_DOF : p[2] > MOST_LOG_DOF ? MOST_LOG_DOF : p[2]);
-}
-
-static double log_prob(const lk_dist_form *form, const double *p, double x, double *d, double *d_x) {
-    double inside, dof_inside, log_s = lk_clamped_log_scale(form, p[1], &inside), inv = lk_exp(-log_s);
-    double v = dof(p, &dof_inside), e = (x - p[0]) * inv, t = e * e / v, l = lk_log1p(t);
-    double weight = (v + 1) / (v + e * e);
-    if (d) {
-        d[0] = weight * e * inv;
-        d[1] = inside * (weight * e * e - 1);
-        d[2] = dof_inside * v * 0.5 *
-               (lk_digamma(0.5 * (v + 1)) - lk_digamma(0.5 * v) - 1 / v - l + weight * e * e / v);
-    }
-    if (d_x) *d_x = -weight * e * inv;
-    return lk_lgamma(0.5 * (v + 1)) - lk_lgamma(0.5 * v) - 0.5 * lk_log(v) - HALF_LOG_PI - log_s - 0.5 * (v + 1) * l;
-}
-
-/* P(T > e) for e >= 0. */
-static double upper(double e, double v) {
-    return 0.5 * lk_beta_regularised(v / (v + e * e), 0.5 * v, 0.5);
-}
-
-static double cdf(const lk_dist_form *form, const double *p, double x) {
-    double inside, e = (x - p[0]) * lk_exp(-lk_clamped_log_scale(form, p[1], &inside)), v = dof(p, &inside);
-    if (e - e != 0) return e > 0 ? 1 : 0;
-    return e > 0 ? 1 - upper(e, v) : upper(-e, v);
-}
-
-static double quantile(const lk_dist_form *form, const double *p, double u) {
-    double inside;
-    return lk_search_real(form, p, u, p[0], lk_exp(lk_clamped_log_scale(form, p[1], &inside)));
-}
-
-static double sample(const lk_dist_form *form, const double *p, lk_rng *rng) {
-    return quantile(form, p, lk_rng_uniform(rng));
-}
-
-static double mean(const lk_dist_form *form, const double *p) {
-    double inside;
+static double log_prob(const lk_dist_form *form, const double *params, double x, double *d_params,
+                       double *d_x) {
     (void)form;
-    return dof(p, &inside) > 1 ? p[0] : (double)NAN;
-}
-
-static double standard_log_mass(double alpha, double beta, double v) {
-    if (!(alpha < beta)) return -INFINITY;
-    if (beta <= 0) {
-        double t = alpha;
-        alpha = -beta;
-        beta = -t;
+    if (x == INFINITY || x == -INFINITY) return lk_outside(3, d_params, d_x);
+    lk_standard s = lk_standard_of(params);
+    shape t = shape_of(params);
+    double z = lk_standardise(&s, params[0], x), pull = (t.dof + 1) * z / (t.dof + z * z);
+    if (d_params) {
+        d_params[0] = pull * s.inverse;
+        d_params[1] = s.free * (pull * z - 1);
+        d_params[2] = t.free * t.dof * log_density_slope(&t, z);
     }
-    if (alpha >= 0) return lk_log(upper(alpha, v) - (beta < INFINITY ? upper(beta, v) : 0));
-    double below = alpha > -INFINITY ? upper(-alpha, v) : 0, above = beta < INFINITY ? upper(beta, v) : 0;
-    return lk_log1p(-(below + above));
+    if (d_x) *d_x = -pull * s.inverse;
+    return log_density(&t, z) - s.log_scale;
 }
 
-/* Far out the difference of tails is nothing: the middle's density times the width stands in. */
-static double safe_log_mass(const lk_dist_form *form, const double *p, double alpha, double beta, double v, double log_s) {
-    double m = standard_log_mass(alpha, beta, v);
-    bool narrow = beta - alpha < 1e-3 && beta - alpha > 0;
-    if ((m == -INFINITY || narrow) && beta - alpha < INFINITY && alpha < beta) {
-        double middle = p[0] + 0.5 * (alpha + beta) * lk_exp(log_s);
-        return log_prob(form, p, middle, NULL, NULL) + log_s + lk_log(beta - alpha);
+/* ---- Tails ---------------------------------------------------------------------------------------- */
+
+/* What lies between 0 and z >= 0, or beyond z, whichever comes without cancellation. */
+typedef struct edge {
+    bool central;
+    double p, log_p; /* P(0 < T <= z) when central, else P(T > z) */
+    double d_log_p;  /* its derivative by ν */
+} edge;
+
+static edge edge_of(const shape *s, double z) {
+    if (z == 0) return (edge){true, 0, -INFINITY, 0};
+    if (z == INFINITY) return (edge){false, 0, -INFINITY, 0};
+    double v = s->dof, sum = v + z * z, x = v / sum, rest = z * z / sum, f, d_f;
+    edge e = {.central = rest < 3 / (v + 5)};
+    if (e.central) {
+        f = lk_beta_fraction(rest, 0.5, 0.5 * v, -rest / sum, 0, 0.5, &d_f);
+        e.log_p = log_density(s, z) + lk_log(z * f);
+        e.d_log_p = log_density_slope(s, z) + d_f / f;
+    } else {
+        f = lk_beta_fraction(x, 0.5 * v, 0.5, rest / sum, 0.5, 0, &d_f);
+        e.log_p = log_density(s, z) + lk_log(z * f / v);
+        e.d_log_p = log_density_slope(s, z) - 1 / v + d_f / f;
     }
-    return m;
+    e.p = lk_exp(e.log_p);
+    return e;
 }
 
-static double log_mass(const lk_dist_form *form, const double *p, double a, double b, double *d) {
-    double inside, dof_inside, log_s = lk_clamped_log_scale(form, p[1], &inside), inv = lk_exp(-log_s);
-    double v = dof(p, &dof_inside), alpha = (a - p[0]) * inv, beta = (b - p[0]) * inv;
-    double m = safe_log_mass(form, p, alpha, beta, v, log_s);
-    if (!d) return m;
-    d[0] = d[1] = d[2] = 0;
-    if (m == -INFINITY) return m;
-    bool low = a > -INFINITY, high = b < INFINITY;
-    double ra = low ? lk_exp(log_prob(form, p, a, NULL, NULL) - m) : 0;
-    double rb = high ? lk_exp(log_prob(form, p, b, NULL, NULL) - m) : 0;
-    d[0] = ra - rb;
-    d[1] = inside * ((low ? (a - p[0]) * ra : 0) - (high ? (b - p[0]) * rb : 0));
-    double up = lk_exp(0x1p-14), down = lk_exp(-0x1p-14);
-    d[2] = dof_inside * (safe_log_mass(form, p, alpha, beta, v * up, log_s) -
-                         safe_log_mass(form, p, alpha, beta, v * down, log_s)) / 0x1p-13;
-    return m;
+/* P(T > z) and its derivative by ν, z >= 0. */
+static double beyond(const edge *e) { return e->central ? 0.5 - e->p : e->p; }
+static double d_beyond(const edge *e) { return (e->central ? -e->p : e->p) * e->d_log_p; }
+
+static double cdf(const lk_dist_form *form, const double *params, double x) {
+    (void)form;
+    lk_standard s = lk_standard_of(params);
+    shape t = shape_of(params);
+    double z = lk_standardise(&s, params[0], x);
+    edge e = edge_of(&t, lk_magnitude(z));
+    return z < 0 ? beyond(&e) : e.central ? 0.5 + e.p : 1 - e.p;
 }
 
-static double entropy(const lk_dist_form *form, const double *p, double *d) {
-    double inside, dof_inside, log_s = lk_clamped_log_scale(form, p[1], &inside), v = dof(p, &dof_inside);
-    double psi = lk_digamma(0.5 * (v + 1)) - lk_digamma(0.5 * v);
-    double h = 0.5 * (v + 1) * psi + 0.5 * lk_log(v) + HALF_LOG_PI + lk_lgamma(0.5 * v) - lk_lgamma(0.5 * (v + 1)) + log_s;
-    if (d) {
-        /* dh/dv = (v+1)/4 · (psi'((v+1)/2) - psi'(v/2)) + 1/(2v), the trigammas by central differences */
-        double step = 0x1p-14, w = v * (1 + step), u = v * (1 - step);
-        double slope = ((lk_digamma(0.5 * (w + 1)) - lk_digamma(0.5 * w)) - (lk_digamma(0.5 * (u + 1)) - lk_digamma(0.5 * u))) /
-                       (w - u);
-        d[0] = 0;
-        d[1] = inside;
-        d[2] = dof_inside * v * (0.5 * (v + 1) * slope + 0.5 / v);
+enum { MOST_NEWTON_STEPS = 100 };
+
+/* z >= 0 with P(T > z) = p, p <= 1/2: Newton's method for log P(T > z) as a function of log z, which
+ * is concave, so that from the right it comes down monotonically. It starts from an upper bound:
+ * P(T > z)·z^ν increases to a limit. Stops when it does not decrease any more. */
+static double upper_quantile(const shape *s, double p) {
+    if (p >= 0.5) return 0;
+    double v = s->dof, log_target = lk_log(p), log_v = lk_log(v);
+    double y = (s->constant - log_v + 0.5 * (v + 1) * log_v - log_target) / v;
+    for (int i = 0; i < MOST_NEWTON_STEPS; i++) {
+        double z = lk_exp(y);
+        edge e = edge_of(s, z);
+        double q = beyond(&e);
+        double off = e.central ? lk_log1p((q - p) / p) : e.log_p - log_target;
+        double next = y + off / (z * lk_exp(log_density(s, z)) / q);
+        if (!(next < y)) break;
+        y = next;
     }
-    return h;
+    return lk_exp(y);
+}
+
+static double quantile(const lk_dist_form *form, const double *params, double u) {
+    (void)form;
+    u = lk_open_unit(u);
+    shape t = shape_of(params);
+    double z = u < 0.5 ? -upper_quantile(&t, u) : upper_quantile(&t, 1 - u);
+    return params[0] + lk_scale_of(params) * z;
+}
+
+static double sample(const lk_dist_form *form, const double *params, lk_rng *rng) {
+    (void)form;
+    shape t = shape_of(params);
+    double u, w;
+    do {
+        double v = 2 * lk_rng_uniform(rng) - 1;
+        u = 2 * lk_rng_uniform(rng) - 1;
+        w = u * u + v * v;
+    } while (!(w > 0 && w <= 1));
+    double grown = lk_expm1(lk_clamp(-2 / t.dof * lk_log(w), 0, 600));
+    double size = lk_sqrt(u * u / w * t.dof * grown);
+    return params[0] + lk_scale_of(params) * (u < 0 ? -size : size);
+}
+
+static double mean(const lk_dist_form *form, const double *params) {
+    (void)form;
+    return shape_of(params).dof > 1 ? params[0] : lk_log(-1);
+}
+
+/* ---- Masses --------------------------------------------------------------------------------------- */
+
+/* Gauss and Legendre's rule of 12 points (Abramowitz and Stegun, table 25.4). */
+static const double nodes[] = {0x1.007a5f8f630e4p-3, 0x1.78a8d20a8b19dp-2, 0x1.2cb4f05c077f9p-1,
+                               0x1.8a30aeed88f36p-1, 0x1.cee874ffb88b4p-1, 0x1.f68f1d8e42e81p-1};
+static const double weights[] = {0x1.fe40ce6d4f025p-3, 0x1.de3155c256ab5p-3, 0x1.a0163e6b1ab72p-3,
+                                 0x1.47d7258f22d8fp-3, 0x1.b60602bce6181p-4, 0x1.8275d9dea6d8fp-5};
+
+static double narrow_mass(const shape *s, const lk_interval *i, double *d_dof) {
+    double middle = i->a + 0.5 * i->width, peak = log_density(s, middle), sum = 0, d_sum = 0;
+    for (int k = 0; k < 12; k++) {
+        double at = k % 2 ? nodes[k / 2] : -nodes[k / 2], z = middle + 0.5 * i->width * at;
+        double f = weights[k / 2] * lk_exp(log_density(s, z) - peak);
+        sum += f;
+        d_sum += f * log_density_slope(s, z);
+    }
+    *d_dof = d_sum / sum;
+    return peak + lk_log(0.5 * i->width) + lk_log(sum);
+}
+
+/* Both ends on one side of 0. */
+static double side_mass(const edge *a, const edge *b, double *d_dof) {
+    if (!a->central) { /* so neither is b: P(T > a) - P(T > b) */
+        double r = lk_exp(b->log_p - a->log_p);
+        *d_dof = r > 0 ? (a->d_log_p - r * b->d_log_p) / (1 - r) : a->d_log_p;
+        return a->log_p + lk_log1p(-r);
+    }
+    double m = b->central ? b->p - a->p : 0.5 - a->p - b->p;
+    *d_dof = (d_beyond(a) - d_beyond(b)) / m;
+    return lk_log(m);
+}
+
+static double wide_mass(const shape *s, const lk_interval *i, double *d_dof) {
+    edge a = edge_of(s, lk_magnitude(i->a)), b = edge_of(s, i->b);
+    if (i->a >= 0) return side_mass(&a, &b, d_dof);
+    double out = beyond(&a) + beyond(&b);
+    double m = a.central && b.central ? a.p + b.p : 1 - out;
+    *d_dof = -(d_beyond(&a) + d_beyond(&b)) / m;
+    return out < 0.3 ? lk_log1p(-out) : lk_log(m);
+}
+
+static double log_mass(const lk_dist_form *form, const double *params, double a, double b,
+                       double *d_params) {
+    (void)form;
+    if (!(a < b)) return lk_outside(3, d_params, NULL);
+    if (a == -INFINITY && b == INFINITY) {
+        lk_outside(3, d_params, NULL);
+        return 0;
+    }
+    lk_standard s = lk_standard_of(params);
+    shape t = shape_of(params);
+    lk_interval i = lk_interval_of(&s, params[0], a, b);
+    double w = i.width, middle = i.a + 0.5 * w, spread = t.dof + middle * middle, d_dof;
+    bool narrow = w <= 0.5 && w * w <= 0.25 * spread && w * middle * (t.dof + 1) <= spread;
+    double value = narrow ? narrow_mass(&t, &i, &d_dof) : wide_mass(&t, &i, &d_dof);
+    if (!d_params) return value;
+    /* f(a) - f(b) = f(a)·(1 - e^-τ), τ = (ν+1)/2 · log((ν + b²)/(ν + a²)) */
+    double near = lk_exp(log_density(&t, i.a) - value);
+    double more = w * (i.a + i.b) / (t.dof + i.a * i.a);
+    lk_decay tau = lk_decay_of(0.5 * (t.dof + 1) * lk_log1p(more));
+    double far = near * tau.rest, difference = near * tau.fall;
+    d_params[0] = i.sign * s.inverse * difference;
+    d_params[1] = s.free * (i.a * difference - (far > 0 ? w * far : 0));
+    d_params[2] = t.free * t.dof * d_dof;
+    return value;
+}
+
+/* ---- Entropy and reparameterisation ---------------------------------------------------------------- */
+
+/* With r(x) = log Γ(x + 1/2)/Γ(x), x = ν/2: H = (ν+1)/2·r'(x) + log √(πν) - r(x) + log_scale, and
+ * dH/dν = (ν+1)/4·r''(x) + 1/(2ν). (r has 1/2 log x more than lk_gamma_half_ratio.) */
+static double entropy(const lk_dist_form *form, const double *params, double *d_params) {
+    (void)form;
+    lk_standard s = lk_standard_of(params);
+    shape t = shape_of(params);
+    double x = 0.5 * t.dof, first, second;
+    double ratio = lk_gamma_half_ratio(x, &first, &second);
+    if (d_params) {
+        d_params[0] = 0;
+        d_params[1] = s.free;
+        /* (ν+1)/4·(-1/(2x²)) + 1/(2ν) = -1/(2ν²) */
+        d_params[2] = t.free * t.dof * (0.25 * (t.dof + 1) * second - 0.5 / (t.dof * t.dof));
+    }
+    /* (ν+1)/2·1/(2x) = 1/2 + 1/(2ν), and log √(πν) - 1/2 log x = 1/2 log 2π */
+    return 0.5 * (t.dof + 1) * first + 0.5 + 0.5 / t.dof + LK_HALF_LOG_2PI - ratio + s.log_scale;
+}
+
+static void reparameterise(const lk_dist_form *form, const double *params, double x,
+                           double *d_params) {
+    lk_reparameterise_location_scale(form, params, x, d_params);
+    lk_standard s = lk_standard_of(params);
+    shape t = shape_of(params);
+    double z = lk_standardise(&s, params[0], x);
+    edge e = edge_of(&t, lk_magnitude(z));
+    double step = z == 0 ? 0 : e.d_log_p * lk_exp(e.log_p - log_density(&t, z));
+    if (e.central) step = -step; /* P(T > z) = 1/2 - p */
+    d_params[2] = t.free * t.dof * lk_scale_of(params) * (z < 0 ? -step : step);
 }
 
 const lk_dist_kind lk_student_t = {
-    .name = "student_t", .summary = "x = mean + exp(log_scale)·t, t Student's with exp(log_dof) degrees of freedom",
-    .source = "Johnson, Kotz and Balakrishnan, Continuous Univariate Distributions 2, 2nd ed., chapter 28",
-    .support = LK_SUPPORT_REAL, .params = "mean, log_scale, log_dof", .n_params = n_params, .log_prob = log_prob,
-    .sample = sample, .cdf = cdf, .quantile = quantile, .mean = mean, .log_mass = log_mass, .entropy = entropy};
+    .name = "student_t",
+    .summary = "f(x) = G((v+1)/2) / (G(v/2) sqrt(v pi) scale) (1 + z^2/v)^(-(v+1)/2), "
+               "z = (x - mean)/scale, v = exp(log_dof)",
+    .source = "Johnson, Kotz, Balakrishnan, Continuous Univariate Distributions 2, chapter 28",
+    .support = LK_SUPPORT_REAL,
+    .params = "mean, log_scale, log_dof",
+    .n_params = n_params,
+    .log_prob = log_prob,
+    .sample = sample,
+    .cdf = cdf,
+    .quantile = quantile,
+    .mean = mean,
+    .log_mass = log_mass,
+    .entropy = entropy,
+    .reparameterise = reparameterise,
+};

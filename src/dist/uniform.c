@@ -1,64 +1,92 @@
-#include "dist/location_scale.h"
+/* Uniform on (low, low + width], width = exp(log_width). Its derivatives are those inside the
+ * support; that mass jumps at the ends is no derivative's business. */
+#include "dist/special.h"
 
-/* On (low, low + width], width = exp(log_width). */
-static double width_of(const lk_dist_form *form, const double *p, double *inside) {
-    return lk_exp(lk_clamped_log_scale(form, p[1], inside));
+/* params are (low, log_width), as (mean, log_scale) elsewhere. */
+static double log_prob(const lk_dist_form *form, const double *params, double x, double *d_params,
+                       double *d_x) {
+    (void)form;
+    lk_standard s = lk_standard_of(params);
+    double z = (x - params[0]) * s.inverse;
+    lk_outside(2, d_params, d_x);
+    if (!(z > 0 && z <= 1)) return -INFINITY;
+    if (d_params) d_params[1] = -s.free;
+    return -s.log_scale;
 }
 
-static double log_prob(const lk_dist_form *form, const double *p, double x, double *d, double *d_x) {
-    double inside, w = width_of(form, p, &inside);
-    bool within = x > p[0] && x <= p[0] + w;
-    if (d) {
-        d[0] = 0;
-        d[1] = within ? -inside : 0;
+static double cdf(const lk_dist_form *form, const double *params, double x) {
+    (void)form;
+    lk_standard s = lk_standard_of(params);
+    return lk_clamp((x - params[0]) * s.inverse, 0, 1);
+}
+
+static double quantile(const lk_dist_form *form, const double *params, double u) {
+    (void)form;
+    return params[0] + lk_scale_of(params) * lk_open_unit(u);
+}
+
+static double sample(const lk_dist_form *form, const double *params, lk_rng *rng) {
+    return quantile(form, params, lk_rng_uniform(rng));
+}
+
+static double mean(const lk_dist_form *form, const double *params) {
+    (void)form;
+    return params[0] + 0.5 * lk_scale_of(params);
+}
+
+static double log_mass(const lk_dist_form *form, const double *params, double a, double b,
+                       double *d_params) {
+    (void)form;
+    lk_standard s = lk_standard_of(params);
+    double low = params[0], width = lk_scale_of(params), high = low + width;
+    double from = a > low ? a : low, to = b < high ? b : high;
+    lk_outside(2, d_params, NULL);
+    if (!(from < to)) return -INFINITY;
+    if (a <= low && b >= high) return 0;
+    double share = 1 / (to - from);
+    if (d_params) {
+        d_params[0] = (b >= high ? share : 0) - (a <= low ? share : 0);
+        d_params[1] = s.free * ((b >= high ? share * width : 0) - 1);
     }
-    if (d_x) *d_x = 0;
-    return within ? -lk_clamped_log_scale(form, p[1], &inside) : -INFINITY;
+    return lk_log(to - from) - s.log_scale;
 }
 
-static double quantile(const lk_dist_form *form, const double *p, double u) {
-    double inside;
-    return p[0] + u * width_of(form, p, &inside);
-}
-
-static double sample(const lk_dist_form *form, const double *p, lk_rng *rng) {
-    return quantile(form, p, lk_rng_uniform(rng));
-}
-
-static double cdf(const lk_dist_form *form, const double *p, double x) {
-    double inside, t = (x - p[0]) / width_of(form, p, &inside);
-    return t < 0 ? 0 : t > 1 ? 1 : t;
-}
-
-static double mean(const lk_dist_form *form, const double *p) {
-    double inside;
-    return p[0] + 0.5 * width_of(form, p, &inside);
-}
-
-static double log_mass(const lk_dist_form *form, const double *p, double a, double b, double *d) {
-    double inside, w = width_of(form, p, &inside), end = p[0] + w;
-    double from = a > p[0] ? a : p[0], to = b < end ? b : end, m = to - from;
-    if (d) d[0] = d[1] = 0;
-    if (!(m > 0)) return -INFINITY;
-    if (d) {
-        d[0] = ((b < end ? 0 : 1) - (a > p[0] ? 0 : 1)) / m;
-        d[1] = inside * ((b < end ? 0 : w / m) - 1);
+static double entropy(const lk_dist_form *form, const double *params, double *d_params) {
+    (void)form;
+    lk_standard s = lk_standard_of(params);
+    if (d_params) {
+        d_params[0] = 0;
+        d_params[1] = s.free;
     }
-    return lk_log(m / w);
+    return s.log_scale;
 }
 
-static double entropy(const lk_dist_form *form, const double *p, double *d) {
-    double inside, log_w = lk_clamped_log_scale(form, p[1], &inside);
-    if (d) {
-        d[0] = 0;
-        d[1] = inside;
-    }
-    return log_w;
+/* log of the ratio of widths where q covers p, else infinite. */
+static double kl(const lk_dist_form *form, const double *p, const double *q, double *d_p, double *d_q) {
+    (void)form;
+    lk_standard sp = lk_standard_of(p), sq = lk_standard_of(q);
+    lk_outside(2, d_p, NULL);
+    lk_outside(2, d_q, NULL);
+    if (!(q[0] <= p[0] && p[0] + lk_scale_of(p) <= q[0] + lk_scale_of(q))) return INFINITY;
+    if (d_p) d_p[1] = -sp.free;
+    if (d_q) d_q[1] = sq.free;
+    return sq.log_scale - sp.log_scale;
 }
 
 const lk_dist_kind lk_uniform = {
-    .name = "uniform", .summary = "f(x) = 1/w on (low, low + w], w = exp(log_width)",
-    .source = "Johnson, Kotz and Balakrishnan, Continuous Univariate Distributions 2, 2nd ed., chapter 26",
-    .support = LK_SUPPORT_REAL, .params = "low, log_width", .n_params = lk_two_params, .log_prob = log_prob,
-    .sample = sample, .cdf = cdf, .quantile = quantile, .mean = mean, .log_mass = log_mass, .entropy = entropy,
-    .reparameterise = lk_location_scale_reparameterise};
+    .name = "uniform",
+    .summary = "f(x) = 1 / width for low < x <= low + width, width = exp(log_width)",
+    .source = "Johnson, Kotz, Balakrishnan, Continuous Univariate Distributions 2, chapter 26",
+    .support = LK_SUPPORT_REAL,
+    .params = "low, log_width",
+    .n_params = lk_two_params,
+    .log_prob = log_prob,
+    .sample = sample,
+    .cdf = cdf,
+    .quantile = quantile,
+    .mean = mean,
+    .log_mass = log_mass,
+    .entropy = entropy,
+    .kl = kl,
+    .reparameterise = lk_reparameterise_location_scale,
+};

@@ -20,9 +20,10 @@ typedef struct lk_blob {
 /* Writes the model as one safetensors file (docs/model-file.md), whole or not at all. */
 lk_status lk_model_write(const lk_model *model, const char *path, bool replace,
                          const lk_blob *blobs, size_t n_blobs);
-/* Reads a model; `blobs` must be there with just those sizes (their bytes are filled), unless
- * n_blobs is 0, when blobs in the file are ignored. `tables`: option tables beside the family's. */
-lk_status lk_model_read(lk_context *ctx, const char *path, const lk_option *const *tables,
+/* Reads a model. `learning` gives the option table of a family's learning, which stands beside its
+ * own. */
+typedef const lk_option *(*lk_learning_options_fn)(const lk_family *family);
+lk_status lk_model_read(lk_context *ctx, const char *path, lk_learning_options_fn learning,
                         lk_model **out);
 /* Fills blobs from a checkpoint that lk_model_read has accepted. */
 lk_status lk_model_read_blobs(lk_context *ctx, const char *path, const lk_blob *blobs, size_t n);

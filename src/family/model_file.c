@@ -240,14 +240,14 @@ static const unsigned char *find_tensor(const opened *f, const char *name, const
 }
 
 static lk_status read_options(lk_context *ctx, const opened *f, const lk_family *family,
-                              const lk_option *const *tables, lk_options **out) {
+                              lk_learning_options_fn learning, lk_options **out) {
     const char *name;
     json_t *value;
     lk_options *options = lk_options_create(ctx);
     *out = options;
     if (!options) return LK_NO_MEMORY;
     lk_status status = lk_options_add(options, family->options);
-    for (size_t i = 0; status == LK_OK && tables && tables[i]; i++) status = lk_options_add(options, tables[i]);
+    if (status == LK_OK) status = lk_options_add(options, learning(family));
     json_object_foreach(json_object_get(f->about, "options"), name, value) {
         if (status != LK_OK) break;
         if (!lk_options_has(options, name)) continue;
@@ -301,7 +301,7 @@ static bool parse_seed(const char *text, uint64_t *seed) {
 }
 
 static lk_status read_model(lk_context *ctx, const char *path, const opened *f,
-                            const lk_option *const *tables, lk_model **out) {
+                            lk_learning_options_fn learning, lk_model **out) {
     const char *name = json_string_value(json_object_get(f->about, "family"));
     const lk_family *family = name ? lk_family_named(name) : NULL;
     uint64_t seed;
@@ -311,7 +311,7 @@ static lk_status read_model(lk_context *ctx, const char *path, const opened *f,
     if (!parse_seed(json_string_value(json_object_get(f->about, "seed")), &seed))
         return broken(ctx, path, "its seed is not a number");
     lk_options *options = NULL;
-    lk_status status = read_options(ctx, f, family, tables, &options);
+    lk_status status = read_options(ctx, f, family, learning, &options);
     if (status != LK_OK) {
         lk_options_destroy(options);
         return lk_fail_where(ctx, "%s", path), LK_BAD_MODEL;
@@ -335,11 +335,11 @@ static lk_status read_model(lk_context *ctx, const char *path, const opened *f,
     return status;
 }
 
-lk_status lk_model_read(lk_context *ctx, const char *path, const lk_option *const *tables, lk_model **out) {
+lk_status lk_model_read(lk_context *ctx, const char *path, lk_learning_options_fn learning, lk_model **out) {
     opened f;
     *out = NULL;
     lk_status status = open_file(ctx, path, &f);
-    if (status == LK_OK) status = read_model(ctx, path, &f, tables, out);
+    if (status == LK_OK) status = read_model(ctx, path, &f, learning, out);
     close_file(ctx, &f);
     return status;
 }

@@ -48,11 +48,10 @@ static lk_status check_resumed(lk_model *model, const lk_options *asked, const l
 
 static lk_status begin(lk_context *ctx, const lk_family *family, const lk_rows *rows,
                        const lk_fit_options *o, lk_model **model) {
-    const lk_option *tables[] = {learning_options(family), NULL};
     lk_options *options = NULL;
     lk_status status = set_options(ctx, family, o->options, &options);
     if (status == LK_OK && o->resume) {
-        status = lk_model_read(ctx, o->checkpoint, tables, model);
+        status = lk_model_read(ctx, o->checkpoint, learning_options, model);
         if (status == LK_OK && (*model)->family != family)
             status = lk_fail(ctx, LK_USAGE, "%s is a checkpoint of %s, not of %s", o->checkpoint,
                              (*model)->family->name, family->name);
@@ -124,9 +123,8 @@ lk_status lk_model_save(const lk_model *model, const char *path, bool replace) {
 }
 
 lk_status lk_model_load(lk_context *ctx, const char *path, lk_model **out) {
-    static const lk_option *const tables[] = {lk_em_options, lk_gradient_options, NULL};
     lk_clear(ctx);
-    return lk_model_read(ctx, path, tables, out);
+    return lk_model_read(ctx, path, learning_options, out);
 }
 
 bool lk_family_at(size_t i, lk_family_info *info) {
