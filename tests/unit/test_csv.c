@@ -441,18 +441,6 @@ static void memory_does_not_grow_with_rows(void **state) {
 
 /* ---- Real files --------------------------------------------------------------------------------------------------- */
 
-static const char *const folders[] = {"../shared/data/tables", "../../shared/data/tables",
-                                      "../../../shared/data/tables"};
-
-static bool find_table(char *path, size_t room, const char *name) {
-    for (size_t i = 0; i < sizeof folders / sizeof folders[0]; i++) {
-        snprintf(path, room, "%s/%s", folders[i], name);
-        if (access(path, R_OK) == 0) return true;
-    }
-    print_message("skipped, no data: %s\n", name);
-    return false;
-}
-
 static void real_tables(void **state) {
     lk_help *h = *state;
     /* wc -l, less headers, junk and blank lines; kinds as one would give them by hand */
@@ -485,10 +473,11 @@ static void real_tables(void **state) {
         {"titanic.csv", 891, NULL},
     };
     for (size_t i = 0; i < sizeof tables / sizeof tables[0]; i++) {
-        char path[256], schema[1024];
+        char path[256], name[64], schema[1024];
         lk_reader *reader;
         lk_rows *rows;
-        if (!find_table(path, sizeof path, tables[i].name)) continue;
+        snprintf(name, sizeof name, "tables/%s", tables[i].name);
+        if (!help_find(path, "LIKELY_DATA", name)) continue;
         assert_int_equal(lk_reader_open(h->ctx, path, NULL, &reader), LK_OK);
         describe(lk_reader_schema(reader), schema);
         if (tables[i].schema) assert_string_equal(schema, tables[i].schema);
@@ -503,8 +492,8 @@ static void adult_test_fits_adult_data(void **state) {
     lk_help *h = *state;
     char train[256], test[256];
     lk_reader *reader, *other;
-    if (!find_table(train, sizeof train, "adult.data") ||
-        !find_table(test, sizeof test, "adult.test"))
+    if (!help_find(train, "LIKELY_DATA", "tables/adult.data") ||
+        !help_find(test, "LIKELY_DATA", "tables/adult.test"))
         skip();
     assert_int_equal(lk_reader_open(h->ctx, train, NULL, &reader), LK_OK);
     assert_int_equal(lk_reader_schema(reader)->n_cells, 18);
