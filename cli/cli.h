@@ -17,10 +17,10 @@ typedef struct cli_arguments {
 
 typedef struct cli_command {
     const char *name;
-    const char *arguments;            /* "FAMILY DATA -o MODEL" */
+    const char *arguments; /* "FAMILY DATA -o MODEL" */
     const char *summary;
-    const lk_option *const *tables;   /* option tables, NULL at the end */
-    size_t least, most;               /* plain arguments */
+    const lk_option *const *tables; /* option tables, NULL at the end */
+    size_t least, most;             /* plain arguments */
     const char *example;
     int (*run)(lk_context *ctx, const cli_arguments *arguments);
 } cli_command;

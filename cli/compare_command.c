@@ -11,13 +11,15 @@ static const lk_option own[] = {
     {"families", LK_OPTION_TEXT, "", 1, 0, NULL, "Which, separated by commas; else all"},
     {"test", LK_OPTION_TEXT, "", 1, 0, NULL, "Held-out data to score; else --share of the rows"},
     {"share", LK_OPTION_REAL, "0.2", 0.001, 0.999, NULL, "Share of the rows that is held out"},
-    {"set", LK_OPTION_TEXT, "", 1, 0, NULL, "FAMILY.OPTION=VALUE for one of the families; may be repeated"},
+    {"set", LK_OPTION_TEXT, "", 1, 0, NULL,
+     "FAMILY.OPTION=VALUE for one of the families; may be repeated"},
     {"save", LK_OPTION_TEXT, "", 1, 0, NULL, "Where the models go: SAVE-FAMILY.lk"},
-    {"particles", LK_OPTION_INT, "64", 1, 1e6, NULL, "Importance samples, where the density is a bound"},
+    {"particles", LK_OPTION_INT, "64", 1, 1e6, NULL,
+     "Importance samples, where the density is a bound"},
     {NULL, LK_OPTION_INT, NULL, 0, 0, NULL, NULL}};
 
-static const lk_option *const tables[] = {own, cli_output_options, cli_budget_options, cli_data_options,
-                                          cli_common_options, NULL};
+static const lk_option *const tables[] = {
+    own, cli_output_options, cli_budget_options, cli_data_options, cli_common_options, NULL};
 
 typedef struct result {
     const char *family;
@@ -37,7 +39,8 @@ static bool wanted(const char *list, const char *name) {
 static void settings_of(const cli_arguments *a, const char *family, const char **list) {
     size_t n = 0, length = strlen(family);
     for (size_t i = 0; i < a->n_options; i++)
-        if (!strcmp(a->name[i], "set") && !strncmp(a->value[i], family, length) && a->value[i][length] == '.')
+        if (!strcmp(a->name[i], "set") && !strncmp(a->value[i], family, length) &&
+            a->value[i][length] == '.')
             list[n++] = a->value[i] + length + 1;
     list[n] = NULL;
 }
@@ -52,8 +55,8 @@ static lk_status score(lk_model *model, lk_data *test, const cli_arguments *a, r
     return status;
 }
 
-static lk_status fit_and_score(lk_context *ctx, const cli_arguments *a, lk_data *train, lk_data *valid, lk_data *test,
-                               result *r) {
+static lk_status fit_and_score(lk_context *ctx, const cli_arguments *a, lk_data *train,
+                               lk_data *valid, lk_data *test, result *r) {
     static const char *list[CLI_MAX + 1];
     char path[4096];
     const char *save = cli_value(a, "save", "");
@@ -72,7 +75,10 @@ static lk_status fit_and_score(lk_context *ctx, const cli_arguments *a, lk_data 
     if (status == LK_OK) status = score(model, test, a, r);
     if (status == LK_OK) {
         snprintf(path, sizeof path, *save ? "%s-%s.lk" : "%s/likely-compare-%s.lk",
-                 *save ? save : getenv("TMPDIR") ? getenv("TMPDIR") : "/tmp", r->family);
+                 *save              ? save
+                 : getenv("TMPDIR") ? getenv("TMPDIR")
+                                    : "/tmp",
+                 r->family);
         struct stat about;
         status = lk_model_save(model, path, *save ? cli_flag(a, "force") : true);
         if (status == LK_OK && stat(path, &about) == 0) r->bytes = (long long)about.st_size;
@@ -91,17 +97,22 @@ static void print_size(char text[32], long long bytes) {
 static void print_result(const cli_arguments *a, const result *r, size_t i) {
     double rate = r->score_seconds > 0 ? (double)r->score.rows / r->score_seconds : 0;
     if (cli_flag(a, "json")) {
-        printf("%s{\"family\": \"%s\", \"kind\": \"%s\", \"rows\": %llu, \"bits_per_dim\": %.9g, \"mean_log_prob\": %.12g, "
-               "\"standard_error\": %.3g, \"fit_seconds\": %.3f, \"rows_per_second\": %.1f, \"bytes\": %lld}",
-               i ? ",\n " : "[", r->family, r->score.kind, (unsigned long long)r->score.rows, r->score.bits_per_dim,
-               r->score.mean_log_prob, r->score.standard_error, r->fit_seconds, rate, r->bytes);
+        printf("%s{\"family\": \"%s\", \"kind\": \"%s\", \"rows\": %llu, \"bits_per_dim\": %.9g, "
+               "\"mean_log_prob\": %.12g, "
+               "\"standard_error\": %.3g, \"fit_seconds\": %.3f, \"rows_per_second\": %.1f, "
+               "\"bytes\": %lld}",
+               i ? ",\n " : "[", r->family, r->score.kind, (unsigned long long)r->score.rows,
+               r->score.bits_per_dim, r->score.mean_log_prob, r->score.standard_error,
+               r->fit_seconds, rate, r->bytes);
         return;
     }
     char size[32];
     print_size(size, r->bytes);
-    if (!i) printf("%-8s %10s %-8s %12s %9s %10s %10s\n", "family", "bits/dim", "kind", "nats/row", "fit, s", "rows/s", "model");
-    printf("%-8s %10.4f %-8s %12.3f %9.1f %10.0f %10s\n", r->family, r->score.bits_per_dim, r->score.kind,
-           r->score.mean_log_prob, r->fit_seconds, rate, size);
+    if (!i)
+        printf("%-8s %10s %-8s %12s %9s %10s %10s\n", "family", "bits/dim", "kind", "nats/row",
+               "fit, s", "rows/s", "model");
+    printf("%-8s %10.4f %-8s %12.3f %9.1f %10.0f %10s\n", r->family, r->score.bits_per_dim,
+           r->score.kind, r->score.mean_log_prob, r->fit_seconds, rate, size);
     fflush(stdout);
 }
 
@@ -113,9 +124,11 @@ static int run(lk_context *ctx, const cli_arguments *a) {
     size_t shown = 0;
     lk_status status = cli_open_data(ctx, a, a->plain[0], NULL, NULL, &all);
     if (status == LK_OK && *test_path) status = cli_open_data(ctx, a, test_path, NULL, all, &test);
-    if (status == LK_OK && *valid_path) status = cli_open_data(ctx, a, valid_path, NULL, all, &valid);
+    if (status == LK_OK && *valid_path)
+        status = cli_open_data(ctx, a, valid_path, NULL, all, &valid);
     if (status == LK_OK && !*test_path)
-        status = lk_data_split(all, cli_number(a, "share", 0.2), cli_count(a, "seed", 1), &train, &test);
+        status =
+            lk_data_split(all, cli_number(a, "share", 0.2), cli_count(a, "seed", 1), &train, &test);
     for (size_t i = 0; status == LK_OK && lk_family_at(i, &f); i++) {
         if (!wanted(list, f.name)) continue;
         result r = {.family = f.name};
@@ -124,7 +137,8 @@ static int run(lk_context *ctx, const cli_arguments *a) {
     }
     if (shown && cli_flag(a, "json")) puts("]");
     int code = status == LK_OK ? 0 : cli_fail(ctx, status);
-    if (!code && !shown) code = cli_usage("--families %s names no family; `likely families` lists them", list);
+    if (!code && !shown)
+        code = cli_usage("--families %s names no family; `likely families` lists them", list);
     lk_data_close(valid);
     lk_data_close(test);
     lk_data_close(train);
@@ -133,5 +147,5 @@ static int run(lk_context *ctx, const cli_arguments *a) {
 }
 
 const cli_command cli_compare = {
-    "compare", "DATA", "Fits several families and compares them on held-out rows", tables, 1, 1,
-    "likely compare iris.csv --families gmm,made --steps 500", run};
+    "compare", "DATA", "Fits several families and compares them on held-out rows", tables,
+    1,         1,      "likely compare iris.csv --families gmm,made --steps 500",  run};

@@ -18,9 +18,10 @@ static void print_json(void) {
     lk_family_info f;
     putchar('[');
     for (size_t i = 0; lk_family_at(i, &f); i++) {
-        printf("%s{\"name\": \"%s\", \"taxonomy\": \"%s\", \"summary\": \"%s\", \"log_prob\": \"%s\", "
-               "\"posterior\": \"%s\", \"learning\": \"%s\"", i ? ",\n " : "", f.name, f.taxonomy, f.summary, f.log_prob,
-               f.posterior, f.learning);
+        printf(
+            "%s{\"name\": \"%s\", \"taxonomy\": \"%s\", \"summary\": \"%s\", \"log_prob\": \"%s\", "
+            "\"posterior\": \"%s\", \"learning\": \"%s\"",
+            i ? ",\n " : "", f.name, f.taxonomy, f.summary, f.log_prob, f.posterior, f.learning);
         print_options_json(f.options, "options");
         print_options_json(f.learning_options, "learning_options");
         putchar('}');
@@ -35,11 +36,20 @@ static int run(lk_context *ctx, const cli_arguments *a) {
         print_json();
         return 0;
     }
-    printf("%-8s %-22s %-9s %-10s %-20s %s\n", "family", "kind", "log p(x)", "p(z | x)", "learns by", "what it is");
+    printf("%-8s %-22s %-9s %-10s %-20s %s\n", "family", "kind", "log p(x)", "p(z | x)",
+           "learns by", "what it is");
     for (size_t i = 0; lk_family_at(i, &f); i++)
-        printf("%-8s %-22s %-9s %-10s %-20s %s\n", f.name, f.taxonomy, f.log_prob, f.posterior, f.learning, f.summary);
+        printf("%-8s %-22s %-9s %-10s %-20s %s\n", f.name, f.taxonomy, f.log_prob, f.posterior,
+               f.learning, f.summary);
     return 0;
 }
 
 const cli_command cli_families = {
-    "families", "", "Lists the families and what each can do", tables, 0, 0, "likely families --json", run};
+    "families",
+    "",
+    "Lists the families and what each can do",
+    tables,
+    0,
+    0,
+    "likely families --json",
+    run};

@@ -5,12 +5,14 @@
 #include <sys/stat.h>
 
 static const lk_option own[] = {
-    {"resume", LK_OPTION_FLAG, "false", 1, 0, NULL, "Go on from MODEL.checkpoint, to the bits of an unbroken run"},
-    {"checkpoint-seconds", LK_OPTION_REAL, "30", 0, 1e9, NULL, "How often MODEL.checkpoint is written; 0: every step"},
+    {"resume", LK_OPTION_FLAG, "false", 1, 0, NULL,
+     "Go on from MODEL.checkpoint, to the bits of an unbroken run"},
+    {"checkpoint-seconds", LK_OPTION_REAL, "30", 0, 1e9, NULL,
+     "How often MODEL.checkpoint is written; 0: every step"},
     {NULL, LK_OPTION_INT, NULL, 0, 0, NULL, NULL}};
 
-static const lk_option *const tables[] = {cli_output_options, cli_budget_options, own, cli_data_options,
-                                          cli_common_options, NULL};
+static const lk_option *const tables[] = {cli_output_options, cli_budget_options, own,
+                                          cli_data_options,   cli_common_options, NULL};
 
 static bool exists(const char *path) {
     struct stat about;
@@ -23,7 +25,8 @@ static size_t family_settings(const cli_arguments *a, char texts[][320], const c
     for (size_t i = 0; i < a->n_options; i++) {
         bool ours = false;
         for (size_t t = 0; tables[t]; t++)
-            for (const lk_option *o = tables[t]; o->name; o++) ours = ours || !strcmp(o->name, a->name[i]);
+            for (const lk_option *o = tables[t]; o->name; o++)
+                ours = ours || !strcmp(o->name, a->name[i]);
         if (ours) continue;
         snprintf(texts[n], 320, "%s=%s", a->name[i], a->value[i]);
         list[n] = texts[n];
@@ -52,10 +55,12 @@ static int run(lk_context *ctx, const cli_arguments *a) {
     const char *path = cli_value(a, "output", ""), *valid_path = cli_value(a, "valid", "");
     if (!*path) return cli_usage("`likely fit` needs -o MODEL: where the model goes");
     bool force = cli_flag(a, "force"), resume = cli_flag(a, "resume");
-    if (!force && !resume && exists(path)) return cli_usage("%s is there already; -f replaces it", path);
+    if (!force && !resume && exists(path))
+        return cli_usage("%s is there already; -f replaces it", path);
     snprintf(checkpoint, sizeof checkpoint, "%s.checkpoint", path);
     if (resume && !exists(checkpoint))
-        return cli_usage("there is no %s to resume from; leave --resume out to start anew", checkpoint);
+        return cli_usage("there is no %s to resume from; leave --resume out to start anew",
+                         checkpoint);
     family_settings(a, texts, list);
     lk_fit_options options = LK_FIT_DEFAULTS;
     options.options = list;
@@ -70,7 +75,8 @@ static int run(lk_context *ctx, const cli_arguments *a) {
     lk_model *model = NULL;
     double began = cli_seconds();
     lk_status status = cli_open_data(ctx, a, a->plain[1], NULL, NULL, &data);
-    if (status == LK_OK && *valid_path) status = cli_open_data(ctx, a, valid_path, NULL, data, &valid);
+    if (status == LK_OK && *valid_path)
+        status = cli_open_data(ctx, a, valid_path, NULL, data, &valid);
     options.valid = valid;
     if (status == LK_OK) status = lk_fit(ctx, a->plain[0], data, &options, &model);
     int code = status == LK_OK ? 0 : cli_fail(ctx, status);
@@ -79,7 +85,8 @@ static int run(lk_context *ctx, const cli_arguments *a) {
         if (saved != LK_OK) code = cli_fail(ctx, saved);
         else report(a, path, cli_seconds() - began);
         if (status == LK_INTERRUPTED && saved == LK_OK)
-            fprintf(stderr, "likely: the model so far is usable; the same command with --resume goes on from there\n");
+            fprintf(stderr, "likely: the model so far is usable; the same command with --resume "
+                            "goes on from there\n");
     }
     lk_model_destroy(model);
     lk_data_close(valid);
@@ -88,5 +95,11 @@ static int run(lk_context *ctx, const cli_arguments *a) {
 }
 
 const cli_command cli_fit = {
-    "fit", "FAMILY DATA -o MODEL", "Learns a model of the data", tables, 2, 2,
-    "likely fit gmm iris.csv -o iris.lk --components 3", run};
+    "fit",
+    "FAMILY DATA -o MODEL",
+    "Learns a model of the data",
+    tables,
+    2,
+    2,
+    "likely fit gmm iris.csv -o iris.lk --components 3",
+    run};

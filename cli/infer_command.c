@@ -1,8 +1,8 @@
 #include "cli.h"
 
-static const lk_option own[] = {
-    {"particles", LK_OPTION_INT, "256", 1, 1e6, NULL, "Importance samples, where the posterior is estimated"},
-    {NULL, LK_OPTION_INT, NULL, 0, 0, NULL, NULL}};
+static const lk_option own[] = {{"particles", LK_OPTION_INT, "256", 1, 1e6, NULL,
+                                 "Importance samples, where the posterior is estimated"},
+                                {NULL, LK_OPTION_INT, NULL, 0, 0, NULL, NULL}};
 
 static const lk_option *const tables[] = {own, cli_data_options, cli_common_options, NULL};
 
@@ -13,7 +13,8 @@ typedef struct printing {
 static void begin(const lk_infer_summary *about, bool json) {
     size_t n = about->finite ? about->columns : about->columns / 2;
     if (json) {
-        printf("{\"latent\": \"%s\", \"kind\": \"%s\", \"values\": \"%s\", \"posterior\": [", about->site, about->kind,
+        printf("{\"latent\": \"%s\", \"kind\": \"%s\", \"values\": \"%s\", \"posterior\": [",
+               about->site, about->kind,
                about->finite ? "probabilities" : "means, then standard deviations");
         return;
     }
@@ -22,14 +23,16 @@ static void begin(const lk_infer_summary *about, bool json) {
     putchar('\n');
 }
 
-static lk_status print_rows(void *user, const lk_infer_summary *about, size_t rows, const double *values) {
+static lk_status print_rows(void *user, const lk_infer_summary *about, size_t rows,
+                            const double *values) {
     printing *p = user;
     char text[40];
     if (!p->begun) begin(about, p->json);
     for (size_t row = 0; row < rows; row++) {
         if (p->json) fputs(p->begun || row ? ",\n  [" : "\n  [", stdout);
         for (size_t i = 0; i < about->columns; i++)
-            printf("%s%s", i ? (p->json ? ", " : ",") : "", cli_real(values[row * about->columns + i], text));
+            printf("%s%s", i ? (p->json ? ", " : ",") : "",
+                   cli_real(values[row * about->columns + i], text));
         if (p->json) putchar(']');
         else putchar('\n');
     }
@@ -48,8 +51,9 @@ static int run(lk_context *ctx, const cli_arguments *a) {
     lk_status status = lk_model_load(ctx, a->plain[0], &model);
     if (status == LK_OK) status = cli_open_data(ctx, a, a->plain[1], model, NULL, &data);
     if (status == LK_OK) status = lk_infer(model, data, &options, print_rows, &p, &summary);
-    if (status == LK_OK && p.json) printf(p.begun ? "\n], \"rows\": %llu}\n" : "{\"posterior\": [], \"rows\": %llu}\n",
-                                          (unsigned long long)summary.rows);
+    if (status == LK_OK && p.json)
+        printf(p.begun ? "\n], \"rows\": %llu}\n" : "{\"posterior\": [], \"rows\": %llu}\n",
+               (unsigned long long)summary.rows);
     int code = status == LK_OK ? 0 : cli_fail(ctx, status);
     lk_data_close(data);
     lk_model_destroy(model);
@@ -57,5 +61,11 @@ static int run(lk_context *ctx, const cli_arguments *a) {
 }
 
 const cli_command cli_infer = {
-    "infer", "MODEL DATA", "Prints the posterior over the latents of each row", tables, 2, 2,
-    "likely infer iris.lk iris.csv", run};
+    "infer",
+    "MODEL DATA",
+    "Prints the posterior over the latents of each row",
+    tables,
+    2,
+    2,
+    "likely infer iris.lk iris.csv",
+    run};

@@ -6,8 +6,9 @@
 #include <string.h>
 #include <unistd.h>
 
-static const cli_command *const commands[] = {&cli_fit, &cli_score, &cli_sample, &cli_infer, &cli_compare,
-                                              &cli_show, &cli_families, &cli_schema, NULL};
+static const cli_command *const commands[] = {
+    &cli_fit,  &cli_score,    &cli_sample, &cli_infer, &cli_compare,
+    &cli_show, &cli_families, &cli_schema, NULL};
 
 static volatile sig_atomic_t interrupted;
 
@@ -41,9 +42,13 @@ static void print_log(void *user, lk_log_kind kind, const char *line) {
 }
 
 static void print_commands(FILE *out) {
-    fprintf(out, "likely %s: generative models that learn p(x) and answer every question from one file\n\n"
-                 "usage: likely COMMAND [options] arguments\n\n", lk_version());
-    for (size_t i = 0; commands[i]; i++) fprintf(out, "  %-10s %s\n", commands[i]->name, commands[i]->summary);
+    fprintf(
+        out,
+        "likely %s: generative models that learn p(x) and answer every question from one file\n\n"
+        "usage: likely COMMAND [options] arguments\n\n",
+        lk_version());
+    for (size_t i = 0; commands[i]; i++)
+        fprintf(out, "  %-10s %s\n", commands[i]->name, commands[i]->summary);
     fprintf(out, "\n`likely COMMAND --help` says more; `likely --version` prints the version.\n");
 }
 
@@ -54,7 +59,8 @@ static const cli_command *find(const char *name) {
 }
 
 /* Options of the family that `fit FAMILY` names, so that they are checked and shown with the rest. */
-static bool family_options(const cli_command *command, int argc, char **argv, const lk_option *more[3]) {
+static bool family_options(const cli_command *command, int argc, char **argv,
+                           const lk_option *more[3]) {
     lk_family_info info;
     more[0] = NULL;
     if (command != &cli_fit) return true;
@@ -117,6 +123,7 @@ int main(int argc, char **argv) {
         return cli_flush();
     }
     const cli_command *command = find(argv[1]);
-    if (!command) return cli_usage("there is no command \"%s\"; `likely --help` lists them", argv[1]);
+    if (!command)
+        return cli_usage("there is no command \"%s\"; `likely --help` lists them", argv[1]);
     return run(command, argc - 2, argv + 2);
 }

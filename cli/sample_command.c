@@ -4,8 +4,10 @@
 
 static const lk_option own[] = {
     {"rows", LK_OPTION_INT, "10", 0, 1e15, NULL, "-n: how many rows"},
-    {"given", LK_OPTION_TEXT, "", 1, 0, NULL, "field=value: rows that have this value; may be repeated"},
-    {"particles", LK_OPTION_INT, "256", 1, 1e6, NULL, "Candidates for each row when something is given"},
+    {"given", LK_OPTION_TEXT, "", 1, 0, NULL,
+     "field=value: rows that have this value; may be repeated"},
+    {"particles", LK_OPTION_INT, "256", 1, 1e6, NULL,
+     "Candidates for each row when something is given"},
     {NULL, LK_OPTION_INT, NULL, 0, 0, NULL, NULL}};
 
 static const lk_option *const tables[] = {own, cli_output_options, cli_common_options, NULL};
@@ -26,12 +28,20 @@ static int run(lk_context *ctx, const cli_arguments *a) {
     if (status == LK_OK) status = lk_sample(model, &options, path, cli_flag(a, "force"), &kind);
     int code = status == LK_OK ? 0 : cli_fail(ctx, status);
     if (status == LK_OK && n && !strcmp(kind, "estimate") && !cli_flag(a, "quiet"))
-        fprintf(stderr, "likely: note: each row is the pick of %zu candidates by weight, an estimate of p(row | given)\n",
+        fprintf(stderr,
+                "likely: note: each row is the pick of %zu candidates by weight, an estimate of "
+                "p(row | given)\n",
                 options.particles);
     lk_model_destroy(model);
     return code;
 }
 
 const cli_command cli_sample = {
-    "sample", "MODEL [-n N] [-o FILE]", "Draws new rows, as CSV, TSV, NPY or a PNG grid", tables, 1, 1,
-    "likely sample iris.lk -n 5 --given species=setosa", run};
+    "sample",
+    "MODEL [-n N] [-o FILE]",
+    "Draws new rows, as CSV, TSV, NPY or a PNG grid",
+    tables,
+    1,
+    1,
+    "likely sample iris.lk -n 5 --given species=setosa",
+    run};

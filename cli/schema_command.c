@@ -15,5 +15,11 @@ static int run(lk_context *ctx, const cli_arguments *a) {
 }
 
 const cli_command cli_schema = {
-    "schema", "DATA", "Prints the fields of a data set as JSON, to be edited and given with --schema", tables, 1, 1,
-    "likely schema iris.csv", run};
+    "schema",
+    "DATA",
+    "Prints the fields of a data set as JSON, to be edited and given with --schema",
+    tables,
+    1,
+    1,
+    "likely schema iris.csv",
+    run};

@@ -3,7 +3,8 @@
 static const lk_option own[] = {
     {"density", LK_OPTION_FLAG, "false", 1, 0, NULL,
      "The plain density in the data's units, not the mass of each rounded value"},
-    {"particles", LK_OPTION_INT, "64", 1, 1e6, NULL, "Importance samples, where the density is a bound"},
+    {"particles", LK_OPTION_INT, "64", 1, 1e6, NULL,
+     "Importance samples, where the density is a bound"},
     {NULL, LK_OPTION_INT, NULL, 0, 0, NULL, NULL}};
 
 static const lk_option *const tables[] = {own, cli_data_options, cli_common_options, NULL};
@@ -19,10 +20,12 @@ static lk_status print_rows(void *user, size_t rows, const double *log_prob, con
 
 static void print_json(const lk_score_summary *s, double seconds) {
     char a[40], b[40], c[40], d[40];
-    printf("{\"rows\": %llu, \"kind\": \"%s\", \"mean_log_prob\": %s, \"mean_log_prob_missing\": %s, "
-           "\"standard_error\": %s, \"bits_per_dim\": %s, \"dims\": %zu, \"seconds\": %.3f}\n",
-           (unsigned long long)s->rows, s->kind, cli_real(s->mean_log_prob, a), cli_real(s->mean_log_prob_missing, b),
-           cli_real(s->standard_error, c), cli_real(s->bits_per_dim, d), s->dims, seconds);
+    printf(
+        "{\"rows\": %llu, \"kind\": \"%s\", \"mean_log_prob\": %s, \"mean_log_prob_missing\": %s, "
+        "\"standard_error\": %s, \"bits_per_dim\": %s, \"dims\": %zu, \"seconds\": %.3f}\n",
+        (unsigned long long)s->rows, s->kind, cli_real(s->mean_log_prob, a),
+        cli_real(s->mean_log_prob_missing, b), cli_real(s->standard_error, c),
+        cli_real(s->bits_per_dim, d), s->dims, seconds);
 }
 
 static int run(lk_context *ctx, const cli_arguments *a) {
@@ -37,7 +40,8 @@ static int run(lk_context *ctx, const cli_arguments *a) {
     double began = cli_seconds();
     lk_status status = lk_model_load(ctx, a->plain[0], &model);
     if (status == LK_OK) status = cli_open_data(ctx, a, a->plain[1], model, NULL, &data);
-    if (status == LK_OK) status = lk_score(model, data, &options, json ? NULL : print_rows, NULL, &summary);
+    if (status == LK_OK)
+        status = lk_score(model, data, &options, json ? NULL : print_rows, NULL, &summary);
     if (status == LK_OK && json) print_json(&summary, cli_seconds() - began);
     int code = status == LK_OK ? 0 : cli_fail(ctx, status);
     lk_data_close(data);
@@ -46,5 +50,11 @@ static int run(lk_context *ctx, const cli_arguments *a) {
 }
 
 const cli_command cli_score = {
-    "score", "MODEL DATA", "Prints the log-probability of each row, in nats", tables, 2, 2,
-    "likely score iris.lk iris.csv --json", run};
+    "score",
+    "MODEL DATA",
+    "Prints the log-probability of each row, in nats",
+    tables,
+    2,
+    2,
+    "likely score iris.lk iris.csv --json",
+    run};

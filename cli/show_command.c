@@ -15,5 +15,11 @@ static int run(lk_context *ctx, const cli_arguments *a) {
 }
 
 const cli_command cli_show = {
-    "show", "MODEL", "Prints what a model is, as JSON: family, options, fields, training log, tensors", tables, 1, 1,
-    "likely show iris.lk", run};
+    "show",
+    "MODEL",
+    "Prints what a model is, as JSON: family, options, fields, training log, tensors",
+    tables,
+    1,
+    1,
+    "likely show iris.lk",
+    run};

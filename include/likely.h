@@ -35,10 +35,10 @@ extern "C" {
 /* ==== Status: the same numbers as the program's exit codes ====================================== */
 typedef enum lk_status {
     LK_OK = 0,
-    LK_USAGE = 2,          /* wrong arguments or options */
-    LK_BAD_DATA = 3,       /* data that cannot be read as it should */
-    LK_BAD_MODEL = 4,      /* a broken model file, or one that does not fit the data */
-    LK_CANNOT = 5,         /* the family cannot; the message says why and what can */
+    LK_USAGE = 2,     /* wrong arguments or options */
+    LK_BAD_DATA = 3,  /* data that cannot be read as it should */
+    LK_BAD_MODEL = 4, /* a broken model file, or one that does not fit the data */
+    LK_CANNOT = 5,    /* the family cannot; the message says why and what can */
     LK_NOT_CONVERGED = 6,
     LK_NO_MEMORY = 7,
     LK_IO = 8,
@@ -60,8 +60,8 @@ typedef struct lk_allocator {
 } lk_allocator;
 
 typedef enum lk_log_kind {
-    LK_NOTICE,   /* something was repaired, floored, ignored or assumed */
-    LK_PROGRESS  /* a line that replaces the one before it */
+    LK_NOTICE,  /* something was repaired, floored, ignored or assumed */
+    LK_PROGRESS /* a line that replaces the one before it */
 } lk_log_kind;
 typedef void (*lk_log_fn)(void *user, lk_log_kind kind, const char *line);
 typedef bool (*lk_cancel_fn)(void *user); /* true: stop after this step */
@@ -78,18 +78,18 @@ LK_API const char *lk_context_message(const lk_context *ctx); /* of the last fai
 typedef enum lk_option_type {
     LK_OPTION_INT,
     LK_OPTION_REAL,
-    LK_OPTION_FLAG,    /* "true" or "false" */
-    LK_OPTION_CHOICE,  /* one of `choices` */
-    LK_OPTION_TEXT     /* a path, a name, a list */
+    LK_OPTION_FLAG,   /* "true" or "false" */
+    LK_OPTION_CHOICE, /* one of `choices` */
+    LK_OPTION_TEXT    /* a path, a name, a list */
 } lk_option_type;
 
 typedef struct lk_option {
-    const char *name;        /* "learning-rate"; a table ends at NULL */
+    const char *name; /* "learning-rate"; a table ends at NULL */
     lk_option_type type;
     const char *default_text;
-    double low, high;        /* inclusive range of INT and REAL; low > high: none */
-    const char *choices;     /* "full|tied|diagonal" */
-    const char *help;        /* one sentence */
+    double low, high;    /* inclusive range of INT and REAL; low > high: none */
+    const char *choices; /* "full|tied|diagonal" */
+    const char *help;    /* one sentence */
 } lk_option;
 
 /* ==== Data ======================================================================================= */
@@ -97,16 +97,17 @@ typedef struct lk_data lk_data;
 typedef struct lk_model lk_model;
 
 typedef struct lk_data_options {
-    const lk_model *model;   /* read with this model's schema; NULL: infer one */
-    const lk_data *like;     /* read with this data set's schema; or NULL */
-    const char *schema;      /* path of a schema as JSON, to be used instead; or NULL */
-    int header;              /* -1: find out; 0: none; 1: there is one */
-    char delimiter;          /* of delimited text; 0: find out */
-    const char *missing;     /* further marks of missing cells, comma-separated; or NULL */
-    bool unpack_bits;        /* NPY of bytes: each holds 8 binary cells, high bit first */
-    const char *array;       /* NPZ: which array; or NULL */
+    const lk_model *model; /* read with this model's schema; NULL: infer one */
+    const lk_data *like;   /* read with this data set's schema; or NULL */
+    const char *schema;    /* path of a schema as JSON, to be used instead; or NULL */
+    int header;            /* -1: find out; 0: none; 1: there is one */
+    char delimiter;        /* of delimited text; 0: find out */
+    const char *missing;   /* further marks of missing cells, comma-separated; or NULL */
+    bool unpack_bits;      /* NPY of bytes: each holds 8 binary cells, high bit first */
+    const char *array;     /* NPZ: which array; or NULL */
 } lk_data_options;
-#define LK_DATA_DEFAULTS {NULL, NULL, NULL, -1, 0, NULL, false, NULL}
+#define LK_DATA_DEFAULTS \
+    { NULL, NULL, NULL, -1, 0, NULL, false, NULL }
 
 /* Opens a CSV, TSV, NPY, NPZ, IDX (plain or .gz) or PNG file, or a folder of PNGs; "-" is standard
  * input. Options may be NULL. LK_BAD_DATA says file, line, column and what was expected. */
@@ -127,13 +128,14 @@ typedef struct lk_fit_options {
     const char *const *options; /* "name=value" of the family and its learning, NULL at the end */
     lk_data *valid;             /* held-out rows for checks; NULL: a share is split off */
     uint64_t seed;
-    uint64_t steps, epochs;     /* 0: no such bound; none at all: the family's default */
+    uint64_t steps, epochs; /* 0: no such bound; none at all: the family's default */
     double minutes;
-    const char *checkpoint;     /* path; NULL: none. Removed by lk_fit when learning is complete */
-    double checkpoint_seconds;  /* at most this much work is lost to a kill */
-    bool resume;                /* go on from the checkpoint, to the bits of an unbroken run */
+    const char *checkpoint;    /* path; NULL: none. Removed by lk_fit when learning is complete */
+    double checkpoint_seconds; /* at most this much work is lost to a kill */
+    bool resume;               /* go on from the checkpoint, to the bits of an unbroken run */
 } lk_fit_options;
-#define LK_FIT_DEFAULTS {NULL, NULL, 1, 0, 0, 0, NULL, 30, false}
+#define LK_FIT_DEFAULTS \
+    { NULL, NULL, 1, 0, 0, 0, NULL, 30, false }
 
 /* Learns a model. On LK_INTERRUPTED (the context's cancel function said so) *out is a usable model
  * all the same; on other failures it is NULL. */
@@ -147,10 +149,10 @@ LK_API lk_status lk_model_describe(const lk_model *model, char **json);
 
 typedef struct lk_family_info {
     const char *name, *summary, *taxonomy;
-    const char *log_prob;         /* "exact", "bound", … */
-    const char *posterior;        /* "exact", "amortised", "none" */
-    const char *learning;         /* "EM", "stochastic gradient" */
-    const lk_option *options;     /* of the family; ends at name == NULL */
+    const char *log_prob;     /* "exact", "bound", … */
+    const char *posterior;    /* "exact", "amortised", "none" */
+    const char *learning;     /* "EM", "stochastic gradient" */
+    const lk_option *options; /* of the family; ends at name == NULL */
     const lk_option *learning_options;
 } lk_family_info;
 /* The i-th family; false after the last. */
@@ -158,25 +160,27 @@ LK_API bool lk_family_at(size_t i, lk_family_info *info);
 
 /* ==== Scoring ===================================================================================== */
 typedef struct lk_score_options {
-    size_t particles;   /* importance samples where the density is a bound; 0: 64 */
-    bool density;       /* the plain density in the data's units, instead of the mass of each grid
+    size_t particles; /* importance samples where the density is a bound; 0: 64 */
+    bool density;     /* the plain density in the data's units, instead of the mass of each grid
                            value as it was given */
     uint64_t seed;
 } lk_score_options;
-#define LK_SCORE_DEFAULTS {0, false, 1}
+#define LK_SCORE_DEFAULTS \
+    { 0, false, 1 }
 
 typedef struct lk_score_summary {
     uint64_t rows;
-    const char *kind;               /* "exact", "bound" or "estimate" */
-    double mean_log_prob;           /* nats a row, all that was given: values and what is missing */
-    double mean_log_prob_missing;   /* the part that says which cells are missing */
-    double standard_error;          /* of mean_log_prob, from importance sampling; 0 when exact */
-    double bits_per_dim;            /* -mean_log_prob / (log 2 · dims) */
-    size_t dims;                    /* values of a row: fields, or pixels */
+    const char *kind;             /* "exact", "bound" or "estimate" */
+    double mean_log_prob;         /* nats a row, all that was given: values and what is missing */
+    double mean_log_prob_missing; /* the part that says which cells are missing */
+    double standard_error;        /* of mean_log_prob, from importance sampling; 0 when exact */
+    double bits_per_dim;          /* -mean_log_prob / (log 2 · dims) */
+    size_t dims;                  /* values of a row: fields, or pixels */
 } lk_score_summary;
 
 /* Called with consecutive rows; a status other than LK_OK ends the scoring with it. */
-typedef lk_status (*lk_score_fn)(void *user, size_t rows, const double *log_prob, const double *error);
+typedef lk_status (*lk_score_fn)(void *user, size_t rows, const double *log_prob,
+                                 const double *error);
 
 /* Scores all rows in bounded memory. fn and summary may be NULL. */
 LK_API lk_status lk_score(lk_model *model, lk_data *data, const lk_score_options *options,
@@ -186,10 +190,11 @@ LK_API lk_status lk_score(lk_model *model, lk_data *data, const lk_score_options
 typedef struct lk_sample_options {
     uint64_t n;
     uint64_t seed;
-    const char *const *given;  /* "field=value", NULL at the end; or NULL */
-    size_t particles;          /* candidates for each row when something is given; 0: 256 */
+    const char *const *given; /* "field=value", NULL at the end; or NULL */
+    size_t particles;         /* candidates for each row when something is given; 0: 256 */
 } lk_sample_options;
-#define LK_SAMPLE_DEFAULTS {10, 1, NULL, 0}
+#define LK_SAMPLE_DEFAULTS \
+    { 10, 1, NULL, 0 }
 
 /* Writes n rows to a .csv, .tsv, .npy or .png file ("-": CSV to standard output). `kind` (may be
  * NULL) becomes "exact", or "estimate" when rows were resampled to fit what was given. */
@@ -198,16 +203,17 @@ LK_API lk_status lk_sample(lk_model *model, const lk_sample_options *options, co
 
 /* ==== Inference of latents ========================================================================= */
 typedef struct lk_infer_options {
-    size_t particles;          /* where the posterior is estimated; 0: 256 */
+    size_t particles; /* where the posterior is estimated; 0: 256 */
     uint64_t seed;
 } lk_infer_options;
-#define LK_INFER_DEFAULTS {0, 1}
+#define LK_INFER_DEFAULTS \
+    { 0, 1 }
 
 typedef struct lk_infer_summary {
     uint64_t rows;
-    const char *site;   /* the latent's name */
-    const char *kind;   /* "exact", "amortised" or "estimate" */
-    bool finite;        /* columns are the probabilities of its values; else means, then standard
+    const char *site; /* the latent's name */
+    const char *kind; /* "exact", "amortised" or "estimate" */
+    bool finite;      /* columns are the probabilities of its values; else means, then standard
                            deviations */
     size_t columns;
 } lk_infer_summary;

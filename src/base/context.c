@@ -10,7 +10,10 @@
 const char *lk_version(void) { return LK_VERSION; }
 
 const char *lk_status_name(lk_status status) {
-    static const struct { lk_status status; const char *name; } names[] = {
+    static const struct {
+        lk_status status;
+        const char *name;
+    } names[] = {
         {LK_OK, "ok"},
         {LK_USAGE, "usage"},
         {LK_BAD_DATA, "bad data"},
@@ -26,9 +29,18 @@ const char *lk_status_name(lk_status status) {
     return "unknown";
 }
 
-static void *malloc_allocate(void *user, size_t bytes) { (void)user; return malloc(bytes); }
-static void *malloc_resize(void *user, void *block, size_t bytes) { (void)user; return realloc(block, bytes); }
-static void malloc_release(void *user, void *block) { (void)user; free(block); }
+static void *malloc_allocate(void *user, size_t bytes) {
+    (void)user;
+    return malloc(bytes);
+}
+static void *malloc_resize(void *user, void *block, size_t bytes) {
+    (void)user;
+    return realloc(block, bytes);
+}
+static void malloc_release(void *user, void *block) {
+    (void)user;
+    free(block);
+}
 
 lk_context *lk_context_create(const lk_allocator *allocator) {
     static const lk_allocator standard = {malloc_allocate, malloc_resize, malloc_release, NULL};

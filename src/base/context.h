@@ -31,14 +31,14 @@ struct lk_pool; /* base/threads.h */
 
 struct lk_context {
     lk_allocator allocator;
-    struct lk_pool *pool;     /* made at the first parallel loop */
-    int threads;              /* how many the pool has or will have, at least 1 */
-    lk_log_fn log;            /* notices and progress; may be NULL */
+    struct lk_pool *pool; /* made at the first parallel loop */
+    int threads;          /* how many the pool has or will have, at least 1 */
+    lk_log_fn log;        /* notices and progress; may be NULL */
     void *log_user;
-    lk_cancel_fn cancel;      /* asked between steps; may be NULL */
+    lk_cancel_fn cancel; /* asked between steps; may be NULL */
     void *cancel_user;
-    lk_status status;         /* of the last failure */
-    char message[1024];       /* one sentence or two */
+    lk_status status;   /* of the last failure */
+    char message[1024]; /* one sentence or two */
 };
 
 /* Records a failure and returns its status, so that callers write `return lk_fail(...)`.

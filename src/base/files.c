@@ -151,8 +151,8 @@ lk_status lk_file_printf(lk_file *file, const char *format, ...) {
     int n = vsnprintf(small, sizeof small, format, args);
     lk_status status;
     if (n < 0) {
-        status = file->status = lk_fail(file->ctx, LK_IO, "cannot format text for %s",
-                                        file->target);
+        status = file->status =
+            lk_fail(file->ctx, LK_IO, "cannot format text for %s", file->target);
     } else if ((size_t)n < sizeof small) {
         status = lk_file_write(file, small, (size_t)n);
     } else {

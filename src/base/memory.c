@@ -78,7 +78,8 @@ static block *new_block(lk_arena *arena, size_t bytes) {
     size_t whole = sizeof(block) + ALIGN + bytes;
     block *b = arena->ctx->allocator.allocate(arena->ctx->allocator.user, whole);
     if (!b) {
-        lk_fail(arena->ctx, LK_NO_MEMORY, "out of memory: a block of %zu bytes was asked for", whole);
+        lk_fail(arena->ctx, LK_NO_MEMORY, "out of memory: a block of %zu bytes was asked for",
+                whole);
         return NULL;
     }
     uintptr_t at = (uintptr_t)(b + 1);

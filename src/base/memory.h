@@ -19,7 +19,7 @@ char *lk_strdup(lk_context *ctx, const char *text);
 typedef struct lk_arena lk_arena;
 lk_arena *lk_arena_create(lk_context *ctx, size_t block_bytes);
 void lk_arena_destroy(lk_arena *arena);
-void *lk_arena_alloc(lk_arena *arena, size_t count, size_t size); /* zeroed; NULL: recorded */
+void *lk_arena_alloc(lk_arena *arena, size_t count, size_t size);     /* zeroed; NULL: recorded */
 void *lk_arena_alloc_raw(lk_arena *arena, size_t count, size_t size); /* not zeroed */
 char *lk_arena_printf(lk_arena *arena, const char *format, ...) LK_PRINTF(2, 3);
 void lk_arena_reset(lk_arena *arena);

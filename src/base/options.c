@@ -18,10 +18,10 @@
 #include <string.h>
 
 enum {
-    MAX_NAME = 64,    /* longer names are no typing errors */
-    MAX_SHOWN = 100,  /* of a value, in a message */
-    MAX_NUMBER = 32,  /* room for a number's text */
-    MAX_SPAN = 512    /* room for what is allowed, in words */
+    MAX_NAME = 64,   /* longer names are no typing errors */
+    MAX_SHOWN = 100, /* of a value, in a message */
+    MAX_NUMBER = 32, /* room for a number's text */
+    MAX_SPAN = 512   /* room for what is allowed, in words */
 };
 
 typedef struct value {
@@ -101,10 +101,11 @@ static lk_status fail_unknown(const lk_options *options, const char *name) {
             snprintf(names + used, sizeof names - used, ", ...");
             break;
         }
-        used += (size_t)snprintf(names + used, sizeof names - used, "%s%s", used ? ", " : "", known);
+        used +=
+            (size_t)snprintf(names + used, sizeof names - used, "%s%s", used ? ", " : "", known);
     }
-    return lk_fail(options->ctx, LK_USAGE, "there is no option \"%.*s\"; the options are: %s", MAX_SHOWN,
-                   name, options->n ? names : "none");
+    return lk_fail(options->ctx, LK_USAGE, "there is no option \"%.*s\"; the options are: %s",
+                   MAX_SHOWN, name, options->n ? names : "none");
 }
 
 /* ---- Types ---------------------------------------------------------------------------------------- */
@@ -178,7 +179,8 @@ static bool parse_choice(const lk_option *option, const char *text, value *out, 
 static void say_choice(const lk_option *option, char *out, size_t room) {
     size_t used = (size_t)snprintf(out, room, "one of ");
     for (const char *p = option->choices; p && *p && used + 3 < room; p++)
-        used += (size_t)snprintf(out + used, room - used, "%s%c", *p == '|' ? "," : "", *p == '|' ? ' ' : *p);
+        used += (size_t)snprintf(out + used, room - used, "%s%c", *p == '|' ? "," : "",
+                                 *p == '|' ? ' ' : *p);
 }
 
 static bool parse_text(const lk_option *option, const char *text, value *out, char *canonical) {
@@ -194,10 +196,8 @@ static const struct {
     bool (*parse)(const lk_option *option, const char *text, value *out, char *canonical);
     void (*say)(const lk_option *option, char *out, size_t room);
 } types[] = {
-    [LK_OPTION_INT] = {parse_int, say_int},
-    [LK_OPTION_REAL] = {parse_real, say_real},
-    [LK_OPTION_FLAG] = {parse_flag, say_flag},
-    [LK_OPTION_CHOICE] = {parse_choice, say_choice},
+    [LK_OPTION_INT] = {parse_int, say_int},    [LK_OPTION_REAL] = {parse_real, say_real},
+    [LK_OPTION_FLAG] = {parse_flag, say_flag}, [LK_OPTION_CHOICE] = {parse_choice, say_choice},
     [LK_OPTION_TEXT] = {parse_text, NULL},
 };
 
@@ -208,8 +208,8 @@ static lk_status assign(lk_context *ctx, value *v, const char *text) {
     if (!types[v->option->type].parse(v->option, text, &next, canonical)) {
         char allowed[MAX_SPAN];
         types[v->option->type].say(v->option, allowed, sizeof allowed);
-        return lk_fail(ctx, LK_USAGE, "option \"%s\" is \"%.*s\", but must be %s", v->option->name, MAX_SHOWN,
-                       text, allowed);
+        return lk_fail(ctx, LK_USAGE, "option \"%s\" is \"%.*s\", but must be %s", v->option->name,
+                       MAX_SHOWN, text, allowed);
     }
     next.text = lk_strdup(ctx, canonical[0] ? canonical : text);
     if (!next.text) return LK_NO_MEMORY;
@@ -237,7 +237,8 @@ void lk_options_destroy(lk_options *options) {
 static lk_status append(lk_options *options, const lk_option *option) {
     if (find(options, option->name))
         return lk_fail(options->ctx, LK_USAGE, "option \"%s\" is in two tables", option->name);
-    value *grown = lk_resize(options->ctx, options->values, options->n, options->n + 1, sizeof *grown);
+    value *grown =
+        lk_resize(options->ctx, options->values, options->n, options->n + 1, sizeof *grown);
     if (!grown) return LK_NO_MEMORY;
     options->values = grown;
     value *v = &grown[options->n];
@@ -286,7 +287,9 @@ static const value *get(const lk_options *options, const char *name, lk_option_t
     return v && v->option->type == type ? v : NULL;
 }
 
-bool lk_options_has(const lk_options *options, const char *name) { return find(options, name) != NULL; }
+bool lk_options_has(const lk_options *options, const char *name) {
+    return find(options, name) != NULL;
+}
 
 bool lk_options_is_set(const lk_options *options, const char *name) {
     const value *v = find(options, name);

@@ -23,8 +23,10 @@ void lk_philox(const uint32_t key[2], const uint32_t counter[4], uint32_t out[4]
 lk_rng lk_rng_at(uint64_t seed, const char *site, uint64_t step, uint64_t row, uint64_t particle) {
     uint64_t key = lk_mix64(seed, lk_fnv1a64(site));
     lk_rng rng = {{(uint32_t)key, (uint32_t)(key >> 32)},
-                  {0, (uint32_t)step, (uint32_t)row, (uint32_t)((row >> 32) & 0xff) | (uint32_t)(particle << 8)},
-                  {0, 0, 0, 0}, 0};
+                  {0, (uint32_t)step, (uint32_t)row,
+                   (uint32_t)((row >> 32) & 0xff) | (uint32_t)(particle << 8)},
+                  {0, 0, 0, 0},
+                  0};
     return rng;
 }
 
@@ -42,9 +44,7 @@ uint64_t lk_rng_u64(lk_rng *rng) {
     return low | (uint64_t)lk_rng_u32(rng) << 32;
 }
 
-double lk_rng_uniform(lk_rng *rng) {
-    return ((double)(lk_rng_u64(rng) >> 11) + 0.5) * 0x1p-53;
-}
+double lk_rng_uniform(lk_rng *rng) { return ((double)(lk_rng_u64(rng) >> 11) + 0.5) * 0x1p-53; }
 
 uint64_t lk_rng_below(lk_rng *rng, uint64_t n) {
     uint64_t low = (0 - n) % n, x;

@@ -400,8 +400,8 @@ lk_status lk_array_next(lk_reader *reader, lk_batch *batch) {
                 continue;
             }
             const lk_field *field = &schema->fields[number];
-            status = take_values(a, field, number, row, i, batch->value + cell,
-                                 batch->present + cell);
+            status =
+                take_values(a, field, number, row, i, batch->value + cell, batch->present + cell);
             i += field->size;
             cell += field->size + field->has_missing;
         }

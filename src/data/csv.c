@@ -64,13 +64,13 @@ static lk_status next_row(csv *c, bool *got) {
     lk_records *r = &c->records;
     lk_status status = lk_records_next(r, got);
     if (status != LK_OK || !*got || r->n_fields == c->layout.n_fields) return status;
-    return lk_fail(c->ctx, LK_BAD_DATA,
-                   "%s, line %llu, column %zu: this row has %zu columns where the others "
-                   "have %zu; expected fields divided by '%s'",
-                   lk_stream_path(c->stream), (unsigned long long)r->record_line,
-                   (r->n_fields < c->layout.n_fields ? r->n_fields : c->layout.n_fields) + 1,
-                   r->n_fields, c->layout.n_fields,
-                   c->layout.delimiter == '\t' ? "tab" : (char[]){c->layout.delimiter, 0});
+    return lk_fail(
+        c->ctx, LK_BAD_DATA,
+        "%s, line %llu, column %zu: this row has %zu columns where the others "
+        "have %zu; expected fields divided by '%s'",
+        lk_stream_path(c->stream), (unsigned long long)r->record_line,
+        (r->n_fields < c->layout.n_fields ? r->n_fields : c->layout.n_fields) + 1, r->n_fields,
+        c->layout.n_fields, c->layout.delimiter == '\t' ? "tab" : (char[]){c->layout.delimiter, 0});
 }
 
 /* ---- Names -------------------------------------------------------------------------------------------------- */
@@ -132,8 +132,8 @@ static lk_status look_at_rows(csv *c, lk_column *columns) {
             if (is_missing(c, f.text, f.n))
                 status = lk_column_add_missing(c->ctx, &columns[i], f.text, f.n);
             else
-                status = lk_column_add_text(c->ctx, &columns[i], f.text, f.n,
-                                            c->records.record_line);
+                status =
+                    lk_column_add_text(c->ctx, &columns[i], f.text, f.n, c->records.record_line);
         }
         if (status != LK_OK) return status;
     }

@@ -80,9 +80,8 @@ static lk_status npy_add(lk_writer *writer, const lk_batch *batch) {
             bool missing = lk_writer_is_missing(schema, i, value, present);
             if (w->bytes) {
                 w->n_zeroed += missing;
-                w->row[n++] = missing || !(value[i] >= 0 && value[i] <= 255)
-                                  ? 0
-                                  : (unsigned char)value[i];
+                w->row[n++] =
+                    missing || !(value[i] >= 0 && value[i] <= 255) ? 0 : (unsigned char)value[i];
                 continue;
             }
             double scale = cell->kind == LK_FIELD_GRID

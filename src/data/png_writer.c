@@ -59,8 +59,8 @@ static lk_status reserve(lk_writer *writer, size_t images) {
                        "%s: %zu images are too many for one picture; write fewer, or .npy",
                        writer->path, images);
     size_t capacity = w->capacity * 2 > images ? w->capacity * 2 : images;
-    uint8_t *grown = lk_resize(writer->ctx, w->images, w->capacity * w->bytes, capacity * w->bytes,
-                               1);
+    uint8_t *grown =
+        lk_resize(writer->ctx, w->images, w->capacity * w->bytes, capacity * w->bytes, 1);
     if (!grown) return LK_NO_MEMORY;
     w->images = grown;
     w->capacity = capacity;
@@ -103,8 +103,8 @@ static lk_status png_finish(lk_writer *writer) {
             memcpy(picture + (top * width + left) * w->channels,
                    w->images + i * w->bytes + y * w->width * w->channels, w->width * w->channels);
         }
-    lk_status status = lk_png_write(writer->ctx, writer->file, writer->path, width, height,
-                                    w->channels, picture);
+    lk_status status =
+        lk_png_write(writer->ctx, writer->file, writer->path, width, height, w->channels, picture);
     lk_free(writer->ctx, picture);
     return status;
 }

@@ -30,8 +30,8 @@ static lk_status fill(lk_records *r) {
                            lk_stream_path(r->stream), (unsigned long long)r->line);
         size_t capacity = r->capacity ? r->capacity * 2 : WINDOW;
         /* Two spare bytes: a scan may look at what follows a newline. */
-        char *grown = lk_resize(r->ctx, r->buffer, r->capacity ? r->capacity + 2 : 0, capacity + 2,
-                                1);
+        char *grown =
+            lk_resize(r->ctx, r->buffer, r->capacity ? r->capacity + 2 : 0, capacity + 2, 1);
         if (!grown) return LK_NO_MEMORY;
         r->buffer = grown;
         r->capacity = capacity;

@@ -352,8 +352,8 @@ static lk_status take(const lk_rows *rows, size_t at, uint64_t row, lk_batch *ba
     uint64_t stored = rows->index ? rows->index[row] : row;
     size_t n_cells = batch->n_cells;
     batch->row[at] = row;
-    batch->all_present &= unpack_row(rows->store, stored, batch->value + at * n_cells,
-                                     batch->present + at * n_cells);
+    batch->all_present &=
+        unpack_row(rows->store, stored, batch->value + at * n_cells, batch->present + at * n_cells);
     return LK_OK;
 }
 

@@ -93,29 +93,31 @@ static double positive(double sd) { return sd > 0 && isfinite(sd) ? sd : 1; }
 static lk_cell missingness_cell(const lk_field *field, size_t number) {
     double n = (double)field->n_missing + (double)field->n_seen;
     double rate = n > 0 ? (double)field->n_missing / n : 0;
-    return (lk_cell){.field = number,
-                     .kind = LK_FIELD_BINARY,
-                     .missingness = true,
-                     .n = 2,
-                     .high = 1,
-                     .bounded = true,
-                     .mean = rate,
-                     .sd = positive(sqrt(rate * (1 - rate)))};
+    return (lk_cell){
+        .field = number,
+        .kind = LK_FIELD_BINARY,
+        .missingness = true,
+        .n = 2,
+        .high = 1,
+        .bounded = true,
+        .mean = rate,
+        .sd = positive(sqrt(rate * (1 - rate)))};
 }
 
 static lk_cell value_cell(const lk_field *field, size_t number, size_t index) {
     bool image = field->kind == LK_FIELD_IMAGE;
-    return (lk_cell){.field = number,
-                     .index = index,
-                     .kind = image ? LK_FIELD_GRID : field->kind,
-                     .n = field->kind == LK_FIELD_CATEGORY ? field->n_levels + 1
-                          : field->kind == LK_FIELD_BINARY ? 2
-                                                           : 0,
-                     .bounded = field->bounded || image || field->kind == LK_FIELD_BINARY,
-                     .low = field->low,
-                     .high = field->high,
-                     .mean = field->mean,
-                     .sd = positive(field->sd)};
+    return (lk_cell){
+        .field = number,
+        .index = index,
+        .kind = image ? LK_FIELD_GRID : field->kind,
+        .n = field->kind == LK_FIELD_CATEGORY ? field->n_levels + 1
+             : field->kind == LK_FIELD_BINARY ? 2
+                                              : 0,
+        .bounded = field->bounded || image || field->kind == LK_FIELD_BINARY,
+        .low = field->low,
+        .high = field->high,
+        .mean = field->mean,
+        .sd = positive(field->sd)};
 }
 
 lk_status lk_schema_lay_out(lk_schema *schema) {

@@ -47,7 +47,8 @@ static double entropy(const lk_dist_form *form, const double *params, double *d_
     return lk_log1p(e) + size * less;
 }
 
-static double kl(const lk_dist_form *form, const double *p, const double *q, double *d_p, double *d_q) {
+static double kl(const lk_dist_form *form, const double *p, const double *q, double *d_p,
+                 double *d_q) {
     (void)form;
     double yes = lk_sigmoid(p[0]), no = lk_sigmoid(-p[0]);
     if (d_p) d_p[0] = yes * no * (p[0] - q[0]);

@@ -91,10 +91,12 @@ static double entropy(const lk_dist_form *form, const double *params, double *d_
     return h;
 }
 
-static double kl(const lk_dist_form *form, const double *p, const double *q, double *d_p, double *d_q) {
+static double kl(const lk_dist_form *form, const double *p, const double *q, double *d_p,
+                 double *d_q) {
     int n = form->n;
     double e[LK_MAX_CELL_PARAMS], f[LK_MAX_CELL_PARAMS], mp = largest(n, p), mq = largest(n, q);
-    double sp = weights(n, p, mp, e), sq = weights(n, q, mq, f), lp = lk_log(sp), lq = lk_log(sq), sum = 0;
+    double sp = weights(n, p, mp, e), sq = weights(n, q, mq, f), lp = lk_log(sp), lq = lk_log(sq),
+           sum = 0;
     for (int i = 0; i < n; i++) {
         double ratio = (p[i] - mp - lp) - (q[i] - mq - lq);
         sum += e[i] / sp * ratio;

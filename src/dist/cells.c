@@ -11,7 +11,9 @@ static void gather(const lk_cell_dist *cell, lk_dtype t, const void *row, double
         params[j] = t == LK_F32 ? (double)((const float *)row)[at] : ((const double *)row)[at];
 }
 
-static bool on_the_line(const lk_cell_dist *cell) { return cell->form.kind->support == LK_SUPPORT_REAL; }
+static bool on_the_line(const lk_cell_dist *cell) {
+    return cell->form.kind->support == LK_SUPPORT_REAL;
+}
 
 /* The interval of a grid value in the distribution's units; its ends absorb the tails. */
 static void interval(const lk_cell_dist *cell, double value, double *a, double *b) {
@@ -19,10 +21,12 @@ static void interval(const lk_cell_dist *cell, double value, double *a, double *
     *b = value >= cell->high ? INFINITY : (value + 0.5 * cell->step - cell->shift) / cell->scale;
 }
 
-static bool on_the_grid(const lk_cell_dist *cell, double value) { return value >= cell->low && value <= cell->high; }
+static bool on_the_grid(const lk_cell_dist *cell, double value) {
+    return value >= cell->low && value <= cell->high;
+}
 
-double lk_cell_log_prob(const lk_cell_dist *cell, lk_dtype t, const void *row, double value, double *d_params,
-                        double *d_value) {
+double lk_cell_log_prob(const lk_cell_dist *cell, lk_dtype t, const void *row, double value,
+                        double *d_params, double *d_value) {
     double params[LK_MAX_CELL_PARAMS];
     const lk_dist_form *form = &cell->form;
     gather(cell, t, row, params);
@@ -37,7 +41,8 @@ double lk_cell_log_prob(const lk_cell_dist *cell, lk_dtype t, const void *row, d
         interval(cell, value, &a, &b);
         return form->kind->log_mass(form, params, a, b, d_params);
     }
-    double l = form->kind->log_prob(form, params, (value - cell->shift) / cell->scale, d_params, d_value);
+    double l =
+        form->kind->log_prob(form, params, (value - cell->shift) / cell->scale, d_params, d_value);
     if (d_value) *d_value /= cell->scale;
     return l - lk_log(cell->scale);
 }

@@ -17,11 +17,11 @@
 
 typedef struct lk_cell_dist {
     lk_dist_form form;
-    size_t at;           /* parameter j stands at row[at + j·stride] */
+    size_t at; /* parameter j stands at row[at + j·stride] */
     size_t stride;
     double shift, scale; /* scale > 0 */
     double step, low, high;
-    bool missingness;    /* this cell says whether another is missing: its bits are told apart */
+    bool missingness; /* this cell says whether another is missing: its bits are told apart */
 } lk_cell_dist;
 
 #define LK_MAX_CELL_PARAMS 4096

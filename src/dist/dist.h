@@ -31,9 +31,9 @@ typedef struct lk_dist_form {
 #define LK_MOST_LOG_SCALE 30.0
 
 typedef enum lk_support {
-    LK_SUPPORT_FINITE,  /* 0 … n-1 */
-    LK_SUPPORT_COUNT,   /* 0, 1, 2, … */
-    LK_SUPPORT_REAL     /* the line; has a cumulative function and so interval masses */
+    LK_SUPPORT_FINITE, /* 0 … n-1 */
+    LK_SUPPORT_COUNT,  /* 0, 1, 2, … */
+    LK_SUPPORT_REAL    /* the line; has a cumulative function and so interval masses */
 } lk_support;
 
 /* Where a derivative is asked for, d_params has room for all parameters and is *written* (not
@@ -43,7 +43,7 @@ struct lk_dist_kind {
     const char *summary; /* one line with the formula */
     const char *source;  /* book or paper, with the equation or page */
     lk_support support;
-    const char *params;  /* "mean, log_scale" */
+    const char *params; /* "mean, log_scale" */
 
     /* required */
     int (*n_params)(const lk_dist_form *form);
@@ -71,16 +71,17 @@ struct lk_dist_kind {
 };
 
 /* Parameters: */
-extern const lk_dist_kind lk_bernoulli;         /* logit */
-extern const lk_dist_kind lk_categorical;       /* n logits */
-extern const lk_dist_kind lk_normal;            /* mean, log_scale */
-extern const lk_dist_kind lk_logistic;          /* mean, log_scale */
-extern const lk_dist_kind lk_laplace;           /* mean, log_scale */
-extern const lk_dist_kind lk_student_t;         /* mean, log_scale, log_dof */
-extern const lk_dist_kind lk_uniform;           /* low, log_width: on (low, low + width] */
-extern const lk_dist_kind lk_poisson;           /* log_rate */
-extern const lk_dist_kind lk_negative_binomial; /* log_mean, log_dispersion: var = m + m²·dispersion */
-extern const lk_dist_kind lk_mixture;           /* n logits, then per component its params */
+extern const lk_dist_kind lk_bernoulli;   /* logit */
+extern const lk_dist_kind lk_categorical; /* n logits */
+extern const lk_dist_kind lk_normal;      /* mean, log_scale */
+extern const lk_dist_kind lk_logistic;    /* mean, log_scale */
+extern const lk_dist_kind lk_laplace;     /* mean, log_scale */
+extern const lk_dist_kind lk_student_t;   /* mean, log_scale, log_dof */
+extern const lk_dist_kind lk_uniform;     /* low, log_width: on (low, low + width] */
+extern const lk_dist_kind lk_poisson;     /* log_rate */
+extern const lk_dist_kind
+    lk_negative_binomial;             /* log_mean, log_dispersion: var = m + m²·dispersion */
+extern const lk_dist_kind lk_mixture; /* n logits, then per component its params */
 
 /* All of them, NULL at the end: the tests, `likely families` and the docs walk this. */
 extern const lk_dist_kind *const lk_dist_kinds[];

@@ -79,10 +79,12 @@ static double entropy(const lk_dist_form *form, const double *params, double *d_
 
 /* With d = log_scale_p - log_scale_q and a = |mean_p - mean_q|/scale_p:
  * KL = exp(d)·(exp(-a) + a) - 1 - d. */
-static double kl(const lk_dist_form *form, const double *p, const double *q, double *d_p, double *d_q) {
+static double kl(const lk_dist_form *form, const double *p, const double *q, double *d_p,
+                 double *d_q) {
     (void)form;
     lk_standard sp = lk_standard_of(p), sq = lk_standard_of(q);
-    double z = lk_standardise(&sp, q[0], p[0]), a = lk_magnitude(z), d = sp.log_scale - sq.log_scale;
+    double z = lk_standardise(&sp, q[0], p[0]), a = lk_magnitude(z),
+           d = sp.log_scale - sq.log_scale;
     double ratio = lk_exp(d), less = lk_expm1(-a), slope = (z < 0 ? less : -less) * sq.inverse;
     if (d_p) {
         d_p[0] = slope;

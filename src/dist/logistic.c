@@ -57,7 +57,8 @@ static double log_mass(const lk_dist_form *form, const double *params, double a,
     double eb = w.rest == 0 ? 0 : i.a < 0 ? w.rest / ea : ea * w.rest;
     double both = ea + eb + ea * eb; /* (1 + e^-|a|)(1 + e^-|b|) - 1 */
     double gone = (w.rest + both) / (1 + both);
-    double value = (i.a > 0 ? -i.a : 0) + (gone < 0.3 ? lk_log1p(-gone) : lk_log(w.fall / (1 + both)));
+    double value = (i.a > 0 ? -i.a : 0) +
+                   (gone < 0.3 ? lk_log1p(-gone) : lk_log(w.fall / (1 + both)));
     if (d_params) {
         double up_a = (i.a < 0 ? ea : 1) / (1 + ea); /* σ(a) */
         double down_b = eb / (1 + eb);               /* σ(-b); b > 0 as |a| <= |b| */

@@ -20,8 +20,8 @@ static int component_params(const lk_dist_form *form) {
 static int n_params(const lk_dist_form *form) { return form->n * (1 + component_params(form)); }
 
 /* log of the sum of exp(w + l), and for each component its share of it. */
-static double combine(const lk_dist_form *form, const double *logits, double *l /* in: parts; out: shares */,
-                      double *weights) {
+static double combine(const lk_dist_form *form, const double *logits,
+                      double *l /* in: parts; out: shares */, double *weights) {
     int n = form->n;
     double top = logits[0], total = 0, best = -INFINITY, sum = 0;
     for (int k = 1; k < n; k++) top = logits[k] > top ? logits[k] : top;
@@ -39,8 +39,8 @@ static double combine(const lk_dist_form *form, const double *logits, double *l 
     return sum > 0 ? best + lk_log(sum) - lk_log(total) : -INFINITY;
 }
 
-static void chain_rule(const lk_dist_form *form, int each, const double *share, const double *weights, bool possible,
-                       double *d) {
+static void chain_rule(const lk_dist_form *form, int each, const double *share,
+                       const double *weights, bool possible, double *d) {
     int n = form->n;
     for (int k = 0; k < n; k++) {
         d[k] = possible ? share[k] - weights[k] : 0;
@@ -51,17 +51,20 @@ static void chain_rule(const lk_dist_form *form, int each, const double *share, 
     }
 }
 
-static double log_prob(const lk_dist_form *form, const double *p, double x, double *d, double *d_x) {
+static double log_prob(const lk_dist_form *form, const double *p, double x, double *d,
+                       double *d_x) {
     lk_dist_form c = component_form(form);
     int n = form->n, each = component_params(form);
     double part[MOST_COMPONENTS], weights[MOST_COMPONENTS], slope[MOST_COMPONENTS];
     for (int k = 0; k < n; k++)
-        part[k] = c.kind->log_prob(&c, p + n + k * each, x, d ? d + n + k * each : NULL, d_x ? &slope[k] : NULL);
+        part[k] = c.kind->log_prob(&c, p + n + k * each, x, d ? d + n + k * each : NULL,
+                                   d_x ? &slope[k] : NULL);
     double log_p = combine(form, p, part, weights);
     if (d) chain_rule(form, each, part, weights, log_p > -INFINITY, d);
     if (d_x) {
         *d_x = 0;
-        for (int k = 0; k < n; k++) if (part[k] > 0) *d_x += part[k] * slope[k];
+        for (int k = 0; k < n; k++)
+            if (part[k] > 0) *d_x += part[k] * slope[k];
     }
     return log_p;
 }
@@ -70,7 +73,8 @@ static double log_mass(const lk_dist_form *form, const double *p, double a, doub
     lk_dist_form c = component_form(form);
     int n = form->n, each = component_params(form);
     double part[MOST_COMPONENTS], weights[MOST_COMPONENTS];
-    for (int k = 0; k < n; k++) part[k] = c.kind->log_mass(&c, p + n + k * each, a, b, d ? d + n + k * each : NULL);
+    for (int k = 0; k < n; k++)
+        part[k] = c.kind->log_mass(&c, p + n + k * each, a, b, d ? d + n + k * each : NULL);
     double log_p = combine(form, p, part, weights);
     if (d) chain_rule(form, each, part, weights, log_p > -INFINITY, d);
     return log_p;
@@ -84,13 +88,18 @@ static double weighted(const lk_dist_form *form, const double *p, double x, bool
     for (int k = 0; k < n; k++) {
         double w = lk_exp(p[k] - top);
         total += w;
-        sum += w * (want_cdf ? c.kind->cdf(&c, p + n + k * each, x) : c.kind->mean(&c, p + n + k * each));
+        sum += w * (want_cdf ? c.kind->cdf(&c, p + n + k * each, x)
+                             : c.kind->mean(&c, p + n + k * each));
     }
     return sum / total;
 }
 
-static double cdf(const lk_dist_form *form, const double *p, double x) { return weighted(form, p, x, true); }
-static double mean(const lk_dist_form *form, const double *p) { return weighted(form, p, 0, false); }
+static double cdf(const lk_dist_form *form, const double *p, double x) {
+    return weighted(form, p, x, true);
+}
+static double mean(const lk_dist_form *form, const double *p) {
+    return weighted(form, p, 0, false);
+}
 
 /* Between the components' own quantiles. */
 static double quantile(const lk_dist_form *form, const double *p, double u) {
@@ -115,12 +124,21 @@ static double quantile(const lk_dist_form *form, const double *p, double u) {
 /* A component by its weight, then a draw from it. */
 static double sample(const lk_dist_form *form, const double *p, lk_rng *rng) {
     lk_dist_form c = component_form(form), weights = {.kind = &lk_categorical, .n = form->n};
-    int each = component_params(form), k = (int)lk_categorical.quantile(&weights, p, lk_rng_uniform(rng));
+    int each = component_params(form),
+        k = (int)lk_categorical.quantile(&weights, p, lk_rng_uniform(rng));
     return c.kind->sample(&c, p + form->n + k * each, rng);
 }
 
 const lk_dist_kind lk_mixture = {
-    .name = "mixture", .summary = "sum_k softmax(logits)_k · component(x | its parameters)",
-    .source = "McLachlan and Peel, Finite Mixture Models, section 1.4", .support = LK_SUPPORT_REAL,
-    .params = "n logits, then each component's parameters", .n_params = n_params, .log_prob = log_prob,
-    .sample = sample, .cdf = cdf, .quantile = quantile, .mean = mean, .log_mass = log_mass};
+    .name = "mixture",
+    .summary = "sum_k softmax(logits)_k · component(x | its parameters)",
+    .source = "McLachlan and Peel, Finite Mixture Models, section 1.4",
+    .support = LK_SUPPORT_REAL,
+    .params = "n logits, then each component's parameters",
+    .n_params = n_params,
+    .log_prob = log_prob,
+    .sample = sample,
+    .cdf = cdf,
+    .quantile = quantile,
+    .mean = mean,
+    .log_mass = log_mass};

@@ -54,8 +54,8 @@ static double tail_mass(const lk_interval *i, edges *e) {
     double step = b < INFINITY ? i->width * p * q : p, r = 0, rises = 0;
     double q_power = q, between = 1, p_even = 1;
     for (int k = 0; k < 7; k++) {
-        r += c[k] * q_power;         /* R(b) */
-        rises += c[k] * between;     /* (R(a) - R(b)) / (p - q) */
+        r += c[k] * q_power;     /* R(b) */
+        rises += c[k] * between; /* (R(a) - R(b)) / (p - q) */
         p_even *= pp;
         between = between * qq + p_even + p_even * a * q;
         q_power *= qq;
@@ -116,7 +116,8 @@ static double entropy(const lk_dist_form *form, const double *params, double *d_
 
 /* With d = log_scale_p - log_scale_q and z = (mean_p - mean_q)/scale_q:
  * KL = (exp(2d) - 1)/2 - d + z²/2 (Kingma and Welling 2014, appendix B, is q = standard normal). */
-static double kl(const lk_dist_form *form, const double *p, const double *q, double *d_p, double *d_q) {
+static double kl(const lk_dist_form *form, const double *p, const double *q, double *d_p,
+                 double *d_q) {
     (void)form;
     lk_standard sp = lk_standard_of(p), sq = lk_standard_of(q);
     double d = sp.log_scale - sq.log_scale, more = lk_expm1(2 * d);
@@ -134,7 +135,8 @@ static double kl(const lk_dist_form *form, const double *p, const double *q, dou
 
 const lk_dist_kind lk_normal = {
     .name = "normal",
-    .summary = "f(x) = exp(-z^2/2) / (scale sqrt(2 pi)), z = (x - mean)/scale, scale = exp(log_scale)",
+    .summary =
+        "f(x) = exp(-z^2/2) / (scale sqrt(2 pi)), z = (x - mean)/scale, scale = exp(log_scale)",
     .source = "Johnson, Kotz, Balakrishnan, Continuous Univariate Distributions 1, chapter 13",
     .support = LK_SUPPORT_REAL,
     .params = "mean, log_scale",

@@ -8,7 +8,8 @@ static int n_params(const lk_dist_form *form) {
 
 static bool is_count(double x) { return x >= 0 && x <= 0x1p53 && x == (double)(int64_t)x; }
 
-static double log_prob(const lk_dist_form *form, const double *p, double x, double *d, double *d_x) {
+static double log_prob(const lk_dist_form *form, const double *p, double x, double *d,
+                       double *d_x) {
     double inside, log_rate = lk_clamped_log_scale(form, p[0], &inside), rate = lk_exp(log_rate);
     bool count = is_count(x);
     if (d_x) *d_x = 0;
@@ -21,10 +22,13 @@ static double cdf(const lk_dist_form *form, const double *p, double x) {
     double inside;
     if (x < 0) return 0;
     if (!(x < 0x1p53)) return 1;
-    return 1 - lk_gamma_regularised((double)(int64_t)x + 1, lk_exp(lk_clamped_log_scale(form, p[0], &inside)));
+    return 1 - lk_gamma_regularised((double)(int64_t)x + 1,
+                                    lk_exp(lk_clamped_log_scale(form, p[0], &inside)));
 }
 
-static double quantile(const lk_dist_form *form, const double *p, double u) { return lk_search_count(form, p, u); }
+static double quantile(const lk_dist_form *form, const double *p, double u) {
+    return lk_search_count(form, p, u);
+}
 
 static double sample(const lk_dist_form *form, const double *p, lk_rng *rng) {
     return quantile(form, p, lk_rng_uniform(rng));
@@ -35,8 +39,10 @@ static double mean(const lk_dist_form *form, const double *p) {
     return lk_exp(lk_clamped_log_scale(form, p[0], &inside));
 }
 
-static double kl(const lk_dist_form *form, const double *p, const double *q, double *d_p, double *d_q) {
-    double ip, iq, lp = lk_clamped_log_scale(form, p[0], &ip), lq = lk_clamped_log_scale(form, q[0], &iq);
+static double kl(const lk_dist_form *form, const double *p, const double *q, double *d_p,
+                 double *d_q) {
+    double ip, iq,
+        lp = lk_clamped_log_scale(form, p[0], &ip), lq = lk_clamped_log_scale(form, q[0], &iq);
     double a = lk_exp(lp), b = lk_exp(lq);
     if (d_p) d_p[0] = ip * a * (lp - lq);
     if (d_q) d_q[0] = iq * (b - a);
@@ -44,7 +50,15 @@ static double kl(const lk_dist_form *form, const double *p, const double *q, dou
 }
 
 const lk_dist_kind lk_poisson = {
-    .name = "poisson", .summary = "P(k) = exp(-rate) rate^k / k!, rate = exp(log_rate)",
+    .name = "poisson",
+    .summary = "P(k) = exp(-rate) rate^k / k!, rate = exp(log_rate)",
     .source = "Johnson, Kemp and Kotz, Univariate Discrete Distributions, 3rd ed., chapter 4",
-    .support = LK_SUPPORT_COUNT, .params = "log_rate", .n_params = n_params, .log_prob = log_prob, .sample = sample,
-    .cdf = cdf, .quantile = quantile, .mean = mean, .kl = kl};
+    .support = LK_SUPPORT_COUNT,
+    .params = "log_rate",
+    .n_params = n_params,
+    .log_prob = log_prob,
+    .sample = sample,
+    .cdf = cdf,
+    .quantile = quantile,
+    .mean = mean,
+    .kl = kl};

@@ -1,6 +1,7 @@
 #include "dist/search.h"
 
-double lk_search_real(const lk_dist_form *form, const double *params, double u, double centre, double width) {
+double lk_search_real(const lk_dist_form *form, const double *params, double u, double centre,
+                      double width) {
     double low = centre - width, high = centre + width;
     for (int i = 0; i < 200 && form->kind->cdf(form, params, low) >= u; i++) low -= width *= 2;
     for (int i = 0; i < 200 && form->kind->cdf(form, params, high) < u; i++) high += width *= 2;

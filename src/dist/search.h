@@ -7,7 +7,8 @@
 
 /* Real support: brackets by doubling from [centre - width, centre + width], then halves 200 times or
  * until no double lies between. */
-double lk_search_real(const lk_dist_form *form, const double *params, double u, double centre, double width);
+double lk_search_real(const lk_dist_form *form, const double *params, double u, double centre,
+                      double width);
 /* Counts: the smallest k with cdf(k) >= u. */
 double lk_search_count(const lk_dist_form *form, const double *params, double u);
 

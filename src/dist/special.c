@@ -20,7 +20,8 @@ static double polynomial(const double *c, int n, double z) {
 #define POLYNOMIAL(c, z) polynomial(c, (int)(sizeof(c) / sizeof((c)[0])), z)
 
 lk_interval lk_interval_of(const lk_standard *s, double mean, double a, double b) {
-    lk_interval i = {lk_standardise(s, mean, a), lk_standardise(s, mean, b), (b - a) * s->inverse, 1};
+    lk_interval i = {lk_standardise(s, mean, a), lk_standardise(s, mean, b), (b - a) * s->inverse,
+                     1};
     if (i.width < 0x1p-1000) i.width = 0x1p-1000;
     if (i.a + i.b < 0) {
         double left = i.a;
@@ -51,7 +52,7 @@ double lk_location_mean(const lk_dist_form *form, const double *params) {
 double lk_log1p_minus(double x) {
     if (!(x > -0.3 && x < 0.3)) return lk_log1p(x) - x;
     /* with s = x/(2+x): log(1+x) = 2 atanh s and x = 2s/(1-s) */
-    static const double odd[] = {1.0 / 3, 1.0 / 5, 1.0 / 7, 1.0 / 9, 1.0 / 11, 1.0 / 13,
+    static const double odd[] = {1.0 / 3,  1.0 / 5,  1.0 / 7,  1.0 / 9,  1.0 / 11, 1.0 / 13,
                                  1.0 / 15, 1.0 / 17, 1.0 / 19, 1.0 / 21, 1.0 / 23};
     double s = x / (2 + x), z = s * s;
     return 2 * s * z * POLYNOMIAL(odd, z) - s * x;
@@ -59,8 +60,8 @@ double lk_log1p_minus(double x) {
 
 double lk_stirling_error(double x) {
     /* Abramowitz and Stegun 6.1.41 */
-    static const double c[] = {1.0 / 12, -1.0 / 360, 1.0 / 1260, -1.0 / 1680, 1.0 / 1188,
-                               -691.0 / 360360, 1.0 / 156, -3617.0 / 122400};
+    static const double c[] = {1.0 / 12,   -1.0 / 360,      1.0 / 1260, -1.0 / 1680,
+                               1.0 / 1188, -691.0 / 360360, 1.0 / 156,  -3617.0 / 122400};
     if (x >= 10) return POLYNOMIAL(c, 1 / (x * x)) / x;
     return lk_lgamma(x + 1) - ((x + 0.5) * lk_log(x) - x + LK_HALF_LOG_2PI);
 }
@@ -69,8 +70,8 @@ double lk_digamma_difference(double k, double r) {
     if (r < 10) return lk_digamma(k + r) - lk_digamma(r) - lk_log1p(k / r);
     /* ψ(x) = log x - 1/(2x) - 1/(12x²) + 1/(120x⁴) - … (6.3.18), and with u = 1/r, v = 1/(k+r)
      * u^n - v^n = (u - v)·(u^(n-1) + u^(n-2) v + … + v^(n-1)), u - v = k·u·v. */
-    static const double c[] = {1.0 / 12, 0, -1.0 / 120, 0, 1.0 / 252, 0, -1.0 / 240, 0, 1.0 / 132,
-                               0, -691.0 / 32760, 0, 1.0 / 12};
+    static const double c[] = {1.0 / 12,  0, -1.0 / 120,     0, 1.0 / 252, 0, -1.0 / 240, 0,
+                               1.0 / 132, 0, -691.0 / 32760, 0, 1.0 / 12};
     double u = 1 / r, v = 1 / (k + r), sum = 0.5, between = 1, power = 1;
     for (int i = 0; i < (int)(sizeof c / sizeof *c); i++) {
         power *= v;
@@ -82,8 +83,8 @@ double lk_digamma_difference(double k, double r) {
 
 double lk_gamma_half_ratio(double x, double *first, double *second) {
     /* The generalised Stirling series (Luke 1969, 2.11): (B_{k+1} - B_{k+1}(1/2)) / (k (k+1) x^k). */
-    static const double c[] = {-0.125, 1.0 / 192, -1.0 / 640, 17.0 / 14336, -31.0 / 18432,
-                               691.0 / 180224, -5461.0 / 425984};
+    static const double c[] = {-0.125,        1.0 / 192,      -1.0 / 640,      17.0 / 14336,
+                               -31.0 / 18432, 691.0 / 180224, -5461.0 / 425984};
     double product = 1, slope = 0, bend = 0, start = x;
     for (; x < 10; x += 1) { /* ratio(x) = ratio(x+1) · x / (x + 1/2) */
         double half = x + 0.5;
@@ -127,7 +128,8 @@ enum { MOST_FRACTION_TERMS = 4000000 };
 
 /* Abramowitz and Stegun 26.5.8 by Lentz's method (Thompson and Barnett 1986), with every step
  * differentiated. It converges in some multiple of sqrt(max(a, b)) terms. */
-double lk_beta_fraction(double x, double a, double b, double dx, double da, double db, double *d_f) {
+double lk_beta_fraction(double x, double a, double b, double dx, double da, double db,
+                        double *d_f) {
     dual X = {x, dx}, A = {a, da}, B = {b, db}, one = {1, 0};
     dual c = one, d = plus(one, scaled(-1, over(times(plus(A, B), X), plus(A, one))));
     d = over(one, not_zero(d));
@@ -136,7 +138,8 @@ double lk_beta_fraction(double x, double a, double b, double dx, double da, doub
         dual M = whole(m), low = plus(A, whole(2.0 * m - 1)), middle = plus(A, whole(2.0 * m)),
              high = plus(A, whole(2.0 * m + 1));
         dual even = over(times(scaled(m, plus(B, whole(-m))), X), times(low, middle));
-        dual odd = scaled(-1, over(times(times(plus(A, M), plus(plus(A, B), M)), X), times(middle, high)));
+        dual odd =
+            scaled(-1, over(times(times(plus(A, M), plus(plus(A, B), M)), X), times(middle, high)));
         dual terms[2] = {even, odd}, change = one;
         for (int i = 0; i < 2; i++) {
             d = over(one, not_zero(plus(one, times(terms[i], d))));

@@ -34,7 +34,9 @@ static inline double lk_whole_below(double x) {
 static inline double lk_whole_above(double x) { return -lk_whole_below(-x); }
 
 /* 0, 1, 2, … and not infinite. */
-static inline bool lk_is_count(double x) { return x >= 0 && x < INFINITY && lk_whole_below(x) == x; }
+static inline bool lk_is_count(double x) {
+    return x >= 0 && x < INFINITY && lk_whole_below(x) == x;
+}
 
 /* Writes n zeros where there is room for them, and *d_x = 0: the derivatives outside the support. */
 static inline double lk_outside(int n, double *d_params, double *d_x) {

@@ -62,7 +62,8 @@ static double entropy(const lk_dist_form *form, const double *params, double *d_
 }
 
 /* log of the ratio of widths where q covers p, else infinite. */
-static double kl(const lk_dist_form *form, const double *p, const double *q, double *d_p, double *d_q) {
+static double kl(const lk_dist_form *form, const double *p, const double *q, double *d_p,
+                 double *d_q) {
     (void)form;
     lk_standard sp = lk_standard_of(p), sq = lk_standard_of(q);
     lk_outside(2, d_p, NULL);

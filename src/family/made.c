@@ -45,7 +45,7 @@ typedef struct made_state {
     lk_real *masks[MAX_LAYERS]; /* between hidden layers; [0] is each ordering's own */
     size_t n_orderings;
     ordering *orderings;
-    size_t current;            /* the ordering of this step while learning; SIZE_MAX: all */
+    size_t current; /* the ordering of this step while learning; SIZE_MAX: all */
     lk_cell_dist ordering_cell;
     lk_dist ordering_dist, row_dist;
     lk_chain chain;
@@ -94,7 +94,8 @@ static lk_status make_ordering(lk_model *model, made_state *s, size_t number, or
         return LK_NO_MEMORY;
     }
     o->natural = s->n_orderings == 1;
-    if (o->natural) for (size_t i = 0; i < n; i++) o->cell[i] = i;
+    if (o->natural)
+        for (size_t i = 0; i < n; i++) o->cell[i] = i;
     else random_order(s, model->seed, number, o->cell);
     for (size_t i = 1; i < n; i++) at[i] = at[i - 1] + s->features.count[i - 1];
     for (size_t i = 0; i < n; i++) {
@@ -109,8 +110,7 @@ static lk_status make_ordering(lk_model *model, made_state *s, size_t number, or
         const lk_cell_dist *head = &s->heads.cells[c];
         size_t params = (size_t)lk_cell_n_params(head);
         for (size_t j = 0; j < s->units[s->depth - 1][i]; j++)
-            for (size_t k = 0; k < params; k++)
-                o->out_mask[j * s->heads.width + head->at + k] = 1;
+            for (size_t k = 0; k < params; k++) o->out_mask[j * s->heads.width + head->at + k] = 1;
     }
     lk_free(ctx, at);
     return LK_OK;
@@ -141,8 +141,8 @@ static lk_status make_degrees(lk_model *model, made_state *s) {
 /* The ordering of each lane: what was drawn or enumerated at the site, or the only one. */
 typedef struct made_chain {
     made_state *s;
-    size_t fixed;             /* SIZE_MAX: by lane */
-    const lk_tensor *which;   /* [rows, 1] */
+    size_t fixed;           /* SIZE_MAX: by lane */
+    const lk_tensor *which; /* [rows, 1] */
 } made_chain;
 
 static lk_tensor *first_weight(lk_tape *tape, made_state *s, const ordering *o) {
@@ -216,7 +216,8 @@ static void *start(void *self, lk_trace *trace, size_t lanes) {
     made_state *s = c->s;
     size_t groups = c->fixed != SIZE_MAX ? 1 : s->n_orderings;
     made_cache *cache = lk_arena_alloc(trace->arena, 1, sizeof *cache);
-    if (!cache || !(cache->groups = lk_arena_alloc(trace->arena, groups, sizeof(group)))) return NULL;
+    if (!cache || !(cache->groups = lk_arena_alloc(trace->arena, groups, sizeof(group))))
+        return NULL;
     cache->n_groups = groups;
     for (size_t o = 0; o < groups; o++) {
         group *g = &cache->groups[o];
@@ -258,7 +259,8 @@ static void one(void *self, lk_trace *trace, void *state, size_t i, const double
     for (size_t q = 0; q < cache->n_groups; q++) {
         group *g = &cache->groups[q];
         if (!g->lanes) continue;
-        if (i > 0) { /* the cell at place i-1 is known now: its features, then units of degree i-1 */
+        /* The cell at place i-1 is known now: its features, then units of degree i-1. */
+        if (i > 0) {
             size_t c = g->o->cell[i - 1];
             for (size_t k = 0; k < g->lanes; k++) {
                 size_t at = g->lane[k] * n + c;
@@ -385,9 +387,17 @@ static void joint(lk_model *model, lk_trace *t) {
         return;
     }
     for (size_t i = 0; i < rows; i++)
-        order[i] = s->orderings[c->which ? (size_t)((const double *)c->which->data)[i] : c->fixed].cell;
-    s->chain = (lk_chain){.width = s->heads.width, .dtype = LK_REAL, .order = order,
-                          .order_rows = rows, .all = all, .start = start, .one = one, .self = c};
+        order[i] =
+            s->orderings[c->which ? (size_t)((const double *)c->which->data)[i] : c->fixed].cell;
+    s->chain = (lk_chain){
+        .width = s->heads.width,
+        .dtype = LK_REAL,
+        .order = order,
+        .order_rows = rows,
+        .all = all,
+        .start = start,
+        .one = one,
+        .self = c};
     lk_draw(t, LK_ROW_SITE, &s->row_dist);
 }
 

@@ -17,7 +17,8 @@ lk_status lk_model_create(lk_context *ctx, const lk_family *family, const lk_sch
     lk_params_create(ctx, &model->params);
     lk_status status = lk_schema_copy(schema, &model->schema);
     if (status == LK_OK && !model->schema->n_cells)
-        status = lk_fail(ctx, LK_BAD_DATA, "there is nothing to learn from: no field of the data has "
+        status = lk_fail(ctx, LK_BAD_DATA,
+                         "there is nothing to learn from: no field of the data has "
                          "values that a model can use (all are text, ignored or empty)");
     if (status == LK_OK) status = family->create(model);
     if (status == LK_OK) status = lk_params_build(&model->params, seed);
@@ -42,7 +43,8 @@ void lk_model_release(lk_model *model) {
 lk_status lk_model_log(lk_model *model, uint64_t step, double train, double valid) {
     if (model->n_log == model->log_capacity) {
         size_t more = model->log_capacity ? model->log_capacity * 2 : 64;
-        void *log = lk_resize(model->ctx, model->log, model->log_capacity, more, sizeof *model->log);
+        void *log =
+            lk_resize(model->ctx, model->log, model->log_capacity, more, sizeof *model->log);
         if (!log) return LK_NO_MEMORY;
         model->log = log;
         model->log_capacity = more;

@@ -49,11 +49,12 @@ void lk_clock_tell(lk_clock *clock, lk_context *ctx, const lk_fit_control *contr
     double now = lk_seconds();
     if (!ctx->log || now - clock->told < 0.2) return;
     clock->told = now;
-    double rate = now > clock->began ? (double)(step - clock->first_step) / (now - clock->began) : 0;
+    double rate =
+        now > clock->began ? (double)(step - clock->first_step) / (now - clock->began) : 0;
     double left = seconds_left(clock, control, step, steps_per_epoch, rate);
     char tail[64] = "";
     if (left >= 0)
         snprintf(tail, sizeof tail, ", at most %d:%02d left", (int)(left / 60), (int)left % 60);
-    lk_progress(ctx, "step %llu: %s %.4f nats a row, %.3g steps/s%s", (unsigned long long)step, what,
-                value, rate, tail);
+    lk_progress(ctx, "step %llu: %s %.4f nats a row, %.3g steps/s%s", (unsigned long long)step,
+                what, value, rate, tail);
 }

@@ -19,7 +19,11 @@ const lk_option lk_em_options[] = {
      "Starts tried for ten iterations each; the best goes on (Biernacki et al. 2003)"},
     {NULL, LK_OPTION_INT, NULL, 0, 0, NULL, NULL}};
 
-enum { SHORT_RUN = 10, DEFAULT_STEPS = 200, MAX_LEVELS = 64 }; /* 2^64 blocks are more than a file has */
+enum {
+    SHORT_RUN = 10,
+    DEFAULT_STEPS = 200,
+    MAX_LEVELS = 64
+}; /* 2^64 blocks are more than a file has */
 
 /* ---- The expectation over all rows ------------------------------------------------------------------ */
 
@@ -27,8 +31,8 @@ typedef struct expect_job {
     const lk_model *model;
     const lk_rows *rows;
     uint64_t first_block, n_rows;
-    lk_batch *batches;          /* one for each block in flight */
-    double *stats, *scratch;    /* [in flight, n + 1], [in flight, scratch] */
+    lk_batch *batches;       /* one for each block in flight */
+    double *stats, *scratch; /* [in flight, n + 1], [in flight, scratch] */
     size_t n_stats, n_scratch;
     lk_status *status;
 } expect_job;
@@ -39,11 +43,11 @@ static void expect_blocks(void *argument, size_t begin, size_t end) {
         uint64_t first = (job->first_block + i) * LK_EM_BLOCK, left = job->n_rows - first;
         double *stats = job->stats + i * (job->n_stats + 1);
         memset(stats, 0, (job->n_stats + 1) * sizeof *stats);
-        job->status[i] = lk_rows_range(job->rows, first, left < LK_EM_BLOCK ? (size_t)left : LK_EM_BLOCK,
-                                       &job->batches[i]);
+        job->status[i] = lk_rows_range(
+            job->rows, first, left < LK_EM_BLOCK ? (size_t)left : LK_EM_BLOCK, &job->batches[i]);
         if (job->status[i] == LK_OK)
-            stats[job->n_stats] = job->model->family->em->expect(job->model, &job->batches[i], stats,
-                                                                 job->scratch + i * job->n_scratch);
+            stats[job->n_stats] = job->model->family->em->expect(
+                job->model, &job->batches[i], stats, job->scratch + i * job->n_scratch);
     }
 }
 
@@ -77,7 +81,8 @@ static void collect(counter *c, double *out) {
     bool any = false;
     for (size_t l = 0; l < MAX_LEVELS; l++) {
         if (!c->full[l]) continue;
-        if (any) for (size_t i = 0; i < c->n; i++) out[i] = c->level[l][i] + out[i];
+        if (any)
+            for (size_t i = 0; i < c->n; i++) out[i] = c->level[l][i] + out[i];
         else memcpy(out, c->level[l], c->n * sizeof(double));
         any = true;
     }
@@ -95,7 +100,8 @@ static lk_status start_job(lk_context *ctx, expect_job *job, size_t in_flight) {
     job->status = lk_alloc(ctx, in_flight, sizeof *job->status);
     if (!job->batches || !job->stats || !job->scratch || !job->status) return LK_NO_MEMORY;
     for (size_t i = 0; i < in_flight; i++) {
-        lk_status status = lk_batch_create(ctx, LK_EM_BLOCK, job->model->schema->n_cells, &job->batches[i]);
+        lk_status status =
+            lk_batch_create(ctx, LK_EM_BLOCK, job->model->schema->n_cells, &job->batches[i]);
         if (status != LK_OK) return status;
     }
     return LK_OK;
@@ -109,11 +115,15 @@ static void free_job(lk_context *ctx, expect_job *job, size_t in_flight) {
     lk_free(ctx, job->status);
 }
 
-lk_status lk_em_expect(const lk_model *model, const lk_rows *rows, double *stats, double *log_prob) {
+lk_status lk_em_expect(const lk_model *model, const lk_rows *rows, double *stats,
+                       double *log_prob) {
     lk_context *ctx = model->ctx;
     const lk_em *em = model->family->em;
-    expect_job job = {.model = model, .rows = rows, .n_rows = lk_rows_count(rows),
-                      .n_stats = em->n_stats(model), .n_scratch = em->n_scratch(model)};
+    expect_job job = {.model = model,
+                      .rows = rows,
+                      .n_rows = lk_rows_count(rows),
+                      .n_stats = em->n_stats(model),
+                      .n_scratch = em->n_scratch(model)};
     size_t in_flight = (size_t)ctx->threads, n = job.n_stats + 1;
     uint64_t blocks = (job.n_rows + LK_EM_BLOCK - 1) / LK_EM_BLOCK;
     counter c = {.n = n};
@@ -142,7 +152,7 @@ lk_status lk_em_expect(const lk_model *model, const lk_rows *rows, double *stats
 /* All that a resumed run needs beside the parameters. */
 typedef struct em_position {
     uint64_t restart, iteration, steps;
-    double previous, best;       /* log-probability a row; of the best restart */
+    double previous, best; /* log-probability a row; of the best restart */
     uint64_t has_best, final_run, step_of_log;
 } em_position;
 
@@ -151,12 +161,12 @@ typedef struct em_run {
     const lk_rows *rows;
     const lk_fit_control *control;
     em_position at;
-    unsigned char *best_values;  /* of the best restart so far */
+    unsigned char *best_values; /* of the best restart so far */
     double *stats;
     lk_clock clock;
     uint64_t restarts, steps;
     double tolerance;
-    bool started;                /* the parameters are this restart's */
+    bool started; /* the parameters are this restart's */
 } em_run;
 
 static lk_status save(em_run *run) {
@@ -184,9 +194,11 @@ static lk_status iterate(em_run *run, double *gain) {
     if (status != LK_OK) return status;
     double mean = log_prob / (double)n;
     if (!(mean - mean == 0))
-        return lk_fail(model->ctx, LK_NOT_CONVERGED, "EM step %llu: the log-probability became %s; try fewer "
+        return lk_fail(model->ctx, LK_NOT_CONVERGED,
+                       "EM step %llu: the log-probability became %s; try fewer "
                        "components, a larger --floor or another --seed",
-                       (unsigned long long)run->at.steps, mean != mean ? "not a number" : "infinite");
+                       (unsigned long long)run->at.steps,
+                       mean != mean ? "not a number" : "infinite");
     *gain = run->at.iteration ? mean - run->at.previous : INFINITY;
     run->at.previous = mean;
     status = em->maximise(model, run->stats, n, false);
@@ -230,7 +242,8 @@ static lk_status run_em(em_run *run) {
         }
         status = iterate(run, &gain);
         if (status != LK_OK) break;
-        lk_clock_tell(&run->clock, model->ctx, run->control, run->at.steps, 1, "log p", run->at.previous);
+        lk_clock_tell(&run->clock, model->ctx, run->control, run->at.steps, 1, "log p",
+                      run->at.previous);
         if (run->at.final_run && gain < run->tolerance) {
             model->converged = true;
             break;
@@ -272,7 +285,9 @@ lk_status lk_em_fit(lk_model *model, const lk_rows *rows, const lk_fit_control *
     model->steps = run.at.steps;
     if (status == LK_OK) {
         if (!model->converged && !control->minutes && !control->steps && !control->epochs)
-            lk_notice(ctx, "EM had not converged after %llu steps (gain above %g nats a row); give --steps for more",
+            lk_notice(ctx,
+                      "EM had not converged after %llu steps (gain above %g nats a row); give "
+                      "--steps for more",
                       (unsigned long long)run.at.steps, run.tolerance);
     }
     lk_free(ctx, run.best_values);

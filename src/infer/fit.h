@@ -16,7 +16,7 @@ typedef struct lk_fit_control {
     bool resume;               /* start from the checkpoint */
 } lk_fit_control;
 
-extern const lk_option lk_em_options[];       /* learning options of the two loops */
+extern const lk_option lk_em_options[]; /* learning options of the two loops */
 extern const lk_option lk_gradient_options[];
 
 /* Learns from rows. LK_INTERRUPTED: the caller asked to stop; the model is usable and a checkpoint

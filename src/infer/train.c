@@ -22,11 +22,14 @@ const lk_option lk_gradient_options[] = {
     {"learning-rate", LK_OPTION_REAL, "0.001", 0, 10, NULL, "Of the optimiser"},
     {"optimiser", LK_OPTION_CHOICE, "adam", 1, 0, "adam|adamw|sgd", "How gradients become updates"},
     {"momentum", LK_OPTION_REAL, "0.9", 0, 1, NULL, "Of sgd"},
-    {"weight-decay", LK_OPTION_REAL, "0", 0, 1, NULL, "Of adamw: decoupled, times the learning rate"},
+    {"weight-decay", LK_OPTION_REAL, "0", 0, 1, NULL,
+     "Of adamw: decoupled, times the learning rate"},
     {"schedule", LK_OPTION_CHOICE, "plateau", 1, 0, "constant|cosine|plateau",
-     "Of the learning rate; cosine falls to 0 at --decay-steps, plateau halves it when checks get worse"},
+     "Of the learning rate; cosine falls to 0 at --decay-steps, plateau halves it when checks get "
+     "worse"},
     {"decay-steps", LK_OPTION_INT, "3000", 1, 1e15, NULL, "Where the cosine reaches 0"},
-    {"warmup", LK_OPTION_INT, "0", 0, 1e15, NULL, "Steps over which the learning rate rises from 0"},
+    {"warmup", LK_OPTION_INT, "0", 0, 1e15, NULL,
+     "Steps over which the learning rate rises from 0"},
     {"clip", LK_OPTION_REAL, "10", 0, 1e30, NULL, "Largest norm of a gradient; 0: none"},
     {"average", LK_OPTION_REAL, "0", 0, 1, NULL,
      "Decay of the moving average of weights that checks and the model use; 0: none"},
@@ -38,7 +41,13 @@ const lk_option lk_gradient_options[] = {
     {"patience", LK_OPTION_INT, "10", 1, 1e9, NULL, "Checks without gain before learning ends"},
     {NULL, LK_OPTION_INT, NULL, 0, 0, NULL, NULL}};
 
-enum { DEFAULT_STEPS = 3000, MOST_CHECKED = 2000, CHECK_BATCH = 200, MOST_BAD = 10, LEAST_HELD_OUT = 5 };
+enum {
+    DEFAULT_STEPS = 3000,
+    MOST_CHECKED = 2000,
+    CHECK_BATCH = 200,
+    MOST_BAD = 10,
+    LEAST_HELD_OUT = 5
+};
 
 typedef struct position {
     uint64_t step, bad_steps, checks_without_gain, has_best, optimiser_step, done;
@@ -55,12 +64,12 @@ typedef struct training {
     lk_tape *tape;
     lk_batch batch, check_batch;
     uint64_t *index;
-    unsigned char *best;        /* parameters at the best check */
+    unsigned char *best; /* parameters at the best check */
     position at;
     lk_clock clock;
     uint64_t n, steps_per_epoch, check_every, last_step;
     size_t batch_rows, particles;
-    double *log_prob;           /* [CHECK_BATCH] */
+    double *log_prob; /* [CHECK_BATCH] */
 } training;
 
 /* ---- Checkpoints --------------------------------------------------------------------------------------- */
@@ -71,7 +80,8 @@ static size_t list_blobs(training *t, lk_blob blobs[5]) {
     blobs[n++] = (lk_blob){"checkpoint.best", t->best, bytes};
     blobs[n++] = (lk_blob){"checkpoint.first", t->optimiser.first, bytes};
     blobs[n++] = (lk_blob){"checkpoint.second", t->optimiser.second, bytes};
-    if (t->optimiser.average) blobs[n++] = (lk_blob){"checkpoint.average", t->optimiser.average, bytes};
+    if (t->optimiser.average)
+        blobs[n++] = (lk_blob){"checkpoint.average", t->optimiser.average, bytes};
     return n;
 }
 
@@ -112,7 +122,8 @@ static lk_status bad_step(training *t, double objective) {
     const char *op = lk_tape_first_nonfinite(t->tape);
     t->at.bad_steps++;
     if (t->at.bad_steps >= MOST_BAD)
-        return lk_fail(t->model->ctx, LK_NOT_CONVERGED, "step %llu: not finite in op \"%s\", %d steps in a "
+        return lk_fail(t->model->ctx, LK_NOT_CONVERGED,
+                       "step %llu: not finite in op \"%s\", %d steps in a "
                        "row; try a smaller --learning-rate or --clip",
                        (unsigned long long)t->at.step, op ? op : "log_prob", MOST_BAD);
     if (t->at.bad_steps == 1)
@@ -158,7 +169,9 @@ static lk_status held_out(training *t, double *mean) {
     if (n > MOST_CHECKED) n = MOST_CHECKED;
     for (uint64_t first = 0; first < n; first += CHECK_BATCH) {
         size_t rows = n - first < CHECK_BATCH ? (size_t)(n - first) : CHECK_BATCH;
-        lk_evaluation e = {.particles = t->particles, .seed = t->model->seed, .salt = "check",
+        lk_evaluation e = {.particles = t->particles,
+                           .seed = t->model->seed,
+                           .salt = "check",
                            .log_prob = t->log_prob};
         lk_status status = lk_rows_range(t->valid, first, rows, &t->check_batch);
         if (status == LK_OK) status = lk_evaluate(t->model, t->tape, &t->check_batch, &e);
@@ -176,7 +189,8 @@ static void refresh(lk_model *model) {
 /* Measures, keeps the best, says whether learning should go on. */
 static lk_status check(training *t) {
     lk_model *model = t->model;
-    double train = t->at.train_count ? t->at.train_sum / (double)t->at.train_count : NAN, valid = NAN;
+    double train = t->at.train_count ? t->at.train_sum / (double)t->at.train_count : NAN,
+           valid = NAN;
     lk_status status = LK_OK;
     t->at.train_sum = 0;
     t->at.train_count = 0;
@@ -197,7 +211,8 @@ static lk_status check(training *t) {
         lk_optimiser_validated(&t->optimiser, -valid);
     }
     if (status == LK_OK) status = lk_model_log(model, t->at.step, train, valid);
-    if (t->valid && t->at.checks_without_gain >= (uint64_t)lk_options_int(model->options, "patience")) {
+    if (t->valid &&
+        t->at.checks_without_gain >= (uint64_t)lk_options_int(model->options, "patience")) {
         t->at.done = 1;
         model->converged = true;
     }
@@ -222,7 +237,8 @@ static lk_status run(training *t) {
         if (status == LK_OK && lk_cancelled(ctx)) {
             if (t->control->checkpoint) status = save(t);
             if (status == LK_OK)
-                status = lk_fail(ctx, LK_INTERRUPTED, "interrupted at step %llu", (unsigned long long)t->at.step);
+                status = lk_fail(ctx, LK_INTERRUPTED, "interrupted at step %llu",
+                                 (unsigned long long)t->at.step);
         }
         if (lk_clock_out(&t->clock, t->control)) break;
     }
@@ -246,18 +262,32 @@ static lk_status finish(training *t, lk_status status) {
 
 static lk_status optimiser_of(training *t) {
     const lk_options *o = t->model->options;
-    static const struct { const char *name; int value; } kinds[] = {
-        {"adam", LK_ADAM}, {"adamw", LK_ADAMW}, {"sgd", LK_SGD},
-    }, schedules[] = {{"constant", LK_CONSTANT}, {"cosine", LK_COSINE}, {"plateau", LK_PLATEAU}};
+    static const struct {
+        const char *name;
+        int value;
+    } kinds[] =
+        {
+            {"adam", LK_ADAM},
+            {"adamw", LK_ADAMW},
+            {"sgd", LK_SGD},
+        },
+      schedules[] = {{"constant", LK_CONSTANT}, {"cosine", LK_COSINE}, {"plateau", LK_PLATEAU}};
     lk_optimiser_options options = {
-        .learning_rate = lk_options_real(o, "learning-rate"), .beta1 = 0.9, .beta2 = 0.999,
-        .epsilon = 1e-8, .weight_decay = lk_options_real(o, "weight-decay"),
-        .momentum = lk_options_real(o, "momentum"), .clip_norm = lk_options_real(o, "clip"),
+        .learning_rate = lk_options_real(o, "learning-rate"),
+        .beta1 = 0.9,
+        .beta2 = 0.999,
+        .epsilon = 1e-8,
+        .weight_decay = lk_options_real(o, "weight-decay"),
+        .momentum = lk_options_real(o, "momentum"),
+        .clip_norm = lk_options_real(o, "clip"),
         .warmup_steps = (uint64_t)lk_options_int(o, "warmup"),
-        .total_steps = (uint64_t)lk_options_int(o, "decay-steps"), .plateau_factor = 0.5,
-        .plateau_patience = 3, .average_decay = lk_options_real(o, "average")};
+        .total_steps = (uint64_t)lk_options_int(o, "decay-steps"),
+        .plateau_factor = 0.5,
+        .plateau_patience = 3,
+        .average_decay = lk_options_real(o, "average")};
     for (size_t i = 0; i < 3; i++) {
-        if (!strcmp(kinds[i].name, lk_options_text(o, "optimiser"))) options.kind = (lk_optimiser_kind)kinds[i].value;
+        if (!strcmp(kinds[i].name, lk_options_text(o, "optimiser")))
+            options.kind = (lk_optimiser_kind)kinds[i].value;
         if (!strcmp(schedules[i].name, lk_options_text(o, "schedule")))
             options.schedule = (lk_schedule_kind)schedules[i].value;
     }
@@ -272,7 +302,8 @@ static lk_status split_rows(training *t, const lk_rows *rows) {
     if (t->valid || share <= 0) return LK_OK;
     lk_status status = lk_rows_split(rows, share, t->model->seed, &t->owned_train, &t->owned_valid);
     if (status != LK_OK) return status;
-    if (lk_rows_count(t->owned_valid) < LEAST_HELD_OUT || !lk_rows_count(t->owned_train)) return LK_OK;
+    if (lk_rows_count(t->owned_valid) < LEAST_HELD_OUT || !lk_rows_count(t->owned_train))
+        return LK_OK;
     t->rows = t->owned_train;
     t->valid = t->owned_valid;
     return LK_OK;
@@ -291,11 +322,14 @@ static lk_status prepare(training *t, const lk_rows *rows) {
     t->steps_per_epoch = (t->n + t->batch_rows - 1) / t->batch_rows;
     t->check_every = (uint64_t)lk_options_int(model->options, "check");
     if (!t->check_every)
-        t->check_every = t->steps_per_epoch < 50 ? 50 : t->steps_per_epoch > 500 ? 500 : t->steps_per_epoch;
+        t->check_every = t->steps_per_epoch < 50    ? 50
+                         : t->steps_per_epoch > 500 ? 500
+                                                    : t->steps_per_epoch;
     const lk_fit_control *c = t->control;
     t->last_step = UINT64_MAX;
     if (c->steps) t->last_step = c->steps;
-    if (c->epochs && c->epochs * t->steps_per_epoch < t->last_step) t->last_step = c->epochs * t->steps_per_epoch;
+    if (c->epochs && c->epochs * t->steps_per_epoch < t->last_step)
+        t->last_step = c->epochs * t->steps_per_epoch;
     if (!c->steps && !c->epochs && !(c->minutes > 0)) t->last_step = DEFAULT_STEPS;
     if (!(t->tape = lk_tape_create(ctx))) return LK_NO_MEMORY;
     t->index = lk_alloc(ctx, t->batch_rows, sizeof *t->index);
@@ -303,7 +337,8 @@ static lk_status prepare(training *t, const lk_rows *rows) {
     t->log_prob = lk_alloc(ctx, CHECK_BATCH, sizeof *t->log_prob);
     if (!t->index || !t->best || !t->log_prob) return LK_NO_MEMORY;
     status = lk_batch_create(ctx, t->batch_rows, model->schema->n_cells, &t->batch);
-    if (status == LK_OK) status = lk_batch_create(ctx, CHECK_BATCH, model->schema->n_cells, &t->check_batch);
+    if (status == LK_OK)
+        status = lk_batch_create(ctx, CHECK_BATCH, model->schema->n_cells, &t->check_batch);
     if (status == LK_OK) status = optimiser_of(t);
     return status;
 }

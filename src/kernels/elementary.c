@@ -166,73 +166,64 @@ double lk_pow_int(double x, int64_t n) {
 
 /* largest relative error of the series 5.64e-17 */
 static const double erfcx_series[] = {
-    0x1.2d75d0246cee8p+0, -0x1.2cd0564f8c1b7p-8, -0x1.59159e8868995p-4,
-    0x1.e50c3e7c7dccep-5, -0x1.b4c68f4569326p-6, 0x1.295e991a7d82dp-7,
-    -0x1.3c4c54f8d419dp-9, 0x1.014ed1572209ap-11, -0x1.221e6f70130b5p-14,
-    0x1.15c3f597f0492p-18, 0x1.9f8f03ca86fc1p-21, -0x1.d601c320c8f9cp-23,
-    0x1.71e1efca86cf8p-27, 0x1.36bf2885524c6p-28, -0x1.aa4d7b1cdf220p-31,
-    -0x1.15df59ca608bfp-34, 0x1.f8af0a9aa6b67p-36, 0x1.b61b72393840ap-43,
-    -0x1.0fc16c00b5800p-40, 0x1.24f6a772d54abp-45, 0x1.2d8b49ab7ffa1p-45,
-    -0x1.0cb63a7d876ccp-49, -0x1.68846281f2208p-50, 0x1.561b10ffaa2d7p-54,
+    0x1.2d75d0246cee8p+0,   -0x1.2cd0564f8c1b7p-8,  -0x1.59159e8868995p-4,  0x1.e50c3e7c7dccep-5,
+    -0x1.b4c68f4569326p-6,  0x1.295e991a7d82dp-7,   -0x1.3c4c54f8d419dp-9,  0x1.014ed1572209ap-11,
+    -0x1.221e6f70130b5p-14, 0x1.15c3f597f0492p-18,  0x1.9f8f03ca86fc1p-21,  -0x1.d601c320c8f9cp-23,
+    0x1.71e1efca86cf8p-27,  0x1.36bf2885524c6p-28,  -0x1.aa4d7b1cdf220p-31, -0x1.15df59ca608bfp-34,
+    0x1.f8af0a9aa6b67p-36,  0x1.b61b72393840ap-43,  -0x1.0fc16c00b5800p-40, 0x1.24f6a772d54abp-45,
+    0x1.2d8b49ab7ffa1p-45,  -0x1.0cb63a7d876ccp-49, -0x1.68846281f2208p-50, 0x1.561b10ffaa2d7p-54,
     0x1.d37449c503351p-55,
 };
 /* largest relative error of the series 2.73e-17 */
 static const double erf_series[] = {
-    0x1.f371b6a14d252p-1, -0x1.2359d7bb47ad4p-3, 0x1.48d890a562437p-7,
-    -0x1.2e730c943d0bcp-11, 0x1.cc07b53e9ea30p-16, -0x1.28701fcdfc82dp-20,
-    0x1.4a9dab1235699p-25, -0x1.44978328e455dp-30, 0x1.1c6a2e6156874p-35,
-    -0x1.c1daad3671359p-41, 0x1.44179351f6decp-46, -0x1.acbabf57ef501p-52,
+    0x1.f371b6a14d252p-1,  -0x1.2359d7bb47ad4p-3,  0x1.48d890a562437p-7,  -0x1.2e730c943d0bcp-11,
+    0x1.cc07b53e9ea30p-16, -0x1.28701fcdfc82dp-20, 0x1.4a9dab1235699p-25, -0x1.44978328e455dp-30,
+    0x1.1c6a2e6156874p-35, -0x1.c1daad3671359p-41, 0x1.44179351f6decp-46, -0x1.acbabf57ef501p-52,
     0x1.0613987edce0dp-57, -0x1.29cd9cfb6be5fp-63,
 };
 /* largest relative error of the series 1.47e-17 */
 static const double central_series[] = {
-    0x1.6fcdfb1e73ddfp+1, 0x1.b326b6b87b9bfp-2, 0x1.1e28d998d787ap-4,
-    0x1.d8bf70433168cp-7, 0x1.b32c1605b6275p-9, 0x1.aaab4509a3a0cp-11,
-    0x1.b3ee80644fbb1p-13, 0x1.ca7f8ef998f47p-15, 0x1.ecb5833fc8533p-17,
-    0x1.0d27f891fdc8fp-18, 0x1.29f56953133d9p-20, 0x1.4d62c776ae996p-22,
-    0x1.785799bd1bee4p-24, 0x1.ac030f2c5198cp-26, 0x1.e9e1e4e4f33c9p-28,
-    0x1.19e471a64e52dp-29, 0x1.45f9bfdeec166p-31, 0x1.7a8b5ef5f44acp-33,
-    0x1.b93c63d5e6f20p-35, 0x1.02037e6b0411cp-36, 0x1.2ea719b6d381bp-38,
-    0x1.63f9c6cfb51d1p-40, 0x1.a3b8addbfdefap-42, 0x1.effd5721e2228p-44,
-    0x1.25a88a2e48005p-45, 0x1.5c624a6d6c06dp-47, 0x1.9e06452b421a2p-49,
-    0x1.ecd23b7956b86p-51, 0x1.25be3e95c6683p-52, 0x1.5ea6cfb9fe5b9p-54,
-    0x1.a31fe0e9f1a7cp-56, 0x1.f5924bc4a143dp-58, 0x1.2c74ebf6b0b40p-59,
+    0x1.6fcdfb1e73ddfp+1,  0x1.b326b6b87b9bfp-2,  0x1.1e28d998d787ap-4,  0x1.d8bf70433168cp-7,
+    0x1.b32c1605b6275p-9,  0x1.aaab4509a3a0cp-11, 0x1.b3ee80644fbb1p-13, 0x1.ca7f8ef998f47p-15,
+    0x1.ecb5833fc8533p-17, 0x1.0d27f891fdc8fp-18, 0x1.29f56953133d9p-20, 0x1.4d62c776ae996p-22,
+    0x1.785799bd1bee4p-24, 0x1.ac030f2c5198cp-26, 0x1.e9e1e4e4f33c9p-28, 0x1.19e471a64e52dp-29,
+    0x1.45f9bfdeec166p-31, 0x1.7a8b5ef5f44acp-33, 0x1.b93c63d5e6f20p-35, 0x1.02037e6b0411cp-36,
+    0x1.2ea719b6d381bp-38, 0x1.63f9c6cfb51d1p-40, 0x1.a3b8addbfdefap-42, 0x1.effd5721e2228p-44,
+    0x1.25a88a2e48005p-45, 0x1.5c624a6d6c06dp-47, 0x1.9e06452b421a2p-49, 0x1.ecd23b7956b86p-51,
+    0x1.25be3e95c6683p-52, 0x1.5ea6cfb9fe5b9p-54, 0x1.a31fe0e9f1a7cp-56, 0x1.f5924bc4a143dp-58,
+    0x1.2c74ebf6b0b40p-59,
 };
 /* largest relative error of the series 1.29e-16 */
 static const double tail_series[] = {
-    0x1.0563428088339p+2, 0x1.4dcc523761720p+1, -0x1.5319cfb3cf83ep-5,
-    0x1.253bcf2d5941fp-7, -0x1.06b186b66389cp-9, 0x1.e2478bc317edep-12,
-    -0x1.c32d137c45f9dp-14, 0x1.acd6ad0daed7bp-16, -0x1.9d4ed20b8b494p-18,
-    0x1.934a9491c548fp-20, -0x1.8de1135accb74p-22, 0x1.8c679cc3d53fdp-24,
-    -0x1.8e5ec855913aap-26, 0x1.9367b09e8610ap-28, -0x1.9b3d2deb31534p-30,
-    0x1.a5af20ca2d410p-32, -0x1.b29ee56105dbdp-34, 0x1.c1fc869c12deap-36,
-    -0x1.d3c481743469bp-38, 0x1.e7fe0054168ecp-40, -0x1.feb97f2f8f7afp-42,
-    0x1.0c07e5a17026bp-43, -0x1.1a10a90079b9ep-45, 0x1.298ad9a0eb89fp-47,
-    -0x1.3a8dc5e60a997p-49, 0x1.4d343769c59aep-51, -0x1.619c8363b33fep-53,
-    0x1.77e8abc719331p-55, -0x1.903e8ef8f0a6ap-57, 0x1.aac824b46bf46p-59,
-    -0x1.c7b3c74b02154p-61,
+    0x1.0563428088339p+2,   0x1.4dcc523761720p+1,  -0x1.5319cfb3cf83ep-5,  0x1.253bcf2d5941fp-7,
+    -0x1.06b186b66389cp-9,  0x1.e2478bc317edep-12, -0x1.c32d137c45f9dp-14, 0x1.acd6ad0daed7bp-16,
+    -0x1.9d4ed20b8b494p-18, 0x1.934a9491c548fp-20, -0x1.8de1135accb74p-22, 0x1.8c679cc3d53fdp-24,
+    -0x1.8e5ec855913aap-26, 0x1.9367b09e8610ap-28, -0x1.9b3d2deb31534p-30, 0x1.a5af20ca2d410p-32,
+    -0x1.b29ee56105dbdp-34, 0x1.c1fc869c12deap-36, -0x1.d3c481743469bp-38, 0x1.e7fe0054168ecp-40,
+    -0x1.feb97f2f8f7afp-42, 0x1.0c07e5a17026bp-43, -0x1.1a10a90079b9ep-45, 0x1.298ad9a0eb89fp-47,
+    -0x1.3a8dc5e60a997p-49, 0x1.4d343769c59aep-51, -0x1.619c8363b33fep-53, 0x1.77e8abc719331p-55,
+    -0x1.903e8ef8f0a6ap-57, 0x1.aac824b46bf46p-59, -0x1.c7b3c74b02154p-61,
 };
 /* largest relative error of the series 3.94e-16 */
 static const double far_series[] = {
-    0x1.6c3edff52c151p+4, 0x1.00a3ef934072ep+4, -0x1.65454ed950965p-5,
-    0x1.f33dd9d1fddecp-7, -0x1.64ef996b1ebf9p-8, 0x1.0307660aee80ep-9,
-    -0x1.7bf1eb9815d77p-11, 0x1.18dd79406a6b3p-12, -0x1.a1d083a69def7p-14,
-    0x1.385093736d683p-15, -0x1.d4d187139f3cap-17, 0x1.611543eb90227p-18,
-    -0x1.0ab335816206cp-19, 0x1.93ee003ef35e3p-21, -0x1.32929a497113ep-22,
-    0x1.d24bc0472536fp-24, -0x1.6342a758c1d86p-25, 0x1.0f1d239b2480bp-26,
-    -0x1.9e6e3fe0bb07bp-28, 0x1.3d350f51c27dbp-29, -0x1.e63cffc5f086ap-31,
-    0x1.7525a8b904137p-32, -0x1.1eb576f222a71p-33, 0x1.b91ab52596556p-35,
-    -0x1.53b4af7724c73p-36, 0x1.05e72f9d9a39ap-37, -0x1.9444e196e461bp-39,
-    0x1.3855b483bb594p-40, -0x1.e31a0dae7734ep-42, 0x1.75fc38bdcc5bdp-43,
-    -0x1.21cae9b8c3839p-44, 0x1.c18735aed8253p-46, -0x1.5cf94f31df344p-47,
-    0x1.0f2743264e85ep-48, -0x1.a5bcf132b34a5p-50, 0x1.484031e17699dp-51,
-    -0x1.ff64210e2caacp-53, 0x1.8eabb6a281c14p-54, -0x1.3708cfd43d11bp-55,
-    0x1.e5af4f2ba7d83p-57, -0x1.7b7943a2860ffp-58,
+    0x1.6c3edff52c151p+4,   0x1.00a3ef934072ep+4,  -0x1.65454ed950965p-5,  0x1.f33dd9d1fddecp-7,
+    -0x1.64ef996b1ebf9p-8,  0x1.0307660aee80ep-9,  -0x1.7bf1eb9815d77p-11, 0x1.18dd79406a6b3p-12,
+    -0x1.a1d083a69def7p-14, 0x1.385093736d683p-15, -0x1.d4d187139f3cap-17, 0x1.611543eb90227p-18,
+    -0x1.0ab335816206cp-19, 0x1.93ee003ef35e3p-21, -0x1.32929a497113ep-22, 0x1.d24bc0472536fp-24,
+    -0x1.6342a758c1d86p-25, 0x1.0f1d239b2480bp-26, -0x1.9e6e3fe0bb07bp-28, 0x1.3d350f51c27dbp-29,
+    -0x1.e63cffc5f086ap-31, 0x1.7525a8b904137p-32, -0x1.1eb576f222a71p-33, 0x1.b91ab52596556p-35,
+    -0x1.53b4af7724c73p-36, 0x1.05e72f9d9a39ap-37, -0x1.9444e196e461bp-39, 0x1.3855b483bb594p-40,
+    -0x1.e31a0dae7734ep-42, 0x1.75fc38bdcc5bdp-43, -0x1.21cae9b8c3839p-44, 0x1.c18735aed8253p-46,
+    -0x1.5cf94f31df344p-47, 0x1.0f2743264e85ep-48, -0x1.a5bcf132b34a5p-50, 0x1.484031e17699dp-51,
+    -0x1.ff64210e2caacp-53, 0x1.8eabb6a281c14p-54, -0x1.3708cfd43d11bp-55, 0x1.e5af4f2ba7d83p-57,
+    -0x1.7b7943a2860ffp-58,
 };
 
 /* (1 + 2x)·e^(x²)·erfc(x) for x >= 0, over t = (x - 3.75)/(x + 3.75) (after Shepherd and Laframboise,
  * Math. Comp. 36, 1981). */
-static double erfcx_positive(double x) { return SERIES(erfcx_series, (x - 3.75) / (x + 3.75)) / (1 + 2 * x); }
+static double erfcx_positive(double x) {
+    return SERIES(erfcx_series, (x - 3.75) / (x + 3.75)) / (1 + 2 * x);
+}
 
 /* e^(-x²): x² = h² + (x-h)(x+h) with h of few bits, so that h² is exact. */
 static double exp_minus_square(double x) {
@@ -301,9 +292,11 @@ double lk_log_normal_mass(double a, double b) {
 double lk_normal_quantile(double p) {
     if (!(p > 0 && p < 1)) return p == 0 ? -INFINITY : p == 1 ? INFINITY : quiet_nan();
     double q = p - 0.5;
-    if (q >= -0.425 && q <= 0.425) return q * SERIES(central_series, 2 * q * q / (0.425 * 0.425) - 1);
+    if (q >= -0.425 && q <= 0.425)
+        return q * SERIES(central_series, 2 * q * q / (0.425 * 0.425) - 1);
     double r = sqrt(-(q < 0 ? lk_log(p) : lk_log1p(-p)));
-    double x = r <= 5 ? SERIES(tail_series, (r - 3.3) / 1.7) : SERIES(far_series, (r - 16.25) / 11.25);
+    double x = r <= 5 ? SERIES(tail_series, (r - 3.3) / 1.7)
+                      : SERIES(far_series, (r - 16.25) / 11.25);
     return q < 0 ? -x : x;
 }
 
@@ -373,7 +366,8 @@ double lk_beta_regularised(double x, double a, double b) {
     if (!(a > 0 && b > 0) || x != x) return quiet_nan();
     if (x <= 0) return 0;
     if (x >= 1) return 1;
-    double front = lk_exp(lk_lgamma(a + b) - lk_lgamma(a) - lk_lgamma(b) + a * lk_log(x) + b * lk_log1p(-x));
+    double front = lk_exp(
+        lk_lgamma(a + b) - lk_lgamma(a) - lk_lgamma(b) + a * lk_log(x) + b * lk_log1p(-x));
     if (x < (a + 1) / (a + b + 2)) return front * beta_fraction(x, a, b) / a;
     return 1 - front * beta_fraction(1 - x, b, a) / b;
 }
@@ -437,7 +431,8 @@ static double cos_small(double r) {
 /* Arguments beyond 2^20 lose digits as their own spacing grows; they stay in [-1, 1]. */
 static double turn(double x, int quarter) {
     if (x - x != 0) return quiet_nan();
-    if (x > 1048576 || x < -1048576) x = x - 6.283185307179586 * (double)(int64_t)(x / 6.283185307179586);
+    if (x > 1048576 || x < -1048576)
+        x = x - 6.283185307179586 * (double)(int64_t)(x / 6.283185307179586);
     double n = (x * TWO_OVER_PI + ROUNDER) - ROUNDER;
     double r = ((x - n * HALF_PI_1) - n * HALF_PI_2) - n * HALF_PI_3;
     int64_t q = ((int64_t)n + quarter) & 3;

@@ -12,8 +12,16 @@
 #define LK_INLINE static inline __attribute__((always_inline))
 #define LK_FMA32 __builtin_fmaf
 
-LK_INLINE int32_t word_of(float x) { int32_t w; memcpy(&w, &x, sizeof w); return w; }
-LK_INLINE float of_word(int32_t w) { float x; memcpy(&x, &w, sizeof x); return x; }
+LK_INLINE int32_t word_of(float x) {
+    int32_t w;
+    memcpy(&w, &x, sizeof w);
+    return w;
+}
+LK_INLINE float of_word(int32_t w) {
+    float x;
+    memcpy(&x, &w, sizeof x);
+    return x;
+}
 
 /* exp: n = round(x / ln 2), r = x - n ln 2 in two steps, e^r = 1 + r + r²p(r), scaled by 2^n in two
  * exact factors so that subnormals round once. */

@@ -18,8 +18,8 @@ enum { LK_CHUNK = 256, LK_PANEL = 32 };
 
 typedef struct lk_isa {
     const char *name;
-    void (*product[2])(const lk_product_job *job, size_t row_begin, size_t row_end, size_t col_begin,
-                       size_t col_end, void *total);
+    void (*product[2])(const lk_product_job *job, size_t row_begin, size_t row_end,
+                       size_t col_begin, size_t col_end, void *total);
     void (*map_f32)(lk_unary f, size_t n, const float *x, float *y);
     size_t tile_rows[2], tile_cols[2];
 } lk_isa;

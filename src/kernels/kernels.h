@@ -21,24 +21,24 @@ double lk_log(double x);
 double lk_log1p(double x);
 double lk_tanh(double x);
 double lk_sigmoid(double x);
-double lk_softplus(double x);   /* log(1 + e^x) */
+double lk_softplus(double x);    /* log(1 + e^x) */
 double lk_log_sigmoid(double x); /* -softplus(-x) */
 double lk_erf(double x);
 double lk_erfc(double x);
-double lk_log_erfc(double x);   /* no underflow for large x */
+double lk_log_erfc(double x); /* no underflow for large x */
 double lk_sin(double x);
 double lk_cos(double x);
-double lk_sqrt(double x);       /* IEEE */
+double lk_sqrt(double x);               /* IEEE */
 double lk_pow_int(double x, int64_t n); /* by binary powers, low bit first */
-double lk_lgamma(double x);     /* x > 0 */
-double lk_digamma(double x);    /* x > 0 */
+double lk_lgamma(double x);             /* x > 0 */
+double lk_digamma(double x);            /* x > 0 */
 double lk_normal_cdf(double x);
 double lk_log_normal_cdf(double x);
 double lk_normal_quantile(double p); /* 0 < p < 1 */
 /* log of (Φ(b) - Φ(a)) for a < b (either may be infinite), accurate in both tails. */
 double lk_log_normal_mass(double a, double b);
-double lk_beta_regularised(double x, double a, double b);  /* I_x(a, b) */
-double lk_gamma_regularised(double a, double x);           /* P(a, x) */
+double lk_beta_regularised(double x, double a, double b); /* I_x(a, b) */
+double lk_gamma_regularised(double a, double x);          /* P(a, x) */
 
 float lk_exp_f32(float x);
 float lk_log_f32(float x);
@@ -49,8 +49,18 @@ float lk_erf_f32(float x);
 
 /* ---- Maps over arrays (may be in place: y == x) ---------------------------------------------- */
 typedef enum lk_unary {
-    LK_EXP, LK_LOG, LK_TANH, LK_SIGMOID, LK_SOFTPLUS, LK_ERF, LK_RELU, LK_SQUARE, LK_SQRT, LK_NEG,
-    LK_RECIPROCAL, LK_UNARY_COUNT
+    LK_EXP,
+    LK_LOG,
+    LK_TANH,
+    LK_SIGMOID,
+    LK_SOFTPLUS,
+    LK_ERF,
+    LK_RELU,
+    LK_SQUARE,
+    LK_SQRT,
+    LK_NEG,
+    LK_RECIPROCAL,
+    LK_UNARY_COUNT
 } lk_unary;
 /* Threads split the range. n elements of dtype t. */
 void lk_map(lk_context *ctx, lk_unary f, lk_dtype t, size_t n, const void *x, void *y);
@@ -60,8 +70,8 @@ const char *lk_unary_name(lk_unary f);
  * are halved: lane[l] += lane[l + w] for w = 32, 16, … 1 -------------------------------------- */
 float lk_sum_f32(size_t n, const float *x);
 double lk_sum_f64(size_t n, const double *x);
-double lk_sum_f32_as_f64(size_t n, const float *x);   /* each widened first */
-float lk_dot_f32(size_t n, const float *x, const float *y);   /* lane = lane + x·y, two roundings */
+double lk_sum_f32_as_f64(size_t n, const float *x);         /* each widened first */
+float lk_dot_f32(size_t n, const float *x, const float *y); /* lane = lane + x·y, two roundings */
 double lk_dot_f32_as_f64(size_t n, const float *x, const float *y); /* products exact in float64 */
 double lk_dot_f64(size_t n, const double *x, const double *y);
 /* m = max (NaN if any is NaN); m + log(sum(exp(x - m))) with the sum as above; -inf for n = 0. */

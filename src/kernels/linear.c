@@ -80,7 +80,8 @@ static void rotate(size_t n, double *a, double *vectors, size_t p, size_t q) {
 static void order_and_sign(size_t n, double *values, double *vectors) {
     for (size_t i = 0; i < n; i++) {
         size_t best = i;
-        for (size_t j = i + 1; j < n; j++) if (values[j] > values[best]) best = j;
+        for (size_t j = i + 1; j < n; j++)
+            if (values[j] > values[best]) best = j;
         double v = values[best];
         values[best] = values[i];
         values[i] = v;
@@ -92,7 +93,8 @@ static void order_and_sign(size_t n, double *values, double *vectors) {
         size_t top = 0;
         for (size_t k = 1; k < n; k++)
             if (fabs(vectors[i * n + k]) > fabs(vectors[i * n + top])) top = k;
-        if (vectors[i * n + top] < 0) for (size_t k = 0; k < n; k++) vectors[i * n + k] = -vectors[i * n + k];
+        if (vectors[i * n + top] < 0)
+            for (size_t k = 0; k < n; k++) vectors[i * n + k] = -vectors[i * n + k];
     }
 }
 

@@ -8,19 +8,19 @@
 
 enum { LANES = 64 };
 
-#define TREE(real, lane)                                                  \
-    for (size_t w = LANES / 2; w; w /= 2)                                 \
+#define TREE(real, lane) \
+    for (size_t w = LANES / 2; w; w /= 2) \
         for (size_t l = 0; l < w; l++) lane[l] = lane[l] + lane[l + w];
 
-#define SUM(name, real, type, term)                                        \
-    {                                                                      \
-        type lane[LANES] = {0};                                            \
-        size_t i = 0;                                                      \
-        for (; i + LANES <= n; i += LANES)                                 \
-            for (size_t l = 0; l < LANES; l++) { term(i + l, l) }          \
-        for (size_t l = 0; i < n; i++, l++) { term(i, l) }                 \
-        TREE(type, lane)                                                   \
-        return lane[0];                                                    \
+#define SUM(name, real, type, term) \
+    { \
+        type lane[LANES] = {0}; \
+        size_t i = 0; \
+        for (; i + LANES <= n; i += LANES) \
+            for (size_t l = 0; l < LANES; l++) { term(i + l, l) } \
+        for (size_t l = 0; i < n; i++, l++) { term(i, l) } \
+        TREE(type, lane) \
+        return lane[0]; \
     }
 
 #define PLAIN(i, l) lane[l] = lane[l] + x[i];
@@ -29,14 +29,18 @@ enum { LANES = 64 };
 #define DOT64(i, l) lane[l] = lane[l] + x[i] * y[i];
 #define DOT_WIDE(i, l) lane[l] = lane[l] + (double)x[i] * (double)y[i];
 
-float lk_sum_f32(size_t n, const float *x) SUM(lk_sum_f32, float, float, PLAIN)
-double lk_sum_f64(size_t n, const double *x) SUM(lk_sum_f64, double, double, PLAIN)
-double lk_sum_f32_as_f64(size_t n, const float *x) SUM(lk_sum_f32_as_f64, float, double, WIDE)
-float lk_dot_f32(size_t n, const float *x, const float *y) SUM(lk_dot_f32, float, float, DOT32)
-double lk_dot_f64(size_t n, const double *x, const double *y) SUM(lk_dot_f64, double, double, DOT64)
-double lk_dot_f32_as_f64(size_t n, const float *x, const float *y) SUM(lk_dot_f32_as_f64, float, double, DOT_WIDE)
+float lk_sum_f32(size_t n, const float *x)
+    SUM(lk_sum_f32, float, float, PLAIN) double lk_sum_f64(size_t n, const double *x)
+        SUM(lk_sum_f64, double, double, PLAIN) double lk_sum_f32_as_f64(size_t n, const float *x)
+            SUM(lk_sum_f32_as_f64, float, double,
+                WIDE) float lk_dot_f32(size_t n, const float *x, const float *y)
+                SUM(lk_dot_f32, float, float,
+                    DOT32) double lk_dot_f64(size_t n, const double *x, const double *y)
+                    SUM(lk_dot_f64, double, double,
+                        DOT64) double lk_dot_f32_as_f64(size_t n, const float *x, const float *y)
+                        SUM(lk_dot_f32_as_f64, float, double, DOT_WIDE)
 
-double lk_log_sum_exp_f64(size_t n, const double *x) {
+                            double lk_log_sum_exp_f64(size_t n, const double *x) {
     double top = -INFINITY, lane[LANES] = {0};
     for (size_t i = 0; i < n; i++) {
         if (x[i] != x[i]) return x[i];
@@ -79,7 +83,8 @@ static void softmax_range(void *argument, size_t begin, size_t end) {
     }
 }
 
-void lk_log_softmax_rows(lk_context *ctx, lk_dtype t, size_t rows, size_t cols, const void *x, void *y) {
+void lk_log_softmax_rows(lk_context *ctx, lk_dtype t, size_t rows, size_t cols, const void *x,
+                         void *y) {
     softmax_job job = {t, cols, x, y};
     lk_parallel(ctx, rows, 1 + 1000 / (cols + 1), softmax_range, &job);
 }

@@ -68,6 +68,7 @@ lk_tensor *lk_features_of(lk_tape *tape, const lk_features *features, const lk_t
     lk_tensor *out = lk_zeros(tape, LK_REAL, lk_tensor_rows(x), features->width);
     if (lk_tape_status(tape) != LK_OK) return lk_tape_empty(tape);
     features_job job = {features, x, present, order, out->data};
-    lk_parallel(lk_tape_context(tape), lk_tensor_rows(x), 1 + 4000 / (features->n_cells + 1), features_range, &job);
+    lk_parallel(lk_tape_context(tape), lk_tensor_rows(x), 1 + 4000 / (features->n_cells + 1),
+                features_range, &job);
     return out;
 }

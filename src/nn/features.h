@@ -10,8 +10,8 @@
 
 typedef struct lk_features {
     size_t n_cells, width;
-    const lk_cell *cells;  /* the schema's */
-    size_t *count;         /* [n_cells] numbers of a cell */
+    const lk_cell *cells; /* the schema's */
+    size_t *count;        /* [n_cells] numbers of a cell */
 } lk_features;
 
 lk_status lk_features_create(lk_context *ctx, const lk_schema *schema, lk_features *features);

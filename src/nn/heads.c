@@ -45,7 +45,8 @@ static void set_head(lk_cell_dist *head, const lk_cell *cell, int components) {
     }
 }
 
-lk_status lk_heads_create(lk_context *ctx, const lk_schema *schema, int components, lk_heads *heads) {
+lk_status lk_heads_create(lk_context *ctx, const lk_schema *schema, int components,
+                          lk_heads *heads) {
     heads->n = schema->n_cells;
     heads->width = 0;
     heads->cells = lk_alloc(ctx, heads->n, sizeof *heads->cells);
@@ -55,7 +56,8 @@ lk_status lk_heads_create(lk_context *ctx, const lk_schema *schema, int componen
         set_head(&heads->cells[i], &schema->cells[i], components);
         int k = lk_cell_n_params(&heads->cells[i]);
         if (k > LK_MAX_CELL_PARAMS)
-            return lk_fail(ctx, LK_CANNOT, "field \"%s\" has %zu levels, more than a network head takes "
+            return lk_fail(ctx, LK_CANNOT,
+                           "field \"%s\" has %zu levels, more than a network head takes "
                            "(%d); leave it out or group its levels",
                            schema->fields[schema->cells[i].field].name, schema->cells[i].n,
                            LK_MAX_CELL_PARAMS);
@@ -84,7 +86,8 @@ void lk_heads_start(const lk_heads *heads, const lk_schema *schema, lk_real *bia
         } else if (head->form.kind == &lk_categorical) {
             for (int k = 0; k < n; k++) b[k] = 0;
         } else {
-            double low = (cell->low - cell->mean) / cell->sd, high = (cell->high - cell->mean) / cell->sd;
+            double low = (cell->low - cell->mean) / cell->sd,
+                   high = (cell->high - cell->mean) / cell->sd;
             if (low < -2) low = -2;
             if (high > 2) high = 2;
             double width = high > low ? (high - low) / n : 1;

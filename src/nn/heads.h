@@ -14,13 +14,14 @@
 #include "nn/real.h"
 
 typedef struct lk_heads {
-    size_t n, width;        /* cells; numbers in a row of parameters */
-    lk_cell_dist *cells;    /* parameters of a cell stand side by side */
-    size_t *gate;           /* [n], for lk_dist */
+    size_t n, width;     /* cells; numbers in a row of parameters */
+    lk_cell_dist *cells; /* parameters of a cell stand side by side */
+    size_t *gate;        /* [n], for lk_dist */
 } lk_heads;
 
 /* `components`: of each mixture. */
-lk_status lk_heads_create(lk_context *ctx, const lk_schema *schema, int components, lk_heads *heads);
+lk_status lk_heads_create(lk_context *ctx, const lk_schema *schema, int components,
+                          lk_heads *heads);
 void lk_heads_destroy(lk_context *ctx, lk_heads *heads);
 /* Starting values for the bias of the layer that emits the parameters: frequencies for binary
  * cells, components spread over the range of the standardised value. [width] */

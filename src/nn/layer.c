@@ -25,9 +25,15 @@ lk_tensor *lk_dense_apply(lk_tape *tape, lk_params *params, const lk_dense_layer
     return lk_dense(tape, x, w, b, mask, layer->act);
 }
 
-static const struct { const char *name; lk_activation act; lk_unary map; } activations[] = {
-    {"linear", LK_LINEAR, LK_UNARY_COUNT},    {"relu", LK_ACT_RELU, LK_RELU},
-    {"tanh", LK_ACT_TANH, LK_TANH},           {"sigmoid", LK_ACT_SIGMOID, LK_SIGMOID},
+static const struct {
+    const char *name;
+    lk_activation act;
+    lk_unary map;
+} activations[] = {
+    {"linear", LK_LINEAR, LK_UNARY_COUNT},
+    {"relu", LK_ACT_RELU, LK_RELU},
+    {"tanh", LK_ACT_TANH, LK_TANH},
+    {"sigmoid", LK_ACT_SIGMOID, LK_SIGMOID},
     {"softplus", LK_ACT_SOFTPLUS, LK_SOFTPLUS},
 };
 
@@ -54,8 +60,10 @@ size_t lk_parse_sizes(lk_context *ctx, const char *option, const char *text, siz
             digits++;
         }
         if (!digits || value == 0 || value > 1000000 || (*at && *at != ',') || n == most) {
-            lk_fail(ctx, LK_USAGE, "--%s is \"%s\", but it takes up to %zu sizes from 1 to 1000000 "
-                    "separated by commas, as in 500,500", option, text, most);
+            lk_fail(ctx, LK_USAGE,
+                    "--%s is \"%s\", but it takes up to %zu sizes from 1 to 1000000 "
+                    "separated by commas, as in 500,500",
+                    option, text, most);
             return 0;
         }
         sizes[n++] = value;

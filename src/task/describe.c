@@ -11,7 +11,8 @@ static json_t *tensors_json(const lk_model *model) {
     for (size_t i = 0; i < model->params.n; i++) {
         const lk_param_info *info = &model->params.info[i];
         json_t *entry = json_object(), *shape = json_array();
-        for (int r = 0; r < info->rank; r++) json_array_append_new(shape, json_integer((json_int_t)info->shape[r]));
+        for (int r = 0; r < info->rank; r++)
+            json_array_append_new(shape, json_integer((json_int_t)info->shape[r]));
         json_object_set_new(entry, "name", json_string(info->name));
         json_object_set_new(entry, "type", json_string(types[info->dtype]));
         json_object_set_new(entry, "shape", shape);
@@ -33,8 +34,9 @@ lk_status lk_model_describe(const lk_model *model, char **json) {
         json_object_set_new(options, name, json_string(lk_options_text(model->options, name)));
     }
     for (size_t i = 0; i < model->n_log; i++)
-        json_array_append_new(log, json_pack("[I, o, o]", (json_int_t)model->log[i].step,
-                                             real_or_null(model->log[i].train), real_or_null(model->log[i].valid)));
+        json_array_append_new(
+            log, json_pack("[I, o, o]", (json_int_t)model->log[i].step,
+                           real_or_null(model->log[i].train), real_or_null(model->log[i].valid)));
     size_t numbers = 0;
     for (size_t i = 0; i < model->params.n; i++) numbers += model->params.info[i].size;
     json_object_set_new(root, "family", json_string(model->family->name));
@@ -55,5 +57,6 @@ lk_status lk_model_describe(const lk_model *model, char **json) {
     json_decref(root);
     *json = text ? lk_strdup(model->ctx, text) : NULL;
     free(text);
-    return *json ? LK_OK : lk_fail(model->ctx, LK_NO_MEMORY, "out of memory while describing the model");
+    return *json ? LK_OK
+                 : lk_fail(model->ctx, LK_NO_MEMORY, "out of memory while describing the model");
 }

@@ -1,11 +1,12 @@
 #include "task/task.h"
 
-#include "base/files.h"
 #include "base/decimal.h"
+#include "base/files.h"
 
 #include <string.h>
 
-lk_status lk_data_open(lk_context *ctx, const char *path, const lk_data_options *options, lk_data **out) {
+lk_status lk_data_open(lk_context *ctx, const char *path, const lk_data_options *options,
+                       lk_data **out) {
     static const lk_data_options defaults = LK_DATA_DEFAULTS;
     lk_clear(ctx);
     *out = NULL;
@@ -16,11 +17,15 @@ lk_status lk_data_open(lk_context *ctx, const char *path, const lk_data_options 
         return LK_NO_MEMORY;
     }
     data->ctx = ctx;
-    lk_read_options read = {.schema = options->model ? options->model->schema
-                                                : options->like ? lk_data_fields(options->like) : NULL,
-                            .header = options->header, .delimiter = options->delimiter,
-                            .missing = options->missing, .unpack_bits = options->unpack_bits,
-                            .array = options->array};
+    lk_read_options read = {
+        .schema = options->model  ? options->model->schema
+                  : options->like ? lk_data_fields(options->like)
+                                  : NULL,
+        .header = options->header,
+        .delimiter = options->delimiter,
+        .missing = options->missing,
+        .unpack_bits = options->unpack_bits,
+        .array = options->array};
     lk_status status = LK_OK;
     if (options->schema) {
         unsigned char *text;
@@ -98,7 +103,8 @@ static lk_data *data_of(lk_context *ctx, const char *path, lk_rows *rows) {
     return NULL;
 }
 
-lk_status lk_data_split(lk_data *data, double fraction, uint64_t seed, lk_data **rest, lk_data **held) {
+lk_status lk_data_split(lk_data *data, double fraction, uint64_t seed, lk_data **rest,
+                        lk_data **held) {
     const lk_rows *rows;
     lk_rows *owned, *a = NULL, *b = NULL;
     lk_clear(data->ctx);
@@ -128,15 +134,18 @@ size_t lk_schema_dims(const lk_schema *schema) {
 
 size_t lk_task_rows(const lk_model *model, size_t lanes) {
     /* About 4 million numbers of parameters in flight, whatever the shape of a row. */
-    size_t cells = model->schema->n_cells * 16 * (lanes ? lanes : 1), rows = ((size_t)1 << 22) / cells;
+    size_t cells = model->schema->n_cells * 16 * (lanes ? lanes : 1),
+           rows = ((size_t)1 << 22) / cells;
     return rows < 1 ? 1 : rows > 256 ? 256 : rows;
 }
 
 lk_status lk_task_fits(const lk_model *model, const lk_data *data) {
     const lk_schema *schema = lk_data_fields(data);
     if (schema->n_cells == model->schema->n_cells) return LK_OK;
-    return lk_fail(model->ctx, LK_BAD_DATA, "%s: read as %zu cells a row, but the model has %zu; open it with the "
-                   "model's schema", data->path, schema->n_cells, model->schema->n_cells);
+    return lk_fail(model->ctx, LK_BAD_DATA,
+                   "%s: read as %zu cells a row, but the model has %zu; open it with the "
+                   "model's schema",
+                   data->path, schema->n_cells, model->schema->n_cells);
 }
 
 const char *lk_kind_name(lk_kind_of kind) {

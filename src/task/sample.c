@@ -14,8 +14,8 @@ typedef struct sampling {
     lk_tape *tape;
     lk_batch batch;
     lk_writer *writer;
-    double *given;      /* [rows, n_cells] */
-    uint8_t *known;     /* [rows, n_cells]; NULL when nothing is given */
+    double *given;  /* [rows, n_cells] */
+    uint8_t *known; /* [rows, n_cells]; NULL when nothing is given */
     size_t particles, capacity;
     bool resampled;
 } sampling;
@@ -34,7 +34,9 @@ static lk_status read_given(sampling *s) {
         name[equals - text] = 0;
         size_t field = lk_schema_field(schema, name);
         if (field == SIZE_MAX || schema->fields[field].size != 1)
-            return lk_fail(ctx, LK_USAGE, "the model has no single-valued field \"%s\"; `likely show` lists them", name);
+            return lk_fail(ctx, LK_USAGE,
+                           "the model has no single-valued field \"%s\"; `likely show` lists them",
+                           name);
         if (!s->known && (!(s->known = lk_alloc(ctx, s->capacity * n, 1)) ||
                           !(s->given = lk_alloc(ctx, s->capacity * n, sizeof(double)))))
             return LK_NO_MEMORY;
@@ -84,16 +86,20 @@ static lk_status sample_batch(sampling *s, uint64_t first, size_t rows) {
     for (size_t i = 0; i < rows; i++) s->batch.row[i] = first + i;
     lk_tape_reset(s->tape, false);
     if (s->model->family->step) s->model->family->step(s->model, 0, false);
-    lk_trace_begin(&t, s->tape, &lk_reading_sample, rows, s->particles, s->batch.row, s->options->seed, 0, "sample");
+    lk_trace_begin(&t, s->tape, &lk_reading_sample, rows, s->particles, s->batch.row,
+                   s->options->seed, 0, "sample");
     if (s->known)
-        lk_trace_observe(&t, LK_ROW_SITE, lk_constant(s->tape, LK_F64, rows, n, s->given), s->known);
+        lk_trace_observe(&t, LK_ROW_SITE, lk_constant(s->tape, LK_F64, rows, n, s->given),
+                         s->known);
     s->model->family->joint(s->model, &t);
     const lk_site *site = lk_trace_site(&t, LK_ROW_SITE);
     if (lk_tape_status(s->tape) != LK_OK) return lk_tape_status(s->tape);
     const double *x = site->value->data;
     size_t lanes = lk_tensor_rows(site->value);
     for (size_t row = 0; row < rows; row++) {
-        size_t p = s->known && t.log_joint && s->particles > 1 ? pick_particle(s, t.log_joint->data, rows, row) : 0;
+        size_t p = s->known && t.log_joint && s->particles > 1
+                       ? pick_particle(s, t.log_joint->data, rows, row)
+                       : 0;
         size_t lane = (p * rows + row) % lanes;
         memcpy(s->batch.value + row * n, x + lane * n, n * sizeof *x);
         if (site->present) memcpy(s->batch.present + row * n, site->present + lane * n, n);
@@ -104,15 +110,19 @@ static lk_status sample_batch(sampling *s, uint64_t first, size_t rows) {
     return lk_writer_add(s->writer, &s->batch);
 }
 
-lk_status lk_sample(lk_model *model, const lk_sample_options *options, const char *path, bool replace,
-                    const char **kind) {
+lk_status lk_sample(lk_model *model, const lk_sample_options *options, const char *path,
+                    bool replace, const char **kind) {
     static const lk_sample_options defaults = LK_SAMPLE_DEFAULTS;
     lk_context *ctx = model->ctx;
     sampling s = {.model = model, .options = options ? options : &defaults, .capacity = BATCH};
     bool conditional = s.options->given && s.options->given[0];
     lk_clear(ctx);
-    s.particles = !conditional ? 1 : s.options->particles ? s.options->particles : DEFAULT_PARTICLES;
-    if (conditional) s.capacity = lk_task_rows(model, s.particles) < BATCH ? lk_task_rows(model, s.particles) : BATCH;
+    s.particles = !conditional           ? 1
+                  : s.options->particles ? s.options->particles
+                                         : DEFAULT_PARTICLES;
+    if (conditional)
+        s.capacity =
+            lk_task_rows(model, s.particles) < BATCH ? lk_task_rows(model, s.particles) : BATCH;
     lk_status status = lk_batch_create(ctx, s.capacity, model->schema->n_cells, &s.batch);
     if (status == LK_OK && !(s.tape = lk_tape_create(ctx))) status = LK_NO_MEMORY;
     if (status == LK_OK) status = read_given(&s);
@@ -120,7 +130,8 @@ lk_status lk_sample(lk_model *model, const lk_sample_options *options, const cha
     for (uint64_t first = 0; status == LK_OK && first < s.options->n; first += s.capacity) {
         uint64_t left = s.options->n - first;
         status = sample_batch(&s, first, left < s.capacity ? (size_t)left : s.capacity);
-        if (status == LK_OK && lk_cancelled(ctx)) status = lk_fail(ctx, LK_INTERRUPTED, "interrupted while sampling");
+        if (status == LK_OK && lk_cancelled(ctx))
+            status = lk_fail(ctx, LK_INTERRUPTED, "interrupted while sampling");
     }
     if (status == LK_OK) status = lk_writer_close(s.writer);
     else lk_writer_abandon(s.writer);

@@ -14,7 +14,7 @@ typedef struct scoring {
     double sum, sum_missing, variance;
     uint64_t rows;
     lk_kind_of kind;
-    double *to_units;   /* per cell: what makes a density of steps one of the data's units */
+    double *to_units; /* per cell: what makes a density of steps one of the data's units */
 } scoring;
 
 /* A density per grid step times steps per unit: log(10^places) for each grid cell that is there. */
@@ -26,10 +26,17 @@ static void add_units(scoring *s) {
 
 static lk_status score_batch(scoring *s, lk_score_fn fn, void *user) {
     const lk_family *family = s->model->family;
-    lk_evaluation e = {.particles = 1, .density = s->options->density, .seed = s->options->seed,
-                       .salt = "score", .log_prob = s->log_prob, .missingness = s->missing, .error = s->error};
+    lk_evaluation e = {
+        .particles = 1,
+        .density = s->options->density,
+        .seed = s->options->seed,
+        .salt = "score",
+        .log_prob = s->log_prob,
+        .missingness = s->missing,
+        .error = s->error};
     lk_status status;
-    if (family->guide) e.particles = s->options->particles ? s->options->particles : DEFAULT_PARTICLES;
+    if (family->guide)
+        e.particles = s->options->particles ? s->options->particles : DEFAULT_PARTICLES;
     status = lk_evaluate(s->model, s->tape, &s->batch, &e);
     if (status == LK_OK && e.kind != LK_KIND_EXACT && e.particles == 1) {
         /* Cells absent where learning saw none, or a latent without a guide: sample them. */
@@ -61,7 +68,8 @@ static lk_status prepare(scoring *s, lk_model *model) {
     if (!s->log_prob || !s->missing || !s->error || !s->to_units || !s->tape) return LK_NO_MEMORY;
     for (size_t i = 0; i < model->schema->n_cells; i++)
         if (model->schema->cells[i].kind == LK_FIELD_GRID)
-            s->to_units[i] = model->schema->fields[model->schema->cells[i].field].places * lk_log(10);
+            s->to_units[i] = model->schema->fields[model->schema->cells[i].field].places *
+                             lk_log(10);
     return lk_batch_create(ctx, capacity, model->schema->n_cells, &s->batch);
 }
 
@@ -78,16 +86,21 @@ lk_status lk_score(lk_model *model, lk_data *data, const lk_score_options *optio
         status = lk_data_next(data, &s.batch);
         if (status != LK_OK || !s.batch.rows) break;
         status = score_batch(&s, fn, user);
-        if (status == LK_OK && lk_cancelled(ctx)) status = lk_fail(ctx, LK_INTERRUPTED, "interrupted after %llu rows",
-                                                                   (unsigned long long)s.rows);
+        if (status == LK_OK && lk_cancelled(ctx))
+            status = lk_fail(ctx, LK_INTERRUPTED, "interrupted after %llu rows",
+                             (unsigned long long)s.rows);
     }
     if (status == LK_OK && summary) {
         double n = s.rows ? (double)s.rows : 1;
         size_t dims = lk_schema_dims(model->schema);
         *summary = (lk_score_summary){
-            .rows = s.rows, .kind = lk_kind_name(s.kind), .mean_log_prob = s.sum / n,
-            .mean_log_prob_missing = s.sum_missing / n, .standard_error = lk_sqrt(s.variance) / n,
-            .dims = dims, .bits_per_dim = -s.sum / n / (lk_log(2) * (double)(dims ? dims : 1))};
+            .rows = s.rows,
+            .kind = lk_kind_name(s.kind),
+            .mean_log_prob = s.sum / n,
+            .mean_log_prob_missing = s.sum_missing / n,
+            .standard_error = lk_sqrt(s.variance) / n,
+            .dims = dims,
+            .bits_per_dim = -s.sum / n / (lk_log(2) * (double)(dims ? dims : 1))};
     }
     lk_batch_destroy(ctx, &s.batch);
     lk_tape_destroy(s.tape);

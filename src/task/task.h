@@ -8,10 +8,10 @@
 struct lk_data {
     lk_context *ctx;
     char *path;
-    lk_reader *reader;   /* a file, read in order; or */
-    lk_rows *rows;       /* rows that were split off */
-    uint64_t next;       /* of rows */
-    lk_schema *schema;   /* read from a file by the caller's wish; else NULL */
+    lk_reader *reader; /* a file, read in order; or */
+    lk_rows *rows;     /* rows that were split off */
+    uint64_t next;     /* of rows */
+    lk_schema *schema; /* read from a file by the caller's wish; else NULL */
 };
 
 const lk_schema *lk_data_fields(const lk_data *data);

@@ -29,8 +29,8 @@ struct lk_node {
 /* Makes the output tensor [rows, cols], records the node when gradients are on and some input wants
  * one, and runs forward. On a failed tape (or failed allocation) returns an empty-but-valid tensor.
  * `extra` is the op's own struct, already in the arena. */
-lk_tensor *lk_tape_run(lk_tape *tape, const lk_op *op, lk_dtype t, size_t rows, size_t cols, int n_in,
-                       lk_tensor *const *in, void *extra);
+lk_tensor *lk_tape_run(lk_tape *tape, const lk_op *op, lk_dtype t, size_t rows, size_t cols,
+                       int n_in, lk_tensor *const *in, void *extra);
 /* What ops return on a failed tape: 1 row, 1 column, zero. */
 lk_tensor *lk_tape_empty(lk_tape *tape);
 

@@ -20,24 +20,31 @@ static void binary_rows(void *argument, size_t begin, size_t end) {
     const lk_tensor *a = node->in[0], *b = node->in[1];
     size_t cols = lk_tensor_cols(node->out), ac = lk_tensor_cols(a), bc = lk_tensor_cols(b);
     size_t as = ac > 1, bs = bc > 1; /* steps along a row */
-    LK_TYPED(node->out->dtype,
-        for (size_t row = begin; row < end; row++) {
+    LK_TYPED(
+        node->out->dtype, for (size_t row = begin; row < end; row++) {
             const real *x = (const real *)a->data + row % lk_tensor_rows(a) * ac;
             const real *y = (const real *)b->data + row % lk_tensor_rows(b) * bc;
             real *out = (real *)node->out->data + row * cols;
             switch (e->kind) {
-            case ADD: for (size_t j = 0; j < cols; j++) out[j] = x[j * as] + y[j * bs]; break;
-            case SUB: for (size_t j = 0; j < cols; j++) out[j] = x[j * as] - y[j * bs]; break;
-            case MUL: for (size_t j = 0; j < cols; j++) out[j] = x[j * as] * y[j * bs]; break;
-            case DIV: for (size_t j = 0; j < cols; j++) out[j] = x[j * as] / y[j * bs]; break;
+            case ADD:
+                for (size_t j = 0; j < cols; j++) out[j] = x[j * as] + y[j * bs];
+                break;
+            case SUB:
+                for (size_t j = 0; j < cols; j++) out[j] = x[j * as] - y[j * bs];
+                break;
+            case MUL:
+                for (size_t j = 0; j < cols; j++) out[j] = x[j * as] * y[j * bs];
+                break;
+            case DIV:
+                for (size_t j = 0; j < cols; j++) out[j] = x[j * as] / y[j * bs];
+                break;
             }
-        }
-    );
+        });
 }
 
 static void binary_forward(lk_tape *tape, lk_node *node) {
-    lk_parallel(lk_tape_context(tape), lk_tensor_rows(node->out), 1 + 20000 / (lk_tensor_cols(node->out) + 1),
-                binary_rows, node);
+    lk_parallel(lk_tape_context(tape), lk_tensor_rows(node->out),
+                1 + 20000 / (lk_tensor_cols(node->out) + 1), binary_rows, node);
 }
 
 /* d out / d operand at (row, column): 1, ∓1, the other, 1/b, -out/b. */
@@ -46,8 +53,8 @@ static void binary_backward_to(lk_node *node, int which) {
     lk_tensor *to = node->in[which], *a = node->in[0], *b = node->in[1];
     size_t rows = lk_tensor_rows(node->out), cols = lk_tensor_cols(node->out);
     size_t ac = lk_tensor_cols(a), bc = lk_tensor_cols(b), tc = lk_tensor_cols(to);
-    LK_TYPED(node->out->dtype,
-        for (size_t row = 0; row < rows; row++) {
+    LK_TYPED(
+        node->out->dtype, for (size_t row = 0; row < rows; row++) {
             const real *x = (const real *)a->data + row % lk_tensor_rows(a) * ac;
             const real *y = (const real *)b->data + row % lk_tensor_rows(b) * bc;
             const real *g = (const real *)node->out->grad + row * cols;
@@ -62,8 +69,7 @@ static void binary_backward_to(lk_node *node, int which) {
                 else if (e->kind == DIV) t = which == 0 ? t / yj : -t * out[j] / yj;
                 d[tc > 1 ? j : 0] += t;
             }
-        }
-    );
+        });
 }
 
 static void binary_backward(lk_tape *tape, lk_node *node) {
@@ -81,12 +87,14 @@ static const lk_op binary_ops[] = {
 
 static lk_tensor *binary(lk_tape *tape, binary_kind kind, lk_tensor *a, lk_tensor *b) {
     if (lk_tape_status(tape) != LK_OK) return lk_tape_empty(tape);
-    size_t ar = lk_tensor_rows(a), br = lk_tensor_rows(b), ac = lk_tensor_cols(a), bc = lk_tensor_cols(b);
+    size_t ar = lk_tensor_rows(a), br = lk_tensor_rows(b), ac = lk_tensor_cols(a),
+           bc = lk_tensor_cols(b);
     size_t rows = ar > br ? ar : br, cols = ac > bc ? ac : bc;
     bool fits = a->dtype == b->dtype && ar && br && rows % ar == 0 && rows % br == 0 &&
                 (ac == bc || ac == 1 || bc == 1);
     if (!fits) {
-        lk_tape_fail(tape, LK_USAGE, "%s: [%zu, %zu] and [%zu, %zu] do not fit", binary_ops[kind].name, ar, ac, br, bc);
+        lk_tape_fail(tape, LK_USAGE, "%s: [%zu, %zu] and [%zu, %zu] do not fit",
+                     binary_ops[kind].name, ar, ac, br, bc);
         return lk_tape_empty(tape);
     }
     binary_extra *e = lk_arena_alloc(lk_tape_arena(tape), 1, sizeof *e);
@@ -113,21 +121,17 @@ typedef struct affine_extra {
 static void affine_forward(lk_tape *tape, lk_node *node) {
     const affine_extra *e = node->extra;
     (void)tape;
-    LK_TYPED(node->out->dtype,
-        const real *x = node->in[0]->data;
-        real *y = node->out->data, scale = (real)e->first, shift = (real)e->second;
-        for (size_t i = 0; i < node->out->size; i++) y[i] = x[i] * scale + shift;
-    );
+    LK_TYPED(node->out->dtype, const real *x = node->in[0]->data;
+             real *y = node->out->data, scale = (real)e->first, shift = (real)e->second;
+             for (size_t i = 0; i < node->out->size; i++) y[i] = x[i] * scale + shift;);
 }
 
 static void affine_backward(lk_tape *tape, lk_node *node) {
     const affine_extra *e = node->extra;
     (void)tape;
-    LK_TYPED(node->out->dtype,
-        const real *g = node->out->grad;
-        real *d = node->in[0]->grad, scale = (real)e->first;
-        for (size_t i = 0; i < node->out->size; i++) d[i] += g[i] * scale;
-    );
+    LK_TYPED(node->out->dtype, const real *g = node->out->grad;
+             real *d = node->in[0]->grad, scale = (real)e->first;
+             for (size_t i = 0; i < node->out->size; i++) d[i] += g[i] * scale;);
 }
 
 static const lk_op affine_op = {"affine", affine_forward, affine_backward};
@@ -135,27 +139,27 @@ static const lk_op affine_op = {"affine", affine_forward, affine_backward};
 static void clamp_forward(lk_tape *tape, lk_node *node) {
     const affine_extra *e = node->extra;
     (void)tape;
-    LK_TYPED(node->out->dtype,
-        const real *x = node->in[0]->data;
-        real *y = node->out->data, low = (real)e->first, high = (real)e->second;
-        for (size_t i = 0; i < node->out->size; i++) y[i] = x[i] < low ? low : x[i] > high ? high : x[i];
-    );
+    LK_TYPED(node->out->dtype, const real *x = node->in[0]->data;
+             real *y = node->out->data, low = (real)e->first, high = (real)e->second;
+             for (size_t i = 0; i < node->out->size; i++)
+                 y[i] = x[i] < low    ? low
+                        : x[i] > high ? high
+                                      : x[i];);
 }
 
 static void clamp_backward(lk_tape *tape, lk_node *node) {
     const affine_extra *e = node->extra;
     (void)tape;
-    LK_TYPED(node->out->dtype,
-        const real *x = node->in[0]->data, *g = node->out->grad;
-        real *d = node->in[0]->grad, low = (real)e->first, high = (real)e->second;
-        for (size_t i = 0; i < node->out->size; i++)
-            if (x[i] >= low && x[i] <= high) d[i] += g[i];
-    );
+    LK_TYPED(node->out->dtype, const real *x = node->in[0]->data, *g = node->out->grad;
+             real *d = node->in[0]->grad, low = (real)e->first, high = (real)e->second;
+             for (size_t i = 0; i < node->out->size; i++) if (x[i] >= low && x[i] <= high)
+                 d[i] += g[i];);
 }
 
 static const lk_op clamp_op = {"clamp", clamp_forward, clamp_backward};
 
-static lk_tensor *with_two(lk_tape *tape, const lk_op *op, lk_tensor *x, double first, double second) {
+static lk_tensor *with_two(lk_tape *tape, const lk_op *op, lk_tensor *x, double first,
+                           double second) {
     affine_extra *e = lk_arena_alloc(lk_tape_arena(tape), 1, sizeof *e);
     if (!e) {
         lk_tape_fail(tape, LK_NO_MEMORY, "out of memory for an op");
@@ -200,17 +204,17 @@ typedef struct unary_extra {
 
 static void unary_forward(lk_tape *tape, lk_node *node) {
     const unary_extra *e = node->extra;
-    lk_map(lk_tape_context(tape), e->f, node->out->dtype, node->out->size, node->in[0]->data, node->out->data);
+    lk_map(lk_tape_context(tape), e->f, node->out->dtype, node->out->size, node->in[0]->data,
+           node->out->data);
 }
 
 static void unary_backward(lk_tape *tape, lk_node *node) {
     const unary_extra *e = node->extra;
     (void)tape;
-    LK_TYPED(node->out->dtype,
-        const real *x = node->in[0]->data, *y = node->out->data, *g = node->out->grad;
-        real *d = node->in[0]->grad;
-        for (size_t i = 0; i < node->out->size; i++) d[i] += g[i] * (real)slope(e->f, x[i], y[i]);
-    );
+    LK_TYPED(node->out->dtype, const real *x = node->in[0]->data, *y = node->out->data,
+             *g = node->out->grad;
+             real *d = node->in[0]->grad; for (size_t i = 0; i < node->out->size; i++)
+                                              d[i] += g[i] * (real)slope(e->f, x[i], y[i]););
 }
 
 static const lk_op unary_ops[LK_UNARY_COUNT] = {
@@ -234,7 +238,8 @@ lk_tensor *lk_unary_op(lk_tape *tape, lk_unary f, lk_tensor *x) {
         return lk_tape_empty(tape);
     }
     e->f = f;
-    return lk_tape_run(tape, &unary_ops[f], x->dtype, lk_tensor_rows(x), lk_tensor_cols(x), 1, &x, e);
+    return lk_tape_run(tape, &unary_ops[f], x->dtype, lk_tensor_rows(x), lk_tensor_cols(x), 1, &x,
+                       e);
 }
 
 /* ---- Between types -------------------------------------------------------------------------------------- */
@@ -242,23 +247,20 @@ lk_tensor *lk_unary_op(lk_tape *tape, lk_unary f, lk_tensor *x) {
 static void cast_forward(lk_tape *tape, lk_node *node) {
     const lk_tensor *x = node->in[0];
     (void)tape;
-    LK_TYPED(node->out->dtype,
-        real *y = node->out->data;
-        for (size_t i = 0; i < x->size; i++)
-            y[i] = x->dtype == LK_F32 ? (real)((const float *)x->data)[i] : (real)((const double *)x->data)[i];
-    );
+    LK_TYPED(node->out->dtype, real *y = node->out->data;
+             for (size_t i = 0; i < x->size; i++)
+                 y[i] = x->dtype == LK_F32 ? (real)((const float *)x->data)[i]
+                                           : (real)((const double *)x->data)[i];);
 }
 
 static void cast_backward(lk_tape *tape, lk_node *node) {
     lk_tensor *x = node->in[0];
     (void)tape;
-    LK_TYPED(node->out->dtype,
-        const real *g = node->out->grad;
-        for (size_t i = 0; i < x->size; i++) {
+    LK_TYPED(
+        node->out->dtype, const real *g = node->out->grad; for (size_t i = 0; i < x->size; i++) {
             if (x->dtype == LK_F32) ((float *)x->grad)[i] += (float)g[i];
             else ((double *)x->grad)[i] += (double)g[i];
-        }
-    );
+        });
 }
 
 static const lk_op cast_op = {"cast", cast_forward, cast_backward};

@@ -12,18 +12,16 @@ static void put(lk_tensor *t, size_t i, double f64, float f32) {
 static void sum_rows_of(lk_node *node, size_t rows, size_t cols) {
     const lk_tensor *x = node->in[0];
     for (size_t row = 0; row < rows; row++)
-        put(node->out, row, x->dtype == LK_F64 ? lk_sum_f64(cols, (const double *)x->data + row * cols) : 0,
+        put(node->out, row,
+            x->dtype == LK_F64 ? lk_sum_f64(cols, (const double *)x->data + row * cols) : 0,
             x->dtype == LK_F32 ? lk_sum_f32(cols, (const float *)x->data + row * cols) : 0);
 }
 
 static void spread(lk_node *node, size_t rows, size_t cols) {
     lk_tensor *x = node->in[0];
-    LK_TYPED(x->dtype,
-        const real *g = node->out->grad;
-        real *d = x->grad;
-        for (size_t row = 0; row < rows; row++)
-            for (size_t j = 0; j < cols; j++) d[row * cols + j] += g[row];
-    );
+    LK_TYPED(x->dtype, const real *g = node->out->grad; real *d = x->grad;
+             for (size_t row = 0; row < rows; row++) for (size_t j = 0; j < cols; j++)
+                 d[row * cols + j] += g[row];);
 }
 
 static void sum_cols_forward(lk_tape *tape, lk_node *node) {
@@ -66,11 +64,9 @@ static void mean_all_forward(lk_tape *tape, lk_node *node) {
 
 static void mean_all_backward(lk_tape *tape, lk_node *node) {
     (void)tape;
-    LK_TYPED(node->out->dtype,
-        real g = *(const real *)node->out->grad / (real)node->in[0]->size;
-        real *d = node->in[0]->grad;
-        for (size_t i = 0; i < node->in[0]->size; i++) d[i] += g;
-    );
+    LK_TYPED(node->out->dtype, real g = *(const real *)node->out->grad / (real)node->in[0]->size;
+             real *d = node->in[0]->grad;
+             for (size_t i = 0; i < node->in[0]->size; i++) d[i] += g;);
 }
 
 static const lk_op mean_all_op = {"mean_all", mean_all_forward, mean_all_backward};
@@ -108,7 +104,8 @@ static void groups_backward(lk_tape *tape, lk_node *node) {
     size_t rows = lk_tensor_rows(node->out);
     (void)tape;
     for (size_t i = 0; i < rows; i++) {
-        double y = get(node->out->data, i, node->out->dtype), g = get(node->out->grad, i, node->out->dtype);
+        double y = get(node->out->data, i, node->out->dtype),
+               g = get(node->out->grad, i, node->out->dtype);
         for (size_t j = 0; j < e->k; j++) {
             double d = g * lk_exp(get(x->data, j * rows + i, x->dtype) - y);
             if (x->dtype == LK_F32) ((float *)x->grad)[j * rows + i] += (float)d;
@@ -122,7 +119,8 @@ static const lk_op groups_op = {"log_sum_exp_groups", groups_forward, groups_bac
 lk_tensor *lk_log_sum_exp_groups(lk_tape *tape, lk_tensor *x, size_t k) {
     if (lk_tape_status(tape) != LK_OK) return lk_tape_empty(tape);
     if (!k || x->size % k) {
-        lk_tape_fail(tape, LK_USAGE, "log_sum_exp_groups: %zu numbers in groups of %zu", x->size, k);
+        lk_tape_fail(tape, LK_USAGE, "log_sum_exp_groups: %zu numbers in groups of %zu", x->size,
+                     k);
         return lk_tape_empty(tape);
     }
     groups_extra *e = lk_arena_alloc(lk_tape_arena(tape), 1, sizeof *e);
@@ -138,7 +136,8 @@ lk_tensor *lk_log_sum_exp_groups(lk_tape *tape, lk_tensor *x, size_t k) {
 
 static void log_softmax_forward(lk_tape *tape, lk_node *node) {
     const lk_tensor *x = node->in[0];
-    lk_log_softmax_rows(lk_tape_context(tape), x->dtype, lk_tensor_rows(x), lk_tensor_cols(x), x->data, node->out->data);
+    lk_log_softmax_rows(lk_tape_context(tape), x->dtype, lk_tensor_rows(x), lk_tensor_cols(x),
+                        x->data, node->out->data);
 }
 
 /* dx = g - softmax · sum(g) */
@@ -146,21 +145,21 @@ static void log_softmax_backward(lk_tape *tape, lk_node *node) {
     lk_tensor *x = node->in[0];
     size_t cols = lk_tensor_cols(x);
     (void)tape;
-    LK_TYPED(x->dtype,
-        for (size_t row = 0; row < lk_tensor_rows(x); row++) {
+    LK_TYPED(
+        x->dtype, for (size_t row = 0; row < lk_tensor_rows(x); row++) {
             const real *y = (const real *)node->out->data + row * cols;
             const real *g = (const real *)node->out->grad + row * cols;
             real *d = (real *)x->grad + row * cols, total = 0;
             for (size_t j = 0; j < cols; j++) total += g[j];
             for (size_t j = 0; j < cols; j++) d[j] += g[j] - (real)lk_exp(y[j]) * total;
-        }
-    );
+        });
 }
 
 static const lk_op log_softmax_op = {"log_softmax", log_softmax_forward, log_softmax_backward};
 
 lk_tensor *lk_log_softmax(lk_tape *tape, lk_tensor *x) {
-    return lk_tape_run(tape, &log_softmax_op, x->dtype, lk_tensor_rows(x), lk_tensor_cols(x), 1, &x, NULL);
+    return lk_tape_run(tape, &log_softmax_op, x->dtype, lk_tensor_rows(x), lk_tensor_cols(x), 1, &x,
+                       NULL);
 }
 
 /* The same, and then one column of each row: the gradient is (one-hot - softmax)·g. */
@@ -173,11 +172,11 @@ static void pick_forward(lk_tape *tape, lk_node *node) {
     const pick_extra *e = node->extra;
     const lk_tensor *x = node->in[0];
     size_t cols = lk_tensor_cols(x);
-    lk_log_softmax_rows(lk_tape_context(tape), x->dtype, lk_tensor_rows(x), cols, x->data, e->log_p);
+    lk_log_softmax_rows(lk_tape_context(tape), x->dtype, lk_tensor_rows(x), cols, x->data,
+                        e->log_p);
     LK_TYPED(x->dtype,
-        for (size_t row = 0; row < lk_tensor_rows(x); row++)
-            ((real *)node->out->data)[row] = ((const real *)e->log_p)[row * cols + e->index[row]];
-    );
+             for (size_t row = 0; row < lk_tensor_rows(x); row++)((real *)node->out->data)[row] =
+                 ((const real *)e->log_p)[row * cols + e->index[row]];);
 }
 
 static void pick_backward(lk_tape *tape, lk_node *node) {
@@ -185,14 +184,14 @@ static void pick_backward(lk_tape *tape, lk_node *node) {
     lk_tensor *x = node->in[0];
     size_t cols = lk_tensor_cols(x);
     (void)tape;
-    LK_TYPED(x->dtype,
-        for (size_t row = 0; row < lk_tensor_rows(x); row++) {
+    LK_TYPED(
+        x->dtype, for (size_t row = 0; row < lk_tensor_rows(x); row++) {
             real g = ((const real *)node->out->grad)[row];
             const real *y = (const real *)e->log_p + row * cols;
             real *d = (real *)x->grad + row * cols;
-            for (size_t j = 0; j < cols; j++) d[j] += g * ((real)(j == e->index[row]) - (real)lk_exp(y[j]));
-        }
-    );
+            for (size_t j = 0; j < cols; j++)
+                d[j] += g * ((real)(j == e->index[row]) - (real)lk_exp(y[j]));
+        });
 }
 
 static const lk_op pick_op = {"log_softmax_pick", pick_forward, pick_backward};
@@ -209,7 +208,8 @@ lk_tensor *lk_log_softmax_pick(lk_tape *tape, lk_tensor *x, const size_t *index)
     for (size_t i = 0; i < rows; i++) {
         copy[i] = index[i];
         if (index[i] >= lk_tensor_cols(x)) {
-            lk_tape_fail(tape, LK_USAGE, "log_softmax_pick: column %zu of %zu", index[i], lk_tensor_cols(x));
+            lk_tape_fail(tape, LK_USAGE, "log_softmax_pick: column %zu of %zu", index[i],
+                         lk_tensor_cols(x));
             return lk_tape_empty(tape);
         }
     }

@@ -29,13 +29,12 @@ static void slice_backward(lk_tape *tape, lk_node *node) {
     lk_tensor *x = node->in[0];
     size_t cols = e->end - e->begin;
     (void)tape;
-    LK_TYPED(x->dtype,
-        for (size_t row = 0; row < lk_tensor_rows(x); row++) {
+    LK_TYPED(
+        x->dtype, for (size_t row = 0; row < lk_tensor_rows(x); row++) {
             real *d = (real *)x->grad + row * lk_tensor_cols(x) + e->begin;
             const real *g = (const real *)node->out->grad + row * cols;
             for (size_t j = 0; j < cols; j++) d[j] += g[j];
-        }
-    );
+        });
 }
 
 static const lk_op slice_op = {"slice_cols", slice_forward, slice_backward};
@@ -43,7 +42,8 @@ static const lk_op slice_op = {"slice_cols", slice_forward, slice_backward};
 lk_tensor *lk_slice_cols(lk_tape *tape, lk_tensor *x, size_t begin, size_t end) {
     if (lk_tape_status(tape) != LK_OK) return lk_tape_empty(tape);
     if (begin >= end || end > lk_tensor_cols(x)) {
-        lk_tape_fail(tape, LK_USAGE, "slice_cols: [%zu, %zu) of %zu columns", begin, end, lk_tensor_cols(x));
+        lk_tape_fail(tape, LK_USAGE, "slice_cols: [%zu, %zu) of %zu columns", begin, end,
+                     lk_tensor_cols(x));
         return lk_tape_empty(tape);
     }
     slice_extra *e = extra_of(tape, sizeof *e);
@@ -74,13 +74,12 @@ static void concat_backward(lk_tape *tape, lk_node *node) {
         lk_tensor *x = node->in[i];
         size_t mine = lk_tensor_cols(x);
         if (x->grad)
-            LK_TYPED(x->dtype,
-                for (size_t row = 0; row < lk_tensor_rows(node->out); row++) {
+            LK_TYPED(
+                x->dtype, for (size_t row = 0; row < lk_tensor_rows(node->out); row++) {
                     real *d = (real *)x->grad + row % lk_tensor_rows(x) * mine;
                     const real *g = (const real *)node->out->grad + row * cols + at;
                     for (size_t j = 0; j < mine; j++) d[j] += g[j];
-                }
-            );
+                });
         at += mine;
     }
 }
@@ -96,7 +95,8 @@ lk_tensor *lk_concat_cols(lk_tape *tape, size_t n, lk_tensor *const *x) {
     }
     bool fits = n > 0 && n <= LK_MAX_INPUTS;
     for (size_t i = 0; fits && i < n; i++)
-        fits = x[i]->dtype == x[0]->dtype && lk_tensor_rows(x[i]) && rows % lk_tensor_rows(x[i]) == 0;
+        fits = x[i]->dtype == x[0]->dtype && lk_tensor_rows(x[i]) &&
+               rows % lk_tensor_rows(x[i]) == 0;
     if (!fits) {
         lk_tape_fail(tape, LK_USAGE, "concat_cols: %zu tensors whose types or rows do not fit", n);
         return lk_tape_empty(tape);
@@ -116,7 +116,8 @@ static void gather_forward(lk_tape *tape, lk_node *node) {
     size_t bytes = lk_tensor_cols(x) * lk_dtype_size(x->dtype);
     (void)tape;
     for (size_t i = 0; i < lk_tensor_rows(node->out); i++)
-        memcpy((char *)node->out->data + i * bytes, (const char *)x->data + e->index[i] * bytes, bytes);
+        memcpy((char *)node->out->data + i * bytes, (const char *)x->data + e->index[i] * bytes,
+               bytes);
 }
 
 static void gather_backward(lk_tape *tape, lk_node *node) {
@@ -124,13 +125,12 @@ static void gather_backward(lk_tape *tape, lk_node *node) {
     lk_tensor *x = node->in[0];
     size_t cols = lk_tensor_cols(x);
     (void)tape;
-    LK_TYPED(x->dtype,
-        for (size_t i = 0; i < lk_tensor_rows(node->out); i++) {
+    LK_TYPED(
+        x->dtype, for (size_t i = 0; i < lk_tensor_rows(node->out); i++) {
             real *d = (real *)x->grad + e->index[i] * cols;
             const real *g = (const real *)node->out->grad + i * cols;
             for (size_t j = 0; j < cols; j++) d[j] += g[j];
-        }
-    );
+        });
 }
 
 static const lk_op gather_op = {"gather_rows", gather_forward, gather_backward};
@@ -144,7 +144,8 @@ lk_tensor *lk_gather_rows(lk_tape *tape, lk_tensor *table, size_t n, const size_
     }
     for (size_t i = 0; i < n; i++) {
         if (index[i] >= lk_tensor_rows(table)) {
-            lk_tape_fail(tape, LK_USAGE, "gather_rows: row %zu of %zu", index[i], lk_tensor_rows(table));
+            lk_tape_fail(tape, LK_USAGE, "gather_rows: row %zu of %zu", index[i],
+                         lk_tensor_rows(table));
             return lk_tape_empty(tape);
         }
         e->index[i] = index[i];

@@ -9,7 +9,8 @@
 #include <math.h>
 #include <string.h>
 
-lk_status lk_optimiser_create(lk_context *ctx, lk_optimiser *o, lk_params *params, const lk_optimiser_options *options) {
+lk_status lk_optimiser_create(lk_context *ctx, lk_optimiser *o, lk_params *params,
+                              const lk_optimiser_options *options) {
     memset(o, 0, sizeof *o);
     o->options = *options;
     o->params = params;
@@ -41,7 +42,8 @@ double lk_optimiser_rate(const lk_optimiser *o) {
     if (c->warmup_steps && o->step < c->warmup_steps)
         return rate * ((double)(o->step + 1) / (double)c->warmup_steps);
     if (c->schedule == LK_COSINE) {
-        double whole = c->total_steps > c->warmup_steps ? (double)(c->total_steps - c->warmup_steps) : 1;
+        double whole =
+            c->total_steps > c->warmup_steps ? (double)(c->total_steps - c->warmup_steps) : 1;
         double done = (double)(o->step - c->warmup_steps) / whole;
         rate *= done >= 1 ? 0 : 0.5 * (1 + lk_cos(pi * done));
     }
@@ -67,7 +69,8 @@ static double gradient_norm(const lk_params *params) {
         const lk_param_info *p = &params->info[i];
         if (!p->trainable) continue;
         const void *g = lk_param_grads(params, i);
-        squares += p->dtype == LK_F32 ? lk_dot_f32_as_f64(p->size, g, g) : lk_dot_f64(p->size, g, g);
+        squares +=
+            p->dtype == LK_F32 ? lk_dot_f32_as_f64(p->size, g, g) : lk_dot_f64(p->size, g, g);
     }
     return lk_sqrt(squares);
 }
@@ -83,10 +86,10 @@ typedef struct update {
 static void adam_range(void *argument, size_t begin, size_t end) {
     const update *u = argument;
     const lk_optimiser_options *c = &u->o->options;
-    LK_TYPED(u->t,
-        real *w = u->w, *m = u->m, *v = u->v;
-        const real *g = u->g;
-        const real clip = (real)u->clip, b1 = (real)c->beta1, a1 = (real)(1 - c->beta1), b2 = (real)c->beta2;
+    LK_TYPED(
+        u->t, real *w = u->w, *m = u->m, *v = u->v; const real *g = u->g;
+        const real clip = (real)u->clip, b1 = (real)c->beta1, a1 = (real)(1 - c->beta1),
+        b2 = (real)c->beta2;
         const real a2 = (real)(1 - c->beta2), rate = (real)(u->rate * u->correction1);
         const real root = (real)u->correction2, eps = (real)c->epsilon;
         const real decay = (real)(c->kind == LK_ADAMW ? 1 - u->rate * c->weight_decay : 1);
@@ -96,31 +99,27 @@ static void adam_range(void *argument, size_t begin, size_t end) {
             v[i] = b2 * v[i] + a2 * x * x;
             real s = sizeof(real) == 4 ? (real)sqrtf((float)v[i]) : (real)sqrt(v[i]);
             w[i] = decay * w[i] - rate * m[i] / (s * root + eps);
-        }
-    );
+        });
 }
 
 static void sgd_range(void *argument, size_t begin, size_t end) {
     const update *u = argument;
-    LK_TYPED(u->t,
-        real *w = u->w, *m = u->m;
-        const real *g = u->g;
-        const real clip = (real)u->clip, momentum = (real)u->o->options.momentum, rate = (real)u->rate;
+    LK_TYPED(
+        u->t, real *w = u->w, *m = u->m; const real *g = u->g;
+        const real clip = (real)u->clip, momentum = (real)u->o->options.momentum,
+        rate = (real)u->rate;
         for (size_t i = begin; i < end; i++) {
             m[i] = momentum * m[i] + g[i] * clip;
             w[i] = w[i] - rate * m[i];
-        }
-    );
+        });
 }
 
 static void average_range(void *argument, size_t begin, size_t end) {
     const update *u = argument;
-    LK_TYPED(u->t,
-        const real *w = u->w;
-        real *a = u->average;
-        const real keep = (real)u->o->options.average_decay, take = (real)(1 - u->o->options.average_decay);
-        for (size_t i = begin; i < end; i++) a[i] = keep * a[i] + take * w[i];
-    );
+    LK_TYPED(u->t, const real *w = u->w; real *a = u->average;
+             const real keep = (real)u->o->options.average_decay,
+             take = (real)(1 - u->o->options.average_decay);
+             for (size_t i = begin; i < end; i++) a[i] = keep * a[i] + take * w[i];);
 }
 
 void lk_optimiser_step(lk_optimiser *o) {

@@ -11,23 +11,23 @@ typedef enum lk_schedule_kind { LK_CONSTANT, LK_COSINE, LK_PLATEAU } lk_schedule
 typedef struct lk_optimiser_options {
     lk_optimiser_kind kind;
     double learning_rate, beta1, beta2, epsilon, weight_decay, momentum;
-    double clip_norm;        /* 0: none. The global norm, summed parameter by parameter in order */
+    double clip_norm; /* 0: none. The global norm, summed parameter by parameter in order */
     lk_schedule_kind schedule;
-    uint64_t warmup_steps;   /* linear from 0 */
-    uint64_t total_steps;    /* of the cosine, from lr to 0 */
-    double plateau_factor;   /* LK_PLATEAU: multiply by this after `plateau_patience` worse checks */
+    uint64_t warmup_steps; /* linear from 0 */
+    uint64_t total_steps;  /* of the cosine, from lr to 0 */
+    double plateau_factor; /* LK_PLATEAU: multiply by this after `plateau_patience` worse checks */
     int plateau_patience;
-    double average_decay;    /* of the weights' moving average; 0: none */
+    double average_decay; /* of the weights' moving average; 0: none */
 } lk_optimiser_options;
 
 typedef struct lk_optimiser {
     lk_optimiser_options options;
     lk_params *params;
     unsigned char *first, *second, *average; /* slabs like params->values; average NULL when off */
-    uint64_t step;           /* updates taken */
+    uint64_t step;                           /* updates taken */
     double plateau_scale, plateau_best;
     int plateau_bad;
-    double last_norm;        /* of the gradient, before clipping */
+    double last_norm; /* of the gradient, before clipping */
 } lk_optimiser;
 
 lk_status lk_optimiser_create(lk_context *ctx, lk_optimiser *optimiser, lk_params *params,

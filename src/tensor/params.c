@@ -22,16 +22,18 @@ size_t lk_params_find(const lk_params *params, const char *name) {
     return SIZE_MAX;
 }
 
-size_t lk_params_add(lk_params *params, const char *name, lk_dtype t, int rank, const size_t *shape, lk_init init,
-                     double scale, bool trainable) {
-    if (strlen(name) >= sizeof params->info->name || lk_params_find(params, name) != SIZE_MAX || rank < 1 ||
-        rank > LK_MAX_RANK) {
-        lk_fail(params->ctx, LK_USAGE, "a parameter cannot be called \"%s\": the name is taken or too long", name);
+size_t lk_params_add(lk_params *params, const char *name, lk_dtype t, int rank, const size_t *shape,
+                     lk_init init, double scale, bool trainable) {
+    if (strlen(name) >= sizeof params->info->name || lk_params_find(params, name) != SIZE_MAX ||
+        rank < 1 || rank > LK_MAX_RANK) {
+        lk_fail(params->ctx, LK_USAGE,
+                "a parameter cannot be called \"%s\": the name is taken or too long", name);
         return SIZE_MAX;
     }
     if (params->n == params->capacity) {
         size_t more = params->capacity ? 2 * params->capacity : 16;
-        void *info = lk_resize(params->ctx, params->info, params->capacity, more, sizeof *params->info);
+        void *info =
+            lk_resize(params->ctx, params->info, params->capacity, more, sizeof *params->info);
         if (!info) return SIZE_MAX;
         params->info = info;
         params->capacity = more;
@@ -45,7 +47,8 @@ size_t lk_params_add(lk_params *params, const char *name, lk_dtype t, int rank, 
     for (int i = 0; i < rank; i++) {
         p->shape[i] = shape[i];
         if (shape[i] && p->size > ((size_t)1 << 40) / shape[i]) {
-            lk_fail(params->ctx, LK_NO_MEMORY, "the parameter \"%s\" would have more than 2^40 numbers", name);
+            lk_fail(params->ctx, LK_NO_MEMORY,
+                    "the parameter \"%s\" would have more than 2^40 numbers", name);
             return SIZE_MAX;
         }
         p->size *= shape[i];

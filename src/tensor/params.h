@@ -7,22 +7,22 @@
 
 typedef enum lk_init {
     LK_INIT_ZERO,
-    LK_INIT_CONSTANT,      /* every element = scale */
-    LK_INIT_GLOROT,        /* uniform ±scale·sqrt(6/(in+out)); Glorot and Bengio 2010, eq. 16 */
-    LK_INIT_HE,            /* normal, sd scale·sqrt(2/in); He et al. 2015, eq. 10 */
-    LK_INIT_NORMAL         /* normal, sd scale */
+    LK_INIT_CONSTANT, /* every element = scale */
+    LK_INIT_GLOROT,   /* uniform ±scale·sqrt(6/(in+out)); Glorot and Bengio 2010, eq. 16 */
+    LK_INIT_HE,       /* normal, sd scale·sqrt(2/in); He et al. 2015, eq. 10 */
+    LK_INIT_NORMAL    /* normal, sd scale */
 } lk_init;
 
 typedef struct lk_param_info {
-    char name[64];     /* "decoder.1.weight" */
+    char name[64]; /* "decoder.1.weight" */
     lk_dtype dtype;
     int rank;
     size_t shape[LK_MAX_RANK];
-    size_t size;       /* elements */
-    size_t offset;     /* bytes into the slab, a multiple of 64 */
+    size_t size;   /* elements */
+    size_t offset; /* bytes into the slab, a multiple of 64 */
     lk_init init;
     double scale;
-    bool trainable;    /* false: statistics, orderings, what EM sets */
+    bool trainable; /* false: statistics, orderings, what EM sets */
 } lk_param_info;
 
 typedef struct lk_params {

@@ -10,7 +10,7 @@ struct lk_tape {
     lk_node *last;
     lk_status status;
     bool gradients;
-    double zero[2];       /* the value and gradient of the empty tensor */
+    double zero[2]; /* the value and gradient of the empty tensor */
     lk_tensor empty;
 };
 
@@ -40,8 +40,13 @@ void lk_tape_reset(lk_tape *tape, bool gradients) {
     tape->status = LK_OK;
     tape->gradients = gradients;
     tape->zero[0] = tape->zero[1] = 0;
-    tape->empty = (lk_tensor){.dtype = LK_F64, .rank = 2, .shape = {1, 1}, .size = 1,
-                              .data = &tape->zero[0], .grad = NULL};
+    tape->empty = (lk_tensor){
+        .dtype = LK_F64,
+        .rank = 2,
+        .shape = {1, 1},
+        .size = 1,
+        .data = &tape->zero[0],
+        .grad = NULL};
 }
 
 lk_context *lk_tape_context(lk_tape *tape) { return tape->ctx; }
@@ -79,12 +84,14 @@ static lk_tensor *new_tensor(lk_tape *tape, lk_dtype t, int rank, const size_t *
 
 static bool give_memory(lk_tape *tape, void **at, size_t count, lk_dtype t) {
     *at = lk_arena_alloc(tape->arena, count, lk_dtype_size(t));
-    if (!*at) lk_tape_fail(tape, LK_NO_MEMORY, "out of memory for a tensor of %zu numbers; try a smaller batch", count);
+    if (!*at)
+        lk_tape_fail(tape, LK_NO_MEMORY,
+                     "out of memory for a tensor of %zu numbers; try a smaller batch", count);
     return *at != NULL;
 }
 
-lk_tensor *lk_tape_run(lk_tape *tape, const lk_op *op, lk_dtype t, size_t rows, size_t cols, int n_in,
-                       lk_tensor *const *in, void *extra) {
+lk_tensor *lk_tape_run(lk_tape *tape, const lk_op *op, lk_dtype t, size_t rows, size_t cols,
+                       int n_in, lk_tensor *const *in, void *extra) {
     size_t shape[2] = {rows, cols};
     if (tape->status != LK_OK) return lk_tape_empty(tape);
     lk_tensor *out = new_tensor(tape, t, 2, shape);
@@ -136,7 +143,8 @@ const char *lk_tape_first_nonfinite(const lk_tape *tape) {
     const char *value = NULL, *gradient = NULL;
     for (const lk_node *node = tape->last; node; node = node->previous) {
         const lk_tensor *out = node->out;
-        if (!finite(out->data, out->size, out->dtype)) value = node->op->name; /* the earliest stays */
+        if (!finite(out->data, out->size, out->dtype))
+            value = node->op->name; /* the earliest stays */
         if (!gradient && !finite(out->grad, out->size, out->dtype)) gradient = node->op->name;
     }
     return value ? value : gradient;
@@ -144,7 +152,8 @@ const char *lk_tape_first_nonfinite(const lk_tape *tape) {
 
 /* ---- Leaves ----------------------------------------------------------------------------------------- */
 
-lk_tensor *lk_leaf(lk_tape *tape, lk_dtype t, int rank, const size_t *shape, void *data, void *grad) {
+lk_tensor *lk_leaf(lk_tape *tape, lk_dtype t, int rank, const size_t *shape, void *data,
+                   void *grad) {
     if (tape->status != LK_OK) return lk_tape_empty(tape);
     lk_tensor *x = new_tensor(tape, t, rank, shape);
     if (!x) return lk_tape_empty(tape);
@@ -155,14 +164,18 @@ lk_tensor *lk_leaf(lk_tape *tape, lk_dtype t, int rank, const size_t *shape, voi
 
 lk_tensor *lk_constant(lk_tape *tape, lk_dtype t, size_t rows, size_t cols, const void *borrowed) {
     size_t shape[2] = {rows, cols};
-    union { const void *in; void *out; } data = {borrowed}; /* never written: it has no gradient */
+    union {
+        const void *in;
+        void *out;
+    } data = {borrowed}; /* never written: it has no gradient */
     return lk_leaf(tape, t, 2, shape, data.out, NULL);
 }
 
 lk_tensor *lk_zeros(lk_tape *tape, lk_dtype t, size_t rows, size_t cols) {
     size_t shape[2] = {rows, cols};
     void *data;
-    if (tape->status != LK_OK || !give_memory(tape, &data, rows * cols, t)) return lk_tape_empty(tape);
+    if (tape->status != LK_OK || !give_memory(tape, &data, rows * cols, t))
+        return lk_tape_empty(tape);
     return lk_leaf(tape, t, 2, shape, data, NULL);
 }
 
@@ -171,7 +184,8 @@ lk_tensor *lk_reshape(lk_tape *tape, lk_tensor *x, size_t rows, size_t cols) {
     size_t shape[2] = {rows, cols};
     if (tape->status != LK_OK) return lk_tape_empty(tape);
     if (rows * cols != x->size) {
-        lk_tape_fail(tape, LK_USAGE, "%zu numbers cannot be seen as [%zu, %zu]", x->size, rows, cols);
+        lk_tape_fail(tape, LK_USAGE, "%zu numbers cannot be seen as [%zu, %zu]", x->size, rows,
+                     cols);
         return lk_tape_empty(tape);
     }
     lk_tensor *view = lk_leaf(tape, x->dtype, 2, shape, x->data, x->grad);

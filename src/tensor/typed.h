@@ -4,10 +4,15 @@
 
 #include "tensor/op.h"
 
-#define LK_TYPED(dtype, ...)                                                      \
-    do {                                                                          \
-        if ((dtype) == LK_F32) { typedef float real; __VA_ARGS__ }                \
-        else { typedef double real; __VA_ARGS__ }                                 \
+#define LK_TYPED(dtype, ...) \
+    do { \
+        if ((dtype) == LK_F32) { \
+            typedef float real; \
+            __VA_ARGS__ \
+        } else { \
+            typedef double real; \
+            __VA_ARGS__ \
+        } \
     } while (0)
 
 #endif

@@ -12,21 +12,22 @@
 #include <string.h>
 
 typedef struct cells_extra {
-    size_t lanes, n, width;      /* width: parameters of a row over all cells */
+    size_t lanes, n, width; /* width: parameters of a row over all cells */
     const lk_cell_dist *cells;
-    const lk_cell_dist *other;   /* q of a KL */
-    const size_t *begin;         /* [n + 1]: where cell i's derivatives begin in a row of d */
+    const lk_cell_dist *other; /* q of a KL */
+    const size_t *begin;       /* [n + 1]: where cell i's derivatives begin in a row of d */
     const uint8_t *present;
     double *missingness;
-    double *d[2];                /* [lanes, width] derivatives by the first and second parameters */
-    double *d_value;             /* [lanes, n] */
-    double *terms;               /* [lanes, n] */
+    double *d[2];    /* [lanes, width] derivatives by the first and second parameters */
+    double *d_value; /* [lanes, n] */
+    double *terms;   /* [lanes, n] */
     const lk_trace *trace;
     const lk_site *site;
 } cells_extra;
 
 static const void *wrapped_row(const lk_tensor *t, size_t lane) {
-    return (const char *)t->data + lane % lk_tensor_rows(t) * lk_tensor_cols(t) * lk_dtype_size(t->dtype);
+    return (const char *)t->data +
+           lane % lk_tensor_rows(t) * lk_tensor_cols(t) * lk_dtype_size(t->dtype);
 }
 
 static double value_at(const lk_tensor *t, size_t lane, size_t cell) {
@@ -68,7 +69,8 @@ static void scatter_range(void *argument, size_t begin, size_t end) {
 static void scatter(lk_tape *tape, const cells_extra *e, const double *out_grad, bool per_cell,
                     const double *d, const lk_cell_dist *cells, lk_tensor *params) {
     scatter_job job = {e, out_grad, per_cell, d, cells, params};
-    lk_parallel(lk_tape_context(tape), lk_tensor_rows(params), 1 + 2000 / (e->n + 1), scatter_range, &job);
+    lk_parallel(lk_tape_context(tape), lk_tensor_rows(params), 1 + 2000 / (e->n + 1), scatter_range,
+                &job);
 }
 
 static cells_extra *new_extra(lk_tape *tape, size_t lanes, size_t n, const lk_cell_dist *cells) {
@@ -77,8 +79,8 @@ static cells_extra *new_extra(lk_tape *tape, size_t lanes, size_t n, const lk_ce
     size_t *begin = lk_arena_alloc(arena, n + 1, sizeof *begin);
     double *terms = lk_arena_alloc_raw(arena, lanes * n, sizeof *terms);
     if (!e || !begin || !terms) {
-        lk_tape_fail(tape, LK_NO_MEMORY, "out of memory for a batch of %zu rows; try a smaller batch",
-                     lanes);
+        lk_tape_fail(tape, LK_NO_MEMORY,
+                     "out of memory for a batch of %zu rows; try a smaller batch", lanes);
         return NULL;
     }
     e->lanes = lanes;
@@ -150,9 +152,12 @@ lk_tensor *lk_cells_log_prob(lk_tape *tape, size_t lanes, size_t n, const lk_cel
                              lk_tensor *params, lk_tensor *value, const uint8_t *present,
                              double *missingness) {
     if (lk_tape_status(tape) != LK_OK) return lk_tape_empty(tape);
-    if (lk_tensor_cols(value) != n || lanes % lk_tensor_rows(value) || lanes % lk_tensor_rows(params)) {
-        lk_tape_fail(tape, LK_USAGE, "log_prob: %zu lanes of %zu cells meet values [%zu, %zu] and "
-                     "parameters of %zu rows", lanes, n, lk_tensor_rows(value), lk_tensor_cols(value),
+    if (lk_tensor_cols(value) != n || lanes % lk_tensor_rows(value) ||
+        lanes % lk_tensor_rows(params)) {
+        lk_tape_fail(tape, LK_USAGE,
+                     "log_prob: %zu lanes of %zu cells meet values [%zu, %zu] and "
+                     "parameters of %zu rows",
+                     lanes, n, lk_tensor_rows(value), lk_tensor_cols(value),
                      lk_tensor_rows(params));
         return lk_tape_empty(tape);
     }
@@ -168,7 +173,8 @@ lk_tensor *lk_cells_log_prob(lk_tape *tape, size_t lanes, size_t n, const lk_cel
 
 /* ---- KL(q || p), closed --------------------------------------------------------------------------- */
 
-static void gather(const lk_cell_dist *cell, const lk_tensor *t, size_t lane, size_t k, double *out) {
+static void gather(const lk_cell_dist *cell, const lk_tensor *t, size_t lane, size_t k,
+                   double *out) {
     const void *row = wrapped_row(t, lane);
     for (size_t j = 0; j < k; j++) {
         size_t at = cell->at + j * cell->stride;

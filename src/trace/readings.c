@@ -53,7 +53,8 @@ static bool has_unexplained_absence(const lk_site *site, const lk_dist *dist) {
         for (size_t i = 0; i < dist->n; i++) {
             size_t at = row * dist->n + i, gate = dist->gate ? dist->gate[i] : SIZE_MAX;
             if (site->present[at]) continue;
-            if (gate == SIZE_MAX || !site->present[row * dist->n + gate] || x[row * dist->n + gate] != 1)
+            if (gate == SIZE_MAX || !site->present[row * dist->n + gate] ||
+                x[row * dist->n + gate] != 1)
                 return true;
         }
     return false;
@@ -73,10 +74,11 @@ static const lk_cell_dist *as_densities(lk_trace *trace, const lk_dist *dist) {
 
 static void add_log_prob(lk_trace *trace, lk_site *site, const lk_dist *dist) {
     lk_tensor *params = lk_dist_params(trace, dist, site->value, site->present);
-    const lk_cell_dist *cells = trace->density && site->observed ? as_densities(trace, dist) : dist->cells;
+    const lk_cell_dist *cells =
+        trace->density && site->observed ? as_densities(trace, dist) : dist->cells;
     site->missingness = new_weights(trace);
-    site->log_prob = lk_cells_log_prob(trace->tape, trace->lanes, dist->n, cells, params, site->value,
-                                       site->present, site->missingness);
+    site->log_prob = lk_cells_log_prob(trace->tape, trace->lanes, dist->n, cells, params,
+                                       site->value, site->present, site->missingness);
     lk_trace_add(trace, site->log_prob);
 }
 
@@ -111,7 +113,8 @@ static void enumerate(lk_trace *trace, lk_site *site, const lk_dist *dist, size_
     trace->enumerated *= k;
     double *value = lk_arena_alloc_raw(trace->arena, trace->lanes, sizeof *value);
     if (!value) {
-        lk_tape_fail(trace->tape, LK_NO_MEMORY, "out of memory: the site \"%s\" has %zu values", site->name, k);
+        lk_tape_fail(trace->tape, LK_NO_MEMORY, "out of memory: the site \"%s\" has %zu values",
+                     site->name, k);
         return;
     }
     for (size_t lane = 0; lane < trace->lanes; lane++) value[lane] = (double)(lane / before);

@@ -67,9 +67,11 @@ lk_tensor *lk_draw(lk_trace *trace, const char *name, const lk_dist *dist) {
     site->dist = dist;
     site->value = lk_trace_observed(trace, name, &site->present);
     site->observed = site->value != NULL;
-    if (site->observed && (lk_tensor_cols(site->value) != dist->n || trace->lanes % lk_tensor_rows(site->value))) {
-        lk_tape_fail(trace->tape, LK_USAGE, "the site \"%s\" has %zu cells, but [%zu, %zu] was observed",
-                     name, dist->n, lk_tensor_rows(site->value), lk_tensor_cols(site->value));
+    if (site->observed &&
+        (lk_tensor_cols(site->value) != dist->n || trace->lanes % lk_tensor_rows(site->value))) {
+        lk_tape_fail(trace->tape, LK_USAGE,
+                     "the site \"%s\" has %zu cells, but [%zu, %zu] was observed", name, dist->n,
+                     lk_tensor_rows(site->value), lk_tensor_cols(site->value));
         return lk_tape_empty(trace->tape);
     }
     trace->reading->draw(trace, site, dist);
@@ -110,7 +112,8 @@ lk_tensor *lk_trace_log_marginal(lk_trace *trace) {
 
 /* ---- The walk: cells one after the other ----------------------------------------------------------- */
 
-static const void *params_of(const void *params, size_t rows, size_t width, lk_dtype t, size_t lane) {
+static const void *params_of(const void *params, size_t rows, size_t width, lk_dtype t,
+                             size_t lane) {
     return (const char *)params + lane % rows * width * lk_dtype_size(t);
 }
 
@@ -128,8 +131,8 @@ void lk_site_walk(lk_trace *trace, const lk_site *site, const lk_dist *dist, dou
         params = lk_arena_alloc(trace->arena, lanes * width, lk_dtype_size(t));
         if (params) state = chain->start(chain->self, trace, lanes);
         if (!params || !state) {
-            lk_tape_fail(trace->tape, LK_NO_MEMORY, "out of memory for %zu rows; try fewer at a time",
-                         lanes);
+            lk_tape_fail(trace->tape, LK_NO_MEMORY,
+                         "out of memory for %zu rows; try fewer at a time", lanes);
             return;
         }
     } else {

@@ -23,7 +23,7 @@ typedef struct lk_trace lk_trace;
 typedef struct lk_site lk_site;
 
 typedef struct lk_chain {
-    size_t width;        /* parameters of a row: [lanes, width] of this type */
+    size_t width; /* parameters of a row: [lanes, width] of this type */
     lk_dtype dtype;
     /* Lane l draws its cells in the order order[l mod order_rows][0…n); NULL: 0, 1, … n-1. */
     const size_t *const *order;
@@ -46,9 +46,9 @@ typedef struct lk_chain {
 typedef struct lk_dist {
     size_t n;
     const lk_cell_dist *cells; /* [n], borrowed for the trace's life */
-    const size_t *gate;        /* [n] or NULL: the cell that, being 1, leaves this one out (missing);
+    const size_t *gate; /* [n] or NULL: the cell that, being 1, leaves this one out (missing);
                                   SIZE_MAX: none. A gate comes before what it gates in any order. */
-    lk_tensor *params;         /* [1 or more rows, width]; NULL: `chain` gives them */
+    lk_tensor *params;  /* [1 or more rows, width]; NULL: `chain` gives them */
     const lk_chain *chain;
 } lk_dist;
 
@@ -77,22 +77,26 @@ enum { LK_MAX_SITES = 64 };
 struct lk_trace {
     lk_context *ctx;
     lk_tape *tape;
-    lk_arena *arena;            /* the tape's */
+    lk_arena *arena; /* the tape's */
     const lk_reading *reading;
-    void *user;                 /* the reading's own */
+    void *user; /* the reading's own */
     size_t rows, particles, lanes, enumerated;
-    const uint64_t *row_ids;    /* [rows] global row numbers: what random numbers are keyed by */
+    const uint64_t *row_ids; /* [rows] global row numbers: what random numbers are keyed by */
     uint64_t seed, step;
-    const char *salt;           /* told apart: "train", "score", "sample" */
+    const char *salt; /* told apart: "train", "score", "sample" */
     lk_kind_of kind;
-    lk_tensor *log_joint;       /* [lanes, 1]; NULL while nothing has been added */
-    double *missingness;        /* [rows] of observed sites, for reports */
-    lk_trace *guide;            /* where latent values come from, if anywhere */
-    bool density;               /* observed grid cells by their density instead of their mass */
-    bool analytic_kl;           /* subtract KL(q || p) where closed instead of log q - log p */
+    lk_tensor *log_joint; /* [lanes, 1]; NULL while nothing has been added */
+    double *missingness;  /* [rows] of observed sites, for reports */
+    lk_trace *guide;      /* where latent values come from, if anywhere */
+    bool density;         /* observed grid cells by their density instead of their mass */
+    bool analytic_kl;     /* subtract KL(q || p) where closed instead of log q - log p */
     size_t n_sites, n_observed;
     lk_site sites[LK_MAX_SITES];
-    struct { const char *name; lk_tensor *value; const uint8_t *present; } observed[LK_MAX_SITES];
+    struct {
+        const char *name;
+        lk_tensor *value;
+        const uint8_t *present;
+    } observed[LK_MAX_SITES];
 };
 
 /* Starts a trace on a tape that its caller has reset. row_ids is borrowed. */

@@ -52,11 +52,12 @@ typedef struct symbols {
     const lk_cell_dist *cell;
     lk_dtype t;
     const void *params;
-    double low;     /* value of symbol 0 */
+    double low; /* value of symbol 0 */
     uint64_t n;
 } symbols;
 
-static symbols symbols_of(const lk_cell_dist *cell, lk_dtype t, const void *params, double low, double high) {
+static symbols symbols_of(const lk_cell_dist *cell, lk_dtype t, const void *params, double low,
+                          double high) {
     symbols s = {cell, t, params, 0, 2};
     if (cell->form.kind == &lk_categorical) s.n = (uint64_t)cell->form.n;
     else if (cell->form.kind != &lk_bernoulli) {
@@ -129,15 +130,18 @@ static inline void push_bin(stack *st, double mean, double sd, uint64_t i) {
  * the order in which they are drawn (a stack takes them in reverse). */
 typedef struct coding {
     stack *lanes;
-    const double *low, *high;  /* [n] of grid cells */
-    const double *known;       /* [lanes, n] values to push */
-    struct symbol { size_t lane; uint64_t start, size; } *list;
+    const double *low, *high; /* [n] of grid cells */
+    const double *known;      /* [lanes, n] values to push */
+    struct symbol {
+        size_t lane;
+        uint64_t start, size;
+    } * list;
     size_t n_list, capacity, n;
-    const char *site;          /* the site that is coded; others are observed */
+    const char *site; /* the site that is coded; others are observed */
 } coding;
 
-static double pick_known(void *user, lk_trace *trace, size_t lane, size_t cell, const lk_cell_dist *dist, lk_dtype t,
-                         const void *params) {
+static double pick_known(void *user, lk_trace *trace, size_t lane, size_t cell,
+                         const lk_cell_dist *dist, lk_dtype t, const void *params) {
     coding *c = user;
     double value = c->known[lane * c->n + cell];
     symbols s = symbols_of(dist, t, params, c->low[cell], c->high[cell]);
@@ -148,8 +152,8 @@ static double pick_known(void *user, lk_trace *trace, size_t lane, size_t cell, 
     return value;
 }
 
-static double pick_popped(void *user, lk_trace *trace, size_t lane, size_t cell, const lk_cell_dist *dist, lk_dtype t,
-                          const void *params) {
+static double pick_popped(void *user, lk_trace *trace, size_t lane, size_t cell,
+                          const lk_cell_dist *dist, lk_dtype t, const void *params) {
     coding *c = user;
     symbols s = symbols_of(dist, t, params, c->low[cell], c->high[cell]);
     (void)trace;

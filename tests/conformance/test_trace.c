@@ -1,10 +1,10 @@
 /* The trace on three toys whose answers are closed forms: a mixture of two normals, a chain of three
  * variables, and a one-dimensional linear "VAE" whose posterior and evidence are normal. */
+#include <cmocka.h>
+#include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
-#include <setjmp.h>
 #include <stdint.h>
-#include <cmocka.h>
 
 #include "stack_coder.h"
 
@@ -13,10 +13,11 @@
 #include <string.h>
 
 /* Fails closed: a NaN is not close to anything. */
-#define assert_close(a, b, tolerance)                                                                \
-    do {                                                                                             \
-        double a_ = (a), b_ = (b);                                                                   \
-        if (!(fabs(a_ - b_) <= (tolerance))) fail_msg("%s = %.17g, but %s = %.17g", #a, a_, #b, b_); \
+#define assert_close(a, b, tolerance) \
+    do { \
+        double a_ = (a), b_ = (b); \
+        if (!(fabs(a_ - b_) <= (tolerance))) \
+            fail_msg("%s = %.17g, but %s = %.17g", #a, a_, #b, b_); \
     } while (0)
 
 static lk_context *ctx;
@@ -44,7 +45,8 @@ static double log_normal(double x, double mean, double sd) {
 }
 
 static lk_cell_dist cell(const lk_dist_kind *kind, int n) {
-    return (lk_cell_dist){.form = {kind, NULL, n, 0}, .stride = 1, .scale = 1, .low = -INFINITY, .high = INFINITY};
+    return (lk_cell_dist){
+        .form = {kind, NULL, n, 0}, .stride = 1, .scale = 1, .low = -INFINITY, .high = INFINITY};
 }
 
 static size_t *index_of(const lk_tensor *z, size_t stride, const lk_tensor *add) {
@@ -61,7 +63,7 @@ static size_t *index_of(const lk_tensor *z, size_t stride, const lk_tensor *add)
 /* ---- The mixture -------------------------------------------------------------------------------------- */
 
 static const double log_weights[2] = {-0.35667494393873245, -1.2039728043259361}; /* 0.7, 0.3 */
-static double normals[4] = {-1, -0.5, 2, 0.25};                                  /* mean, log scale */
+static double normals[4] = {-1, -0.5, 2, 0.25}; /* mean, log scale */
 static lk_cell_dist z_cell, x_cell;
 static lk_dist z_dist, x_dist;
 
@@ -70,7 +72,8 @@ static void mixture(lk_trace *t, lk_tensor *table) {
     x_cell = cell(&lk_normal, 1);
     z_dist = (lk_dist){1, &z_cell, NULL, lk_constant(tape, LK_F64, 1, 2, log_weights), NULL};
     lk_tensor *z = lk_draw(t, "z", &z_dist);
-    x_dist = (lk_dist){1, &x_cell, NULL, lk_gather_rows(tape, table, lk_tensor_rows(z), index_of(z, 1, NULL)), NULL};
+    x_dist = (lk_dist){1, &x_cell, NULL,
+                       lk_gather_rows(tape, table, lk_tensor_rows(z), index_of(z, 1, NULL)), NULL};
     lk_draw(t, "x", &x_dist);
 }
 
@@ -96,7 +99,8 @@ static void test_mixture_enumerates(void **state) {
         assert_close(((double *)log_p->data)[i], mixture_log_prob(x[i]), 1e-12);
         /* Bayes' rule from the same lanes. */
         double first = exp(((double *)t.log_joint->data)[i] - ((double *)log_p->data)[i]);
-        double truth = exp(log_weights[0] + log_normal(x[i], -1, exp(-0.5)) - mixture_log_prob(x[i]));
+        double truth = exp(
+            log_weights[0] + log_normal(x[i], -1, exp(-0.5)) - mixture_log_prob(x[i]));
         assert_close(first, truth, 1e-12);
     }
 }
@@ -140,9 +144,12 @@ static void three(lk_trace *t) {
     lk_tensor *a = lk_draw(t, "a", &a_dist);
     if (lk_trace_status(t) != LK_OK) return;
     lk_tensor *b_table = lk_constant(tape, LK_F64, 2, 3, b_logits);
-    b_dist = (lk_dist){1, &b_cell, NULL, lk_gather_rows(tape, b_table, lk_tensor_rows(a), index_of(a, 1, NULL)), NULL};
+    b_dist = (lk_dist){1, &b_cell, NULL,
+                       lk_gather_rows(tape, b_table, lk_tensor_rows(a), index_of(a, 1, NULL)),
+                       NULL};
     lk_tensor *b = lk_draw(t, "b", &b_dist);
-    size_t *index = index_of(a, 3, b), n = lk_tensor_rows(a) > lk_tensor_rows(b) ? lk_tensor_rows(a) : lk_tensor_rows(b);
+    size_t *index = index_of(a, 3, b),
+           n = lk_tensor_rows(a) > lk_tensor_rows(b) ? lk_tensor_rows(a) : lk_tensor_rows(b);
     lk_tensor *c_table = lk_constant(tape, LK_F64, 6, 2, c_params);
     c_dist = (lk_dist){1, &c_cell, NULL, lk_gather_rows(tape, c_table, n, index), NULL};
     lk_draw(t, "c", &c_dist);
@@ -152,7 +159,8 @@ static double three_log_prob(int a, int b, double c) {
     double p1 = 1 / (1 + exp(-a_logit[0])), total = 0, mean = c_params[3 * a + b][0];
     double sd = exp(c_params[3 * a + b][1]);
     for (int k = 0; k < 3; k++) total += exp(b_logits[a][k]);
-    double mass = 0.5 * (erf((c + 0.5 - mean) / sd / sqrt(2)) - erf((c - 0.5 - mean) / sd / sqrt(2)));
+    double mass = 0.5 *
+                  (erf((c + 0.5 - mean) / sd / sqrt(2)) - erf((c - 0.5 - mean) / sd / sqrt(2)));
     return log(a ? p1 : 1 - p1) + b_logits[a][b] - log(total) + log(mass);
 }
 
@@ -172,7 +180,8 @@ static void test_subsets_of_sites(void **state) {
         double log_p = ((double *)lk_trace_log_marginal(&t)->data)[0];
         for (int i = 0; i < 2; i++)
             for (int j = 0; j < 3; j++)
-                if ((!(mask & 1) || i == 1) && (!(mask & 2) || j == 2)) sum += exp(three_log_prob(i, j, c));
+                if ((!(mask & 1) || i == 1) && (!(mask & 2) || j == 2))
+                    sum += exp(three_log_prob(i, j, c));
         assert_int_equal(lk_trace_status(&t), LK_OK);
         assert_close(log_p, log(sum), 1e-12);
     }
@@ -185,7 +194,8 @@ static void test_subsets_of_sites(void **state) {
     lk_trace_observe(&t, "b", lk_constant(tape, LK_F64, 1, 1, &b), NULL);
     three(&t);
     double total = exp(0.1) + exp(-0.7) + exp(0.5);
-    assert_close(((double *)lk_trace_log_marginal(&t)->data)[0], log(1 / (1 + exp(0.4))) - 0.7 - log(total), 1e-12);
+    assert_close(((double *)lk_trace_log_marginal(&t)->data)[0],
+                 log(1 / (1 + exp(0.4))) - 0.7 - log(total), 1e-12);
 }
 
 /* Samples: frequencies against the probabilities they are drawn with (chi-square, 5 degrees of
@@ -228,23 +238,27 @@ static void vae_joint(lk_trace *t) {
     latent_cell = cell(&lk_normal, 1);
     prior = (lk_dist){1, &latent_cell, NULL, lk_constant(tape, LK_F64, 1, 2, prior_params), NULL};
     lk_tensor *z = lk_draw(t, "z", &prior);
-    lk_tensor *params[2] = {lk_affine(tape, z, slope, offset), lk_constant(tape, LK_F64, 1, 1, log_noise)};
+    lk_tensor *params[2] = {lk_affine(tape, z, slope, offset),
+                            lk_constant(tape, LK_F64, 1, 1, log_noise)};
     likelihood = (lk_dist){1, &latent_cell, NULL, lk_concat_cols(tape, 2, params), NULL};
     lk_draw(t, "x", &likelihood);
 }
 
 static void vae_guide(lk_trace *t, double shift) {
     lk_tensor *x = lk_trace_observed(t, "x", NULL);
-    double precision = 1 + slope * slope / (noise * noise), gain = slope / (noise * noise) / precision;
+    double precision = 1 + slope * slope / (noise * noise),
+           gain = slope / (noise * noise) / precision;
     double *log_sd = lk_arena_alloc(lk_tape_arena(tape), 1, sizeof *log_sd);
     *log_sd = -0.5 * log(precision);
-    lk_tensor *params[2] = {lk_affine(tape, x, gain, -gain * offset + shift), lk_constant(tape, LK_F64, 1, 1, log_sd)};
+    lk_tensor *params[2] = {lk_affine(tape, x, gain, -gain * offset + shift),
+                            lk_constant(tape, LK_F64, 1, 1, log_sd)};
     latent_cell = cell(&lk_normal, 1);
     posterior = (lk_dist){1, &latent_cell, NULL, lk_concat_cols(tape, 2, params), NULL};
     lk_draw(t, "z", &posterior);
 }
 
-static double vae_bound(const double *x, size_t rows, size_t particles, bool guided, double shift, bool analytic) {
+static double vae_bound(const double *x, size_t rows, size_t particles, bool guided, double shift,
+                        bool analytic) {
     static lk_trace t, g;
     lk_tape_reset(tape, false);
     lk_tensor *value = lk_constant(tape, LK_F64, rows, 1, x);
@@ -277,7 +291,8 @@ static void test_linear_vae(void **state) {
     /* A shifted guide: below the truth by KL(q || p) = shift² precision / 2 on average, less with more
      * particles (Burda et al. 2016, theorem 1). */
     double precision = 1 + slope * slope / (noise * noise), gap = 0.3 * 0.3 * precision / 2;
-    double one = vae_bound(x, 64, 1, true, 0.3, false), many = vae_bound(x, 64, 100, true, 0.3, false);
+    double one = vae_bound(x, 64, 1, true, 0.3, false),
+           many = vae_bound(x, 64, 100, true, 0.3, false);
     assert_true(one < truth && many > one && many < truth + 0.02);
     assert_close(truth - vae_bound(x, 64, 4000, true, 0.3, false), 0, 0.02);
     /* The closed KL and the sampled one agree on average over rows. */
@@ -301,14 +316,16 @@ static void test_push_and_pop(void **state) {
     three(&t);
     double log_p = 0;
     for (size_t i = 0; i < N; i++) {
-        for (size_t s = 0; s < 3; s++) values[s][i] = ((double *)lk_trace_site(&t, names[s])->value->data)[i];
+        for (size_t s = 0; s < 3; s++)
+            values[s][i] = ((double *)lk_trace_site(&t, names[s])->value->data)[i];
         log_p += three_log_prob((int)values[0][i], (int)values[1][i], values[2][i]);
     }
     /* One stack for each row; the chain has three sites, so each is known in turn. */
     coding c = {.low = &low, .high = &high, .n = 1, .capacity = 3 * N};
     c.lanes = calloc(N, sizeof *c.lanes);
     c.list = calloc(3 * N, sizeof *c.list);
-    for (size_t i = 0; i < N; i++) c.lanes[i] = (stack){(uint64_t)1 << 31, calloc(WORDS, 4), 0, false};
+    for (size_t i = 0; i < N; i++)
+        c.lanes[i] = (stack){(uint64_t)1 << 31, calloc(WORDS, 4), 0, false};
     double before = 0, after = 0;
     for (size_t i = 0; i < N; i++) before += stack_bits(&c.lanes[i]);
     /* Push: sites in reverse order, each with the earlier ones observed. */
@@ -317,7 +334,8 @@ static void test_push_and_pop(void **state) {
         lk_trace_begin(&t, tape, &reading_push, N, 1, ids, 9, 0, "test");
         t.user = &c;
         for (size_t o = 0; o < 3; o++)
-            if (o != s - 1) lk_trace_observe(&t, names[o], lk_constant(tape, LK_F64, N, 1, values[o]), NULL);
+            if (o != s - 1)
+                lk_trace_observe(&t, names[o], lk_constant(tape, LK_F64, N, 1, values[o]), NULL);
         c.known = values[s - 1];
         three(&t);
         flush_pushed(&c);

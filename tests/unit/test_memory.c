@@ -11,7 +11,9 @@
 #include <string.h>
 
 /* An allocator that counts, fills what it gives with rubbish, and fails at its n-th call. */
-typedef struct counted { size_t calls, fails_at, live; } counted;
+typedef struct counted {
+    size_t calls, fails_at, live;
+} counted;
 
 static void *counted_allocate(void *user, size_t bytes) {
     counted *c = user;
@@ -75,9 +77,12 @@ static void blocks_are_zero_and_counted(void **state) {
 /* A product that wraps around must not give a small block. */
 static void products_do_not_overflow(void **state) {
     (void)state;
-    static const struct { size_t count, size; } cases[] = {
-        {SIZE_MAX, 2}, {SIZE_MAX / 2 + 1, 2}, {SIZE_MAX / 8 + 2, 8}, {(size_t)1 << 33, (size_t)1 << 33},
-        {2, SIZE_MAX}, {SIZE_MAX, 1}, {SIZE_MAX / 2 + 1, 1}};
+    static const struct {
+        size_t count, size;
+    } cases[] = {{SIZE_MAX, 2},         {SIZE_MAX / 2 + 1, 2},
+                 {SIZE_MAX / 8 + 2, 8}, {(size_t)1 << 33, (size_t)1 << 33},
+                 {2, SIZE_MAX},         {SIZE_MAX, 1},
+                 {SIZE_MAX / 2 + 1, 1}};
     counted c = {0};
     lk_context *ctx = counted_context(&c);
     lk_arena *arena = lk_arena_create(ctx, 1000);
@@ -213,7 +218,10 @@ static void the_first_failure_stays(void **state) {
     assert_string_equal(lk_version(), LK_VERSION);
 }
 
-typedef struct heard { int notices, progress; char last[64]; } heard;
+typedef struct heard {
+    int notices, progress;
+    char last[64];
+} heard;
 
 static void hear(void *user, lk_log_kind kind, const char *line) {
     heard *h = user;

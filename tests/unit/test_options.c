@@ -66,13 +66,22 @@ static void defaults_are_the_tables(void **state) {
 
 /* A value's text does not depend on how it was typed: it goes into the model file. */
 static void text_is_canonical(void **state) {
-    static const struct { const char *name, *typed, *canonical; } cases[] = {
-        {"steps", "1e2", "100"}, {"steps", "+7", "7"}, {"steps", "12.0", "12"},
-        {"learning-rate", "0.0010", "0.001"}, {"learning-rate", "1E-3", "0.001"},
-        {"offset", "-0", "0"}, {"offset", "-0.50", "-0.5"}, {"json", "true", "true"},
-        {"covariance", "tied", "tied"}, {"hidden", "200, 100", "200, 100"},
+    static const struct {
+        const char *name, *typed, *canonical;
+    } cases[] = {
+        {"steps", "1e2", "100"},
+        {"steps", "+7", "7"},
+        {"steps", "12.0", "12"},
+        {"learning-rate", "0.0010", "0.001"},
+        {"learning-rate", "1E-3", "0.001"},
+        {"offset", "-0", "0"},
+        {"offset", "-0.50", "-0.5"},
+        {"json", "true", "true"},
+        {"covariance", "tied", "tied"},
+        {"hidden", "200, 100", "200, 100"},
         {"seed", "-9223372036854775807", "-9223372036854775807"},
-        {"seed", "9223372036854775807", "9223372036854775807"}, {"floor", "1e300", "1e300"}};
+        {"seed", "9223372036854775807", "9223372036854775807"},
+        {"floor", "1e300", "1e300"}};
     lk_options *options = both(*state);
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         assert_int_equal(lk_options_set(options, cases[i].name, cases[i].typed), LK_OK);
@@ -90,28 +99,37 @@ static void text_is_canonical(void **state) {
 
 /* What is refused names the option, the value, and what is allowed; the old value stays. */
 static void refusals_say_what_is_allowed(void **state) {
-    static const struct { const char *name, *typed, *message; } cases[] = {
+    static const struct {
+        const char *name, *typed, *message;
+    } cases[] = {
         {"steps", "-1", "option \"steps\" is \"-1\", but must be a whole number from 0 to 1000"},
-        {"steps", "1001", "option \"steps\" is \"1001\", but must be a whole number from 0 to 1000"},
+        {"steps", "1001",
+         "option \"steps\" is \"1001\", but must be a whole number from 0 to 1000"},
         {"steps", "2.5", "option \"steps\" is \"2.5\", but must be a whole number from 0 to 1000"},
         {"steps", "", "option \"steps\" is \"\", but must be a whole number from 0 to 1000"},
         {"seed", "9223372036854775808",
          "option \"seed\" is \"9223372036854775808\", but must be a whole number"},
-        {"learning-rate", "11", "option \"learning-rate\" is \"11\", but must be a number from 0 to 10"},
-        {"learning-rate", "nan", "option \"learning-rate\" is \"nan\", but must be a number from 0 to 10"},
+        {"learning-rate", "11",
+         "option \"learning-rate\" is \"11\", but must be a number from 0 to 10"},
+        {"learning-rate", "nan",
+         "option \"learning-rate\" is \"nan\", but must be a number from 0 to 10"},
         {"offset", "1e999", "option \"offset\" is \"1e999\", but must be a number"},
         {"offset", "1,5", "option \"offset\" is \"1,5\", but must be a number"},
         {"floor", "-1", "option \"floor\" is \"-1\", but must be a number, at least 0"},
         {"json", "yes", "option \"json\" is \"yes\", but must be true or false"},
-        {"covariance", "tie", "option \"covariance\" is \"tie\", but must be one of full, tied, diagonal"},
+        {"covariance", "tie",
+         "option \"covariance\" is \"tie\", but must be one of full, tied, diagonal"},
         {"covariance", "full|tied",
          "option \"covariance\" is \"full|tied\", but must be one of full, tied, diagonal"},
-        {"covariance", "", "option \"covariance\" is \"\", but must be one of full, tied, diagonal"},
-        {"learningrate", "1", "there is no option \"learningrate\"; did you mean \"learning-rate\"?"},
+        {"covariance", "",
+         "option \"covariance\" is \"\", but must be one of full, tied, diagonal"},
+        {"learningrate", "1",
+         "there is no option \"learningrate\"; did you mean \"learning-rate\"?"},
         {"setps", "1", "there is no option \"setps\"; did you mean \"steps\"?"},
         {"cov", "1", "there is no option \"cov\"; did you mean \"covariance\"?"},
         {"zzz", "1",
-         "there is no option \"zzz\"; the options are: steps, seed, learning-rate, offset, floor, json, "
+         "there is no option \"zzz\"; the options are: steps, seed, learning-rate, offset, floor, "
+         "json, "
          "covariance, hidden, output, particles"}};
     lk_context *ctx = *state;
     lk_options *options = both(ctx);
@@ -169,10 +187,18 @@ static void a_name_is_in_one_table_only(void **state) {
 
 static void distances_are_those_of_the_definition(void **state) {
     (void)state;
-    static const struct { const char *a, *b; size_t distance; } cases[] = {
-        {"", "", 0}, {"", "abc", 3}, {"abc", "abc", 0}, {"abc", "acb", 1}, {"kitten", "sitting", 3},
-        {"ca", "abc", 3}, /* optimal string alignment; the unrestricted distance is 2 */
-        {"steps", "step", 1}, {"step", "steps", 1}, {"sunday", "saturday", 3}};
+    static const struct {
+        const char *a, *b;
+        size_t distance;
+    } cases[] = {{"", "", 0},
+                 {"", "abc", 3},
+                 {"abc", "abc", 0},
+                 {"abc", "acb", 1},
+                 {"kitten", "sitting", 3},
+                 {"ca", "abc", 3}, /* optimal string alignment; the unrestricted distance is 2 */
+                 {"steps", "step", 1},
+                 {"step", "steps", 1},
+                 {"sunday", "saturday", 3}};
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         assert_int_equal(lk_edit_distance(cases[i].a, cases[i].b), cases[i].distance);
         assert_int_equal(lk_edit_distance(cases[i].b, cases[i].a), cases[i].distance);
@@ -181,7 +207,9 @@ static void distances_are_those_of_the_definition(void **state) {
 
 /* ---- Memory: the n-th allocation fails, for all n ------------------------------------------------- */
 
-typedef struct failing { size_t calls, fails_at, live; } failing;
+typedef struct failing {
+    size_t calls, fails_at, live;
+} failing;
 
 static void *failing_resize(void *user, void *block, size_t bytes) {
     failing *f = user;
@@ -189,7 +217,9 @@ static void *failing_resize(void *user, void *block, size_t bytes) {
     if (!block) f->live++;
     return realloc(block, bytes);
 }
-static void *failing_allocate(void *user, size_t bytes) { return failing_resize(user, NULL, bytes); }
+static void *failing_allocate(void *user, size_t bytes) {
+    return failing_resize(user, NULL, bytes);
+}
 static void failing_release(void *user, void *block) {
     failing *f = user;
     f->live--;

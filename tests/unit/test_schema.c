@@ -13,12 +13,10 @@ static lk_schema *all_kinds(lk_help *h) {
         lk_field_kind kind;
         int places;
         bool missing;
-    } fields[] = {{"real", LK_FIELD_REAL, 0, false},
-                  {"price \"net\"", LK_FIELD_GRID, 2, true},
-                  {"bit", LK_FIELD_BINARY, 0, false},
-                  {"town, \xc3\xa9", LK_FIELD_CATEGORY, 0, true},
-                  {"note\n", LK_FIELD_TEXT, 0, false},
-                  {"\xff\xfe", LK_FIELD_IMAGE, 0, false}};
+    } fields[] = {
+        {"real", LK_FIELD_REAL, 0, false},   {"price \"net\"", LK_FIELD_GRID, 2, true},
+        {"bit", LK_FIELD_BINARY, 0, false},  {"town, \xc3\xa9", LK_FIELD_CATEGORY, 0, true},
+        {"note\n", LK_FIELD_TEXT, 0, false}, {"\xff\xfe", LK_FIELD_IMAGE, 0, false}};
     lk_schema *s;
     assert_int_equal(lk_schema_create(h->ctx, 6, &s), LK_OK);
     for (size_t i = 0; i < 6; i++) {
@@ -69,8 +67,8 @@ static void cells_follow_fields(void **state) {
     assert_true(c[1].mean == 0.25);
     assert_true(c[2].kind == LK_FIELD_GRID && !c[2].missingness && c[2].field == 1);
     assert_int_equal(c[5].n, 4); /* three levels, and one never seen */
-    assert_true(c[11].kind == LK_FIELD_GRID && c[11].index == 5 && c[11].bounded &&
-                c[11].high == 255);
+    assert_true(
+        c[11].kind == LK_FIELD_GRID && c[11].index == 5 && c[11].bounded && c[11].high == 255);
     assert_int_equal(lk_schema_field(s, "bit"), 2);
     assert_true(lk_schema_field(s, "bi") == SIZE_MAX);
     lk_schema_destroy(s);
@@ -208,24 +206,25 @@ static void values_from_users(void **state) {
         lk_status status;
         bool present;
         double value;
-    } cases[] = {{0, "0.1", LK_OK, true, 0.1f},
-                 {0, "1e39", LK_BAD_DATA, false, 0},
-                 {0, "", LK_OK, false, 0},
-                 {0, "x", LK_BAD_DATA, false, 0},
-                 {1, " 3.25 ", LK_OK, true, 325},
-                 {1, "3.255", LK_BAD_DATA, false, 0},
-                 {1, "N/A", LK_OK, false, 0},
-                 {1, "1e17", LK_BAD_DATA, false, 0},
-                 {2, "1", LK_OK, true, 1},
-                 {2, "2", LK_BAD_DATA, false, 0},
-                 {2, "true", LK_BAD_DATA, false, 0},
-                 {3, "K\xf6ln \\", LK_OK, true, 1},
-                 {3, "", LK_OK, true, 0}, /* a level, though it looks like nothing */
-                 {3, "Paris", LK_BAD_DATA, false, 0},
-                 {3, "<other>", LK_OK, true, 3},
-                 {3, "?", LK_OK, false, 0},
-                 {4, "text", LK_BAD_DATA, false, 0},
-                 {5, "1", LK_BAD_DATA, false, 0}};
+    } cases[] = {
+        {0, "0.1", LK_OK, true, 0.1f},
+        {0, "1e39", LK_BAD_DATA, false, 0},
+        {0, "", LK_OK, false, 0},
+        {0, "x", LK_BAD_DATA, false, 0},
+        {1, " 3.25 ", LK_OK, true, 325},
+        {1, "3.255", LK_BAD_DATA, false, 0},
+        {1, "N/A", LK_OK, false, 0},
+        {1, "1e17", LK_BAD_DATA, false, 0},
+        {2, "1", LK_OK, true, 1},
+        {2, "2", LK_BAD_DATA, false, 0},
+        {2, "true", LK_BAD_DATA, false, 0},
+        {3, "K\xf6ln \\", LK_OK, true, 1},
+        {3, "", LK_OK, true, 0}, /* a level, though it looks like nothing */
+        {3, "Paris", LK_BAD_DATA, false, 0},
+        {3, "<other>", LK_OK, true, 3},
+        {3, "?", LK_OK, false, 0},
+        {4, "text", LK_BAD_DATA, false, 0},
+        {5, "1", LK_BAD_DATA, false, 0}};
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         double value = -7;
         bool present = true;
