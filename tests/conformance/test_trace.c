@@ -1,10 +1,11 @@
 /* The trace on three toys whose answers are closed forms: a mixture of two normals, a chain of three
  * variables, and a one-dimensional linear "VAE" whose posterior and evidence are normal. */
-#include <cmocka.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+
+#include <cmocka.h>
 
 #include "stack_coder.h"
 
