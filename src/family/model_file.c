@@ -5,7 +5,7 @@
  *     data      raw little-endian tensors, in the parameter table's order, then a checkpoint's blobs
  *
  * The metadata's "likely" entry is a JSON text with all that is not a tensor; "sha256" is the hash
- * of that text followed by the data. A reader trusts nothing: the header's length is bounded before
+ * of header and data, with zeros where the hash itself stands. A reader trusts nothing: the header's length is bounded before
  * it is read, every place is checked against the table that the family itself declares, and the
  * hash is compared before anything is used. Reals are written as decimal strings that read back to
  * the same bits. */
@@ -130,11 +130,13 @@ static unsigned char *gather_data(const lk_model *model, const lk_blob *blobs, s
     return data;
 }
 
-static void hash_of(lk_context *ctx, const char *text, const unsigned char *data, size_t n, char hex[65]) {
-    size_t length = strlen(text);
+#define NO_HASH "0000000000000000000000000000000000000000000000000000000000000000"
+enum { HASH = 64 };
+
+/* Of the header (with NO_HASH in it) and the data. */
+static void hash_of(const char *header, size_t length, const unsigned char *data, size_t n, char hex[HASH + 1]) {
     unsigned char both[64];
-    (void)ctx;
-    lk_sha256(text, length, both);
+    lk_sha256(header, length, both);
     lk_sha256(data, n, both + 32);
     lk_sha256_hex(both, sizeof both, hex);
 }
@@ -142,7 +144,7 @@ static void hash_of(lk_context *ctx, const char *text, const unsigned char *data
 lk_status lk_model_write(const lk_model *model, const char *path, bool replace, const lk_blob *blobs,
                          size_t n_blobs) {
     lk_context *ctx = model->ctx;
-    char *text = describe(model), hex[65];
+    char *text = describe(model), hex[HASH + 1];
     if (!text) return ctx->status;
     json_t *header = json_object(), *metadata = json_object();
     json_object_set_new(header, "__metadata__", metadata);
@@ -150,11 +152,15 @@ lk_status lk_model_write(const lk_model *model, const char *path, bool replace, 
     unsigned char *data = gather_data(model, blobs, n_blobs, header, &n), length[8];
     char *json = NULL;
     if (data) {
-        hash_of(ctx, text, data, n, hex);
         json_object_set_new(metadata, "format", json_string("likely model"));
         json_object_set_new(metadata, "likely", json_string(text));
-        json_object_set_new(metadata, "sha256", json_string(hex));
+        json_object_set_new(metadata, "sha256", json_string(NO_HASH));
         json = json_dumps(header, JSON_COMPACT);
+        char *at = json ? strstr(json, NO_HASH) : NULL;
+        if (at) {
+            hash_of(json, strlen(json), data, n, hex);
+            memcpy(at, hex, HASH);
+        }
         if (!json) lk_fail(ctx, LK_NO_MEMORY, "out of memory while describing the model");
     }
     json_decref(header);
@@ -195,6 +201,18 @@ static lk_status broken(lk_context *ctx, const char *path, const char *why) {
     return lk_fail(ctx, LK_BAD_MODEL, "%s: not a model file of likely, or a damaged one: %s", path, why);
 }
 
+/* Zeroes the hash in the header's bytes, which nothing reads after this. */
+static bool hash_holds(opened *f, uint64_t length, const char *hash) {
+    char hex[HASH + 1], *header = (char *)f->bytes + 8, *at = NULL;
+    while (length > 0 && header[length - 1] == ' ') length--; /* padding */
+    for (uint64_t i = 0; !at && strlen(hash) == HASH && i + HASH <= length; i++)
+        if (!memcmp(header + i, hash, HASH)) at = header + i;
+    if (!at) return false;
+    memcpy(at, NO_HASH, HASH);
+    hash_of(header, (size_t)length, f->data, f->n_data, hex);
+    return !strcmp(hex, hash);
+}
+
 static lk_status open_file(lk_context *ctx, const char *path, opened *f) {
     size_t n = 0;
     memset(f, 0, sizeof *f);
@@ -211,9 +229,7 @@ static lk_status open_file(lk_context *ctx, const char *path, opened *f) {
     const char *text = json_string_value(json_object_get(metadata, "likely"));
     const char *hash = json_string_value(json_object_get(metadata, "sha256"));
     if (!text || !hash) return broken(ctx, path, "its header is not ours");
-    char hex[65];
-    hash_of(ctx, text, f->data, f->n_data, hex);
-    if (strcmp(hex, hash)) return broken(ctx, path, "its bytes do not match its hash");
+    if (!hash_holds(f, length, hash)) return broken(ctx, path, "its bytes do not match its hash");
     f->about = json_loads(text, JSON_REJECT_DUPLICATES, NULL);
     if (!json_is_object(f->about)) return broken(ctx, path, "its description is not JSON");
     if (json_integer_value(json_object_get(f->about, "format")) != FORMAT ||
