@@ -315,26 +315,37 @@ static double product_to_double(uint64_t digits, int exponent, bool negative) {
     return assemble(high, exp2 - shift, (low << shift) != 0, negative);
 }
 
-/* digits / 10^k, 1 <= k <= 27: a quotient of 63 or 64 bits by shift and subtract. */
-static double quotient_to_double(uint64_t digits, int k, bool negative) {
-    uint64_t divisor = power_of_five(k);
-    int shift_n = leading_zeros(digits), shift_d = leading_zeros(divisor);
-    uint64_t rest = digits << shift_n, quotient = 0;
-    divisor <<= shift_d;
-    bool over = false; /* rest has a 65th bit */
-    for (int i = 0; i < 64; i++) {
-        quotient <<= 1;
-        if (over || rest >= divisor) {
-            rest -= divisor;
-            quotient |= 1;
+/* (high·2^64 + low) / divisor and its remainder, for high < divisor and a divisor whose top bit is set:
+ * two digits of 32 bits, each guessed from the divisor's upper half (Knuth, The Art of Computer
+ * Programming, volume 2, 4.3.1, algorithm D) and at most two too large. */
+static uint64_t divide_wide(uint64_t high, uint64_t low, uint64_t divisor, uint64_t *remainder) {
+    uint64_t top = divisor >> 32, bottom = divisor & 0xffffffffu, quotient = 0;
+    for (int half = 0; half < 2; half++) {
+        uint64_t next = half ? low & 0xffffffffu : low >> 32;
+        uint64_t guess = high / top, rest = high - guess * top;
+        while (guess >> 32 || guess * bottom > (rest << 32 | next)) {
+            guess--;
+            rest += top;
+            if (rest >> 32) break;
         }
-        over = rest >> 63;
-        rest <<= 1;
+        high = (high << 32) + next - guess * divisor; /* modulo 2^64; the true value is in range */
+        quotient = quotient << 32 | guess;
     }
+    *remainder = high;
+    return quotient;
+}
+
+/* digits / 10^k, 1 <= k <= 27. */
+static double quotient_to_double(uint64_t digits, int k, bool negative) {
+    uint64_t divisor = power_of_five(k), rest;
+    int shift_n = leading_zeros(digits), shift_d = leading_zeros(divisor);
+    uint64_t number = digits << shift_n;
+    /* Half the number as the upper word keeps the quotient inside 64 bits; it has 63 or 64. */
+    uint64_t quotient = divide_wide(number >> 1, number << 63, divisor << shift_d, &rest);
     /* digits·2^shift_n / (5^k·2^shift_d) = quotient·2^-63 */
     int exp2 = -63 - k - shift_n + shift_d;
     int shift = leading_zeros(quotient); /* 0 or 1 */
-    return assemble(quotient << shift, exp2 - shift, rest != 0 || over, negative);
+    return assemble(quotient << shift, exp2 - shift, rest != 0, negative);
 }
 
 /* All digits of the text, as many as can matter, as a natural number; 10^*exponent more. */

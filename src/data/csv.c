@@ -198,20 +198,17 @@ static lk_status match_by_position(csv *c, const lk_schema *schema) {
 }
 
 /* Names of the current record, by their column. Of equal names the first counts. */
-static lk_strings *record_names(csv *c) {
-    lk_strings *names = lk_strings_create(c->ctx);
-    for (size_t i = 0; names && i < c->records.n_fields; i++) {
-        char unique[40];
+static lk_status record_names(const csv *c, lk_strings **out) {
+    lk_strings *names = *out = lk_strings_create(c->ctx);
+    lk_status status = names ? LK_OK : LK_NO_MEMORY;
+    for (size_t i = 0; i < c->records.n_fields && status == LK_OK; i++) {
+        char unique[40]; /* keeps the numbers those of columns */
         const lk_slice *f = &c->records.field[i];
+        size_t n = (size_t)snprintf(unique, sizeof unique, "\n%zu", i);
         bool again = lk_strings_find(names, f->text, f->n) != SIZE_MAX;
-        int n = snprintf(unique, sizeof unique, "\n%zu",
-                         i); /* keeps the numbers those of columns */
-        if (lk_strings_add(names, again ? unique : f->text, again ? (size_t)n : f->n) == LK_OK)
-            continue;
-        lk_strings_destroy(names);
-        names = NULL;
+        status = lk_strings_add(names, again ? unique : f->text, again ? n : f->n);
     }
-    return names;
+    return status;
 }
 
 static lk_status match_by_name(csv *c, const lk_schema *schema, const lk_strings *names) {
@@ -235,10 +232,14 @@ static lk_status match_by_name(csv *c, const lk_schema *schema, const lk_strings
 
 /* The current record is the first after junk: a header, or already a row. */
 static lk_status match(csv *c, const lk_schema *schema, int header) {
-    lk_strings *names = record_names(c);
+    lk_strings *names;
     size_t n = 0, n_named = 0, first = SIZE_MAX;
     bool shaped = false;
-    if (!names) return LK_NO_MEMORY;
+    lk_status status = record_names(c, &names);
+    if (status != LK_OK) {
+        lk_strings_destroy(names);
+        return status;
+    }
     for (size_t i = 0; i < schema->n_fields; i++) {
         const lk_field *field = &schema->fields[i];
         if (!lk_field_has_cells(field)) continue;
@@ -248,7 +249,6 @@ static lk_status match(csv *c, const lk_schema *schema, int header) {
         shaped |= field->rank > 0;
         if (!named && first == SIZE_MAX) first = i;
     }
-    lk_status status;
     if (header != 0 && !shaped && n_named > 0 && n_named * 2 >= n) {
         c->layout.skip += !c->layout.header;
         c->layout.header = true;

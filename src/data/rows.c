@@ -297,6 +297,16 @@ static lk_status fill_store(lk_reader *reader, store *s) {
     return status == LK_OK ? map(s) : status;
 }
 
+static lk_status create_store(lk_context *ctx, size_t limit, store **out) {
+    store *s = *out = lk_alloc(ctx, 1, sizeof *s);
+    if (!s) return LK_NO_MEMORY;
+    s->ctx = ctx;
+    s->users = 1;
+    s->limit = limit;
+    s->fd = -1;
+    return LK_OK;
+}
+
 lk_status lk_rows_read(lk_reader *reader, lk_rows **out) {
     return lk_rows_read_within(reader, IN_MEMORY, out);
 }
@@ -307,14 +317,8 @@ lk_status lk_rows_read_within(lk_reader *reader, size_t in_memory, lk_rows **out
     lk_rows *rows = lk_alloc(schema->ctx, 1, sizeof *rows);
     if (!rows) return LK_NO_MEMORY;
     rows->ctx = schema->ctx;
-    rows->store = lk_alloc(schema->ctx, 1, sizeof *rows->store);
-    lk_status status = rows->store ? lk_schema_copy(schema, &rows->schema) : LK_NO_MEMORY;
-    if (rows->store) {
-        rows->store->ctx = schema->ctx;
-        rows->store->users = 1;
-        rows->store->limit = in_memory;
-        rows->store->fd = -1;
-    }
+    lk_status status = lk_schema_copy(schema, &rows->schema);
+    if (status == LK_OK) status = create_store(schema->ctx, in_memory, &rows->store);
     if (status == LK_OK) status = fill_store(reader, rows->store);
     if (status != LK_OK) {
         lk_rows_destroy(rows);

@@ -31,7 +31,7 @@ void lk_strings_destroy(lk_strings *s) {
     lk_free(s->ctx, s);
 }
 
-size_t lk_strings_size(const lk_strings *s) { return s->n; }
+size_t lk_strings_size(const lk_strings *s) { return s ? s->n : 0; }
 uint64_t lk_strings_count(const lk_strings *s, size_t i) { return s->entry[i].count; }
 
 const char *lk_strings_at(const lk_strings *s, size_t i, size_t *n) {
@@ -58,7 +58,7 @@ static size_t find_slot(const lk_strings *s, uint64_t hash, const char *text, si
 }
 
 size_t lk_strings_find(const lk_strings *s, const char *text, size_t n) {
-    if (!s->n) return SIZE_MAX;
+    if (!s || !s->n) return SIZE_MAX;
     uint32_t slot = s->slot[find_slot(s, lk_strings_hash(text, n), text, n)];
     return slot ? slot - 1 : SIZE_MAX;
 }

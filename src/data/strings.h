@@ -7,8 +7,8 @@
 typedef struct lk_strings lk_strings;
 
 lk_strings *lk_strings_create(lk_context *ctx);
-void lk_strings_destroy(lk_strings *strings); /* NULL is fine */
-size_t lk_strings_size(const lk_strings *strings);
+void lk_strings_destroy(lk_strings *strings);      /* NULL is fine */
+size_t lk_strings_size(const lk_strings *strings); /* 0 for NULL */
 /* The number of a string; SIZE_MAX when it is not in the set. */
 size_t lk_strings_find(const lk_strings *strings, const char *text, size_t n);
 /* Finds or adds, and counts it. */

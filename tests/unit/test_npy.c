@@ -24,12 +24,10 @@ static void check_rows(lk_help *h, lk_reader *reader, const char *expected) {
 
 static void every_type_is_read(void **state) {
     lk_help *h = *state;
-    static const char *const arrays[] = {"u1_little", "i1_little", "u2_little", "u2_big",
-                                         "i2_little", "i2_big",    "u4_little", "u4_big",
-                                         "i4_little", "i4_big",    "u8_little", "u8_big",
-                                         "i8_little", "i8_big",    "f2_little", "f2_big",
-                                         "f4_little", "f4_big",    "f8_little", "f8_big",
-                                         "fortran"};
+    static const char *const arrays[] = {
+        "u1_little", "i1_little", "u2_little", "u2_big",    "i2_little", "i2_big",    "u4_little",
+        "u4_big",    "i4_little", "i4_big",    "u8_little", "u8_big",    "i8_little", "i8_big",
+        "f2_little", "f2_big",    "f4_little", "f4_big",    "f8_little", "f8_big",    "fortran"};
     char path[256];
     if (!help_find(path, "LIKELY_ROOT", "tests/golden/data/types.npz")) skip();
     for (size_t i = 0; i < sizeof arrays / sizeof arrays[0]; i++) {
@@ -59,8 +57,8 @@ static void kinds_of_numbers(void **state) {
 
     reader = open_array(h, path, "holes", false); /* NaN is missing */
     f = lk_reader_schema(reader)->fields;
-    assert_true(f[0].kind == LK_FIELD_GRID && f[0].places == 1 && f[0].has_missing &&
-                f[0].n_missing == 1);
+    assert_true(
+        f[0].kind == LK_FIELD_GRID && f[0].places == 1 && f[0].has_missing && f[0].n_missing == 1);
     assert_true(f[1].kind == LK_FIELD_GRID && f[1].places == 2 && f[1].has_missing);
     check_rows(h, reader, "0,1.5,1,-\n1,-,0,2.25\n0,3.0,0,4.00\n");
     lk_reader_close(reader);
@@ -207,19 +205,19 @@ static void arrays_meet_schemas(void **state) {
     unsigned char file[512];
     lk_schema *schema;
     lk_reader *reader;
-    static const char json[] = "{\"fields\": [{\"name\": \"a\", \"kind\": \"grid\", \"places\": "
-                               "1}, {\"name\": \"b\", \"kind\": \"category\", "
-                               "\"levels\": [\"x\", \"y\"]}, {\"name\": \"t\", \"kind\": "
-                               "\"text\"}, {\"name\": \"c\", \"kind\": \"real\"}]}";
+    static const char json[] =
+        "{\"fields\": [{\"name\": \"a\", \"kind\": \"grid\", \"places\": "
+        "1}, {\"name\": \"b\", \"kind\": \"category\", "
+        "\"levels\": [\"x\", \"y\"]}, {\"name\": \"t\", \"kind\": "
+        "\"text\"}, {\"name\": \"c\", \"kind\": \"real\"}]}";
     double all[] = {1.5, 1, 77, 0.1, 0.25, 2, 88, (double)NAN}, modelled[] = {1.5, 1, 0.1},
            wrong[] = {1.5, 3, 0.1};
     assert_int_equal(lk_schema_from_json(h->ctx, json, &schema), LK_OK);
     lk_read_options options = {.header = -1, .schema = schema};
     size_t n = make_npy(file, "{'descr': '<f8', 'fortran_order': False, 'shape': (2, 4), }", all,
                         sizeof all);
-    assert_int_equal(lk_reader_open(h->ctx, help_write_bytes(h, "s.npy", file, n), &options,
-                                    &reader),
-                     LK_OK);
+    assert_int_equal(
+        lk_reader_open(h->ctx, help_write_bytes(h, "s.npy", file, n), &options, &reader), LK_OK);
     char *rows = help_rows(h, reader);
     assert_string_equal(rows, "1.5,y,0.1\n0.2,<other>,-\n");
     assert_non_null(strstr(h->notices, "field a: 1 values had more than 1 decimals"));
@@ -262,10 +260,10 @@ static void what_is_written_reads_back(void **state) {
     char path[256], out[256];
     lk_reader *reader, *again;
     snprintf(out, sizeof out, "%s/out.npy", h->folder);
-    assert_int_equal(lk_reader_open(h->ctx,
-                                    help_write(h, "t.csv", "a,b,k\n1.25,7,x\nNA,8,y\n-3,9,y\n"),
-                                    NULL, &reader),
-                     LK_OK);
+    assert_int_equal(
+        lk_reader_open(h->ctx, help_write(h, "t.csv", "a,b,k\n1.25,7,x\nNA,8,y\n-3,9,y\n"), NULL,
+                       &reader),
+        LK_OK);
     copy_rows(h, reader, out);
     lk_reader_close(reader);
     again = open_array(h, out, NULL, false);
@@ -298,10 +296,9 @@ static void broken_files_do_no_harm(void **state) {
                         sizeof values);
     help_break(h, "b.npy", file, n, NULL);
     char path[256];
-    if (!help_find(path, "LIKELY_ROOT", "tests/golden/data/types.npz")) skip();
+    if (!help_find(path, "LIKELY_ROOT", "tests/golden/data/one.npz")) skip();
     unsigned char *bytes = help_slurp(path, &n);
-    lk_read_options options = {.header = -1, .array = "fortran"};
-    help_break(h, "b.npz", bytes, n, &options);
+    help_break(h, "b.npz", bytes, n, NULL);
     free(bytes);
 }
 
@@ -345,8 +342,8 @@ static void binarized_digits(void **state) {
     if (!help_find(path, "LIKELY_DATA", "binarized-mnist/test.packed.npy")) skip();
     lk_reader *reader = open_array(h, path, NULL, true);
     const lk_field *f = lk_reader_schema(reader)->fields;
-    assert_true(f->kind == LK_FIELD_BINARY && f->rank == 2 && f->shape[0] == 28 &&
-                f->shape[1] == 28);
+    assert_true(
+        f->kind == LK_FIELD_BINARY && f->rank == 2 && f->shape[0] == 28 && f->shape[1] == 28);
     /* python3 -c "import numpy as n; print(n.unpackbits(n.load('test.packed.npy'), axis=1).mean())" */
     assert_float_equal(f->mean, 0.13251224489795918, 1e-15);
     assert_int_equal(lk_rows_read(reader, &rows), LK_OK);
