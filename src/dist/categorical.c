@@ -18,6 +18,7 @@ static double largest(int n, const double *logits) {
 /* exp(l_j - m) into e, their sum returned. */
 static double weights(int n, const double *logits, double m, double *e) {
     e[0] = 0; /* n is at least 1, which the compiler cannot know */
+    e[0] = 0; /* so that compilers see a start */
     for (int i = 0; i < n; i++) e[i] = lk_exp(logits[i] - m);
     return lk_sum_f64((size_t)n, e);
 }

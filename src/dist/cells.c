@@ -1,97 +1,117 @@
+/* From a row of network outputs to the log-probability of a cell. A grid value's mass is that of its
+ * interval; neighbours compute the edge between them from the same double where the step is 1, so that
+ * masses telescope and those of a bounded grid sum to one to rounding. */
 #include "dist/cells.h"
-
-#include <math.h>
+#include "dist/special.h"
 
 int lk_cell_n_params(const lk_cell_dist *cell) { return cell->form.kind->n_params(&cell->form); }
 
-static void gather(const lk_cell_dist *cell, lk_dtype t, const void *row, double *params) {
+/* The parameters where they stand, or gathered into `room`. */
+static const double *params_of(const lk_cell_dist *cell, lk_dtype t, const void *row,
+                               double *room) {
     int n = lk_cell_n_params(cell);
-    size_t at = cell->at;
-    for (int j = 0; j < n; j++, at += cell->stride)
-        params[j] = t == LK_F32 ? (double)((const float *)row)[at] : ((const double *)row)[at];
+    LK_ASSERT(n <= LK_MAX_CELL_PARAMS);
+    if (t == LK_F64 && cell->stride == 1) return (const double *)row + cell->at;
+    size_t at = cell->at, stride = cell->stride;
+    if (t == LK_F64)
+        for (int j = 0; j < n; j++, at += stride) room[j] = ((const double *)row)[at];
+    else
+        for (int j = 0; j < n; j++, at += stride) room[j] = (double)((const float *)row)[at];
+    return room;
 }
 
 static bool on_the_line(const lk_cell_dist *cell) {
-    return cell->form.kind->support == LK_SUPPORT_REAL;
+    const lk_dist_kind *kind = cell->form.component ? cell->form.component : cell->form.kind;
+    return kind->support == LK_SUPPORT_REAL;
 }
 
-/* The interval of a grid value in the distribution's units; its ends absorb the tails. */
-static void interval(const lk_cell_dist *cell, double value, double *a, double *b) {
-    *a = value <= cell->low ? -INFINITY : (value - 0.5 * cell->step - cell->shift) / cell->scale;
-    *b = value >= cell->high ? INFINITY : (value + 0.5 * cell->step - cell->shift) / cell->scale;
-}
-
-static bool on_the_grid(const lk_cell_dist *cell, double value) {
-    return value >= cell->low && value <= cell->high;
+static double standard(const lk_cell_dist *cell, double value) {
+    return (value - cell->shift) / cell->scale;
 }
 
 double lk_cell_log_prob(const lk_cell_dist *cell, lk_dtype t, const void *row, double value,
                         double *d_params, double *d_value) {
-    double params[LK_MAX_CELL_PARAMS];
+    double room[LK_MAX_CELL_PARAMS];
+    const double *params = params_of(cell, t, row, room);
     const lk_dist_form *form = &cell->form;
-    gather(cell, t, row, params);
     if (!on_the_line(cell)) return form->kind->log_prob(form, params, value, d_params, d_value);
     if (cell->step > 0) {
-        double a, b;
+        if (!(value >= cell->low && value <= cell->high))
+            return lk_outside(lk_cell_n_params(cell), d_params, d_value);
         if (d_value) *d_value = 0;
-        if (!on_the_grid(cell, value)) {
-            for (int j = 0; d_params && j < lk_cell_n_params(cell); j++) d_params[j] = 0;
-            return -INFINITY;
-        }
-        interval(cell, value, &a, &b);
+        double half = 0.5 * cell->step;
+        double a = value <= cell->low ? -INFINITY : standard(cell, value - half);
+        double b = value >= cell->high ? INFINITY : standard(cell, value + half);
         return form->kind->log_mass(form, params, a, b, d_params);
     }
-    double l =
-        form->kind->log_prob(form, params, (value - cell->shift) / cell->scale, d_params, d_value);
+    double log_p = form->kind->log_prob(form, params, standard(cell, value), d_params, d_value);
+    if (cell->scale == 1) return log_p;
     if (d_value) *d_value /= cell->scale;
-    return l - lk_log(cell->scale);
-}
-
-/* The grid value nearest to y, ties upwards, kept between the ends. */
-static double to_grid(const lk_cell_dist *cell, double value) {
-    double steps = value / cell->step;
-    if (steps > -0x1p52 && steps < 0x1p52) {
-        double whole = (double)(int64_t)steps;
-        double rest = steps - whole;
-        if (rest >= 0.5) whole += 1;
-        else if (rest < -0.5) whole -= 1;
-        value = whole * cell->step;
-    }
-    return value < cell->low ? cell->low : value > cell->high ? cell->high : value;
-}
-
-static double from_line(const lk_cell_dist *cell, double y) {
-    double value = y * cell->scale + cell->shift;
-    return cell->step > 0 ? to_grid(cell, value) : value;
-}
-
-double lk_cell_sample(const lk_cell_dist *cell, lk_dtype t, const void *row, lk_rng *rng) {
-    double params[LK_MAX_CELL_PARAMS];
-    gather(cell, t, row, params);
-    double y = cell->form.kind->sample(&cell->form, params, rng);
-    return on_the_line(cell) ? from_line(cell, y) : y;
-}
-
-double lk_cell_mean(const lk_cell_dist *cell, lk_dtype t, const void *row) {
-    double params[LK_MAX_CELL_PARAMS];
-    gather(cell, t, row, params);
-    double y = cell->form.kind->mean(&cell->form, params);
-    return on_the_line(cell) ? y * cell->scale + cell->shift : y;
+    return log_p - lk_log(cell->scale);
 }
 
 double lk_cell_cdf(const lk_cell_dist *cell, lk_dtype t, const void *row, double value) {
-    double params[LK_MAX_CELL_PARAMS];
-    gather(cell, t, row, params);
-    if (!on_the_line(cell)) return cell->form.kind->cdf(&cell->form, params, value);
-    if (cell->step > 0 && value < cell->low) return 0;
-    if (cell->step > 0 && value >= cell->high) return 1;
-    double edge = cell->step > 0 ? value + 0.5 * cell->step : value;
-    return cell->form.kind->cdf(&cell->form, params, (edge - cell->shift) / cell->scale);
+    double room[LK_MAX_CELL_PARAMS];
+    const double *params = params_of(cell, t, row, room);
+    const lk_dist_form *form = &cell->form;
+    if (!on_the_line(cell)) return form->kind->cdf(form, params, value);
+    if (!(cell->step > 0)) return form->kind->cdf(form, params, standard(cell, value));
+    if (value < cell->low) return 0;
+    if (value >= cell->high) return 1;
+    return form->kind->cdf(form, params, standard(cell, value + 0.5 * cell->step));
+}
+
+/* The value in whose interval y falls: the smallest of the grid whose upper edge is not below y. The
+ * grid is anchored at its lower end, else at its upper one, else at 0; it ends at ±2^53. */
+static double value_of(const lk_cell_dist *cell, double y) {
+    double value = cell->shift + cell->scale * y;
+    if (!(cell->step > 0)) return value;
+    double anchor = cell->low > -INFINITY ? cell->low : cell->high < INFINITY ? cell->high : 0;
+    double steps = lk_whole_above((value - anchor) / cell->step - 0.5);
+    value = anchor + cell->step * lk_clamp(steps, -0x1p53, 0x1p53);
+    return lk_clamp(value, cell->low, cell->high);
+}
+
+double lk_cell_sample(const lk_cell_dist *cell, lk_dtype t, const void *row, lk_rng *rng) {
+    double room[LK_MAX_CELL_PARAMS];
+    const double *params = params_of(cell, t, row, room);
+    double y = cell->form.kind->sample(&cell->form, params, rng);
+    return on_the_line(cell) ? value_of(cell, y) : y;
 }
 
 double lk_cell_quantile(const lk_cell_dist *cell, lk_dtype t, const void *row, double u) {
-    double params[LK_MAX_CELL_PARAMS];
-    gather(cell, t, row, params);
+    double room[LK_MAX_CELL_PARAMS];
+    const double *params = params_of(cell, t, row, room);
+    u = lk_open_unit(u);
     double y = cell->form.kind->quantile(&cell->form, params, u);
-    return on_the_line(cell) ? from_line(cell, y) : y;
+    if (!on_the_line(cell)) return y;
+    double value = value_of(cell, y);
+    if (!(cell->step > 0)) return value;
+    /* y is rounded: the cumulative function decides, one step either way */
+    if (lk_cell_cdf(cell, t, row, value) < u)
+        return lk_clamp(value + cell->step, cell->low, cell->high);
+    double below = value - cell->step;
+    return below >= cell->low && lk_cell_cdf(cell, t, row, below) >= u ? below : value;
+}
+
+enum { MOST_SUMMED = 1024 };
+
+/* Of a grid with few values the sum, high - step·sum of P(value' <= v) over v < high; of others the
+ * distribution's own mean, between the grid's ends. */
+double lk_cell_mean(const lk_cell_dist *cell, lk_dtype t, const void *row) {
+    double room[LK_MAX_CELL_PARAMS];
+    const double *params = params_of(cell, t, row, room);
+    const lk_dist_form *form = &cell->form;
+    if (on_the_line(cell) && cell->step > 0 && cell->high - cell->low <= MOST_SUMMED * cell->step) {
+        double sum = 0;
+        int n = (int)((cell->high - cell->low) / cell->step + 0.5);
+        for (int i = 0; i < n; i++)
+            sum +=
+                form->kind->cdf(form, params, standard(cell, cell->low + (i + 0.5) * cell->step));
+        return cell->high - cell->step * sum;
+    }
+    double y = form->kind->mean(form, params);
+    if (!on_the_line(cell)) return y;
+    double value = cell->shift + cell->scale * y;
+    return cell->step > 0 ? lk_clamp(value, cell->low, cell->high) : value;
 }

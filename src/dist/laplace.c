@@ -6,9 +6,8 @@
 
 static double log_prob(const lk_dist_form *form, const double *params, double x, double *d_params,
                        double *d_x) {
-    (void)form;
     if (x == INFINITY || x == -INFINITY) return lk_outside(2, d_params, d_x);
-    lk_standard s = lk_standard_of(params);
+    lk_standard s = lk_standard_of(form, params);
     double z = lk_standardise(&s, params[0], x), size = lk_magnitude(z);
     double slope = z > 0 ? s.inverse : z < 0 ? -s.inverse : 0;
     if (d_params) {
@@ -20,17 +19,15 @@ static double log_prob(const lk_dist_form *form, const double *params, double x,
 }
 
 static double cdf(const lk_dist_form *form, const double *params, double x) {
-    (void)form;
-    lk_standard s = lk_standard_of(params);
+    lk_standard s = lk_standard_of(form, params);
     double z = lk_standardise(&s, params[0], x);
     return z < 0 ? 0.5 * lk_exp(z) : 1 - 0.5 * lk_exp(-z);
 }
 
 static double quantile(const lk_dist_form *form, const double *params, double u) {
-    (void)form;
     u = lk_open_unit(u);
     double z = u < 0.5 ? lk_log(2 * u) : -lk_log(2 * (1 - u));
-    return params[0] + lk_scale_of(params) * z;
+    return params[0] + lk_scale_of(form, params) * z;
 }
 
 static double sample(const lk_dist_form *form, const double *params, lk_rng *rng) {
@@ -39,13 +36,12 @@ static double sample(const lk_dist_form *form, const double *params, lk_rng *rng
 
 static double log_mass(const lk_dist_form *form, const double *params, double a, double b,
                        double *d_params) {
-    (void)form;
     if (!(a < b)) return lk_outside(2, d_params, NULL);
     if (a == -INFINITY && b == INFINITY) {
         lk_outside(2, d_params, NULL);
         return 0;
     }
-    lk_standard s = lk_standard_of(params);
+    lk_standard s = lk_standard_of(form, params);
     lk_interval i = lk_interval_of(&s, params[0], a, b);
     double value, shift, stretch; /* minus the derivatives by moving z up and by scaling it */
     if (i.a >= 0) {
@@ -68,8 +64,7 @@ static double log_mass(const lk_dist_form *form, const double *params, double a,
 }
 
 static double entropy(const lk_dist_form *form, const double *params, double *d_params) {
-    (void)form;
-    lk_standard s = lk_standard_of(params);
+    lk_standard s = lk_standard_of(form, params);
     if (d_params) {
         d_params[0] = 0;
         d_params[1] = s.free;
@@ -81,8 +76,7 @@ static double entropy(const lk_dist_form *form, const double *params, double *d_
  * KL = exp(d)·(exp(-a) + a) - 1 - d. */
 static double kl(const lk_dist_form *form, const double *p, const double *q, double *d_p,
                  double *d_q) {
-    (void)form;
-    lk_standard sp = lk_standard_of(p), sq = lk_standard_of(q);
+    lk_standard sp = lk_standard_of(form, p), sq = lk_standard_of(form, q);
     double z = lk_standardise(&sp, q[0], p[0]), a = lk_magnitude(z),
            d = sp.log_scale - sq.log_scale;
     double ratio = lk_exp(d), less = lk_expm1(-a), slope = (z < 0 ? less : -less) * sq.inverse;

@@ -12,9 +12,8 @@
 
 static double log_prob(const lk_dist_form *form, const double *params, double x, double *d_params,
                        double *d_x) {
-    (void)form;
     if (x == INFINITY || x == -INFINITY) return lk_outside(2, d_params, d_x);
-    lk_standard s = lk_standard_of(params);
+    lk_standard s = lk_standard_of(form, params);
     double z = lk_standardise(&s, params[0], x), size = lk_magnitude(z), e = lk_exp(-size);
     double t = size < 0.1 ? lk_tanh(0.5 * z) : (z < 0 ? -(1 - e) : 1 - e) / (1 + e);
     if (d_params) {
@@ -26,15 +25,13 @@ static double log_prob(const lk_dist_form *form, const double *params, double x,
 }
 
 static double cdf(const lk_dist_form *form, const double *params, double x) {
-    (void)form;
-    lk_standard s = lk_standard_of(params);
+    lk_standard s = lk_standard_of(form, params);
     return lk_sigmoid(lk_standardise(&s, params[0], x));
 }
 
 static double quantile(const lk_dist_form *form, const double *params, double u) {
-    (void)form;
     u = lk_open_unit(u);
-    return params[0] + lk_scale_of(params) * (lk_log(u) - lk_log1p(-u));
+    return params[0] + lk_scale_of(form, params) * (lk_log(u) - lk_log1p(-u));
 }
 
 static double sample(const lk_dist_form *form, const double *params, lk_rng *rng) {
@@ -43,13 +40,12 @@ static double sample(const lk_dist_form *form, const double *params, lk_rng *rng
 
 static double log_mass(const lk_dist_form *form, const double *params, double a, double b,
                        double *d_params) {
-    (void)form;
     if (!(a < b)) return lk_outside(2, d_params, NULL);
     if (a == -INFINITY && b == INFINITY) {
         lk_outside(2, d_params, NULL);
         return 0;
     }
-    lk_standard s = lk_standard_of(params);
+    lk_standard s = lk_standard_of(form, params);
     lk_interval i = lk_interval_of(&s, params[0], a, b); /* mirrored so that |a| <= |b| */
     lk_decay w = lk_decay_of(i.width);
     double ea = lk_exp(i.a < 0 ? i.a : -i.a);
@@ -70,8 +66,7 @@ static double log_mass(const lk_dist_form *form, const double *params, double a,
 }
 
 static double entropy(const lk_dist_form *form, const double *params, double *d_params) {
-    (void)form;
-    lk_standard s = lk_standard_of(params);
+    lk_standard s = lk_standard_of(form, params);
     if (d_params) {
         d_params[0] = 0;
         d_params[1] = s.free;

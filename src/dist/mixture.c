@@ -1,144 +1,165 @@
-/* A mixture of any one kind: weights softmax(logits), components of `component`'s kind. Log-probability
- * and log-mass are log-sums over components of log weight + the component's, in component order; the
- * derivative of each part is its responsibility times the part's own. */
-#include "dist/search.h"
+/* A mixture of n components of one kind: n logits, then each component's parameters.
+ * log p(x) = log of the sum of exp(logit_k + log p_k(x)), less log of the sum of exp(logit_k).
+ *
+ * Both sums are taken relative to their largest term, in component order. By a component's parameter the
+ * derivative is its responsibility r_k times the component's own; by logit_k it is r_k - weight_k.
+ * With logistic components and a grid (dist/cells.h) this is the mixture of discretised logistics of
+ * PixelCNN++ (Salimans et al. 2017, section 2.1). */
+#include "dist/cells.h"
+#include "dist/special.h"
 
-#include <math.h>
+enum { MOST_COMPONENTS = LK_MAX_CELL_PARAMS / 2 };
 
-enum { MOST_COMPONENTS = 256, MOST_PARAMS = 8 };
-
-static lk_dist_form component_form(const lk_dist_form *form) {
-    lk_dist_form c = {.kind = form->component, .n = 1, .least_log_scale = form->least_log_scale};
-    return c;
+static lk_dist_form component_of(const lk_dist_form *form) {
+    return (
+        lk_dist_form){.kind = form->component, .n = 1, .least_log_scale = form->least_log_scale};
 }
 
-static int component_params(const lk_dist_form *form) {
-    lk_dist_form c = component_form(form);
-    return form->component->n_params(&c);
+static int n_params(const lk_dist_form *form) {
+    lk_dist_form c = component_of(form);
+    return form->n * (1 + c.kind->n_params(&c));
 }
 
-static int n_params(const lk_dist_form *form) { return form->n * (1 + component_params(form)); }
+static double largest(int n, const double *x) {
+    double m = x[0];
+    for (int i = 1; i < n; i++)
+        if (x[i] > m) m = x[i];
+    return m;
+}
 
-/* log of the sum of exp(w + l), and for each component its share of it. */
-static double combine(const lk_dist_form *form, const double *logits,
-                      double *l /* in: parts; out: shares */, double *weights) {
-    int n = form->n;
-    double top = logits[0], total = 0, best = -INFINITY, sum = 0;
-    for (int k = 1; k < n; k++) top = logits[k] > top ? logits[k] : top;
-    for (int k = 0; k < n; k++) total += weights[k] = lk_exp(logits[k] - top);
-    for (int k = 0; k < n; k++) {
-        l[k] += logits[k] - top;
-        best = l[k] > best ? l[k] : best;
+/* exp(logit_k - largest) into w, their sum returned: at least 1. */
+static double weights_of(int n, const double *logits, double *w) {
+    double top = largest(n, logits), sum = 0;
+    for (int k = 0; k < n; k++) sum += w[k] = lk_exp(logits[k] - top);
+    return sum;
+}
+
+/* From the components' log-probabilities in `part` and their derivatives in d_params: the mixture's.
+ * `part` becomes the responsibilities. */
+static double combine(int n, int each, const double *logits, double *part, double *d_params) {
+    double weight[MOST_COMPONENTS], total = weights_of(n, logits, weight), top = largest(n, logits);
+    for (int k = 0; k < n; k++) part[k] += logits[k] - top;
+    double best = largest(n, part), sum = 0;
+    if (!(best > -INFINITY)) {
+        for (int k = 0; k < n; k++) part[k] = 0;
+        return lk_outside(n * (1 + each), d_params, NULL);
     }
-    for (int k = 0; k < n; k++) {
-        weights[k] /= total;
-        l[k] = best > -INFINITY ? lk_exp(l[k] - best) : 0;
-        sum += l[k];
+    for (int k = 0; k < n; k++) sum += part[k] = lk_exp(part[k] - best);
+    for (int k = 0; k < n; k++) part[k] /= sum;
+    for (int k = 0; d_params && k < n; k++) {
+        double *d = d_params + n + (size_t)k * (size_t)each;
+        d_params[k] = part[k] - weight[k] / total;
+        for (int j = 0; j < each; j++) d[j] *= part[k];
     }
-    for (int k = 0; k < n; k++) l[k] = sum > 0 ? l[k] / sum : 0;
-    return sum > 0 ? best + lk_log(sum) - lk_log(total) : -INFINITY;
+    return best + lk_log(sum / total);
 }
 
-static void chain_rule(const lk_dist_form *form, int each, const double *share,
-                       const double *weights, bool possible, double *d) {
-    int n = form->n;
-    for (int k = 0; k < n; k++) {
-        d[k] = possible ? share[k] - weights[k] : 0;
-        for (int j = 0; j < each; j++) {
-            double *at = &d[n + k * each + j];
-            *at = possible && share[k] > 0 ? *at * share[k] : 0;
-        }
-    }
-}
-
-static double log_prob(const lk_dist_form *form, const double *p, double x, double *d,
+static double log_prob(const lk_dist_form *form, const double *params, double x, double *d_params,
                        double *d_x) {
-    lk_dist_form c = component_form(form);
-    int n = form->n, each = component_params(form);
-    double part[MOST_COMPONENTS], weights[MOST_COMPONENTS], slope[MOST_COMPONENTS];
-    for (int k = 0; k < n; k++)
-        part[k] = c.kind->log_prob(&c, p + n + k * each, x, d ? d + n + k * each : NULL,
+    lk_dist_form c = component_of(form);
+    int n = form->n, each = c.kind->n_params(&c);
+    double part[MOST_COMPONENTS], slope[MOST_COMPONENTS];
+    for (int k = 0; k < n; k++) {
+        int at = n + k * each;
+        part[k] = c.kind->log_prob(&c, params + at, x, d_params ? d_params + at : NULL,
                                    d_x ? &slope[k] : NULL);
-    double log_p = combine(form, p, part, weights);
-    if (d) chain_rule(form, each, part, weights, log_p > -INFINITY, d);
+    }
+    double value = combine(n, each, params, part, d_params);
     if (d_x) {
         *d_x = 0;
-        for (int k = 0; k < n; k++)
-            if (part[k] > 0) *d_x += part[k] * slope[k];
+        for (int k = 0; k < n; k++) *d_x += part[k] * slope[k];
     }
-    return log_p;
+    return value;
 }
 
-static double log_mass(const lk_dist_form *form, const double *p, double a, double b, double *d) {
-    lk_dist_form c = component_form(form);
-    int n = form->n, each = component_params(form);
-    double part[MOST_COMPONENTS], weights[MOST_COMPONENTS];
-    for (int k = 0; k < n; k++)
-        part[k] = c.kind->log_mass(&c, p + n + k * each, a, b, d ? d + n + k * each : NULL);
-    double log_p = combine(form, p, part, weights);
-    if (d) chain_rule(form, each, part, weights, log_p > -INFINITY, d);
-    return log_p;
-}
-
-static double weighted(const lk_dist_form *form, const double *p, double x, bool want_cdf) {
-    lk_dist_form c = component_form(form);
-    int n = form->n, each = component_params(form);
-    double top = p[0], total = 0, sum = 0;
-    for (int k = 1; k < n; k++) top = p[k] > top ? p[k] : top;
+static double log_mass(const lk_dist_form *form, const double *params, double a, double b,
+                       double *d_params) {
+    lk_dist_form c = component_of(form);
+    int n = form->n, each = c.kind->n_params(&c);
+    double part[MOST_COMPONENTS];
     for (int k = 0; k < n; k++) {
-        double w = lk_exp(p[k] - top);
-        total += w;
-        sum += w * (want_cdf ? c.kind->cdf(&c, p + n + k * each, x)
-                             : c.kind->mean(&c, p + n + k * each));
+        int at = n + k * each;
+        part[k] = c.kind->log_mass(&c, params + at, a, b, d_params ? d_params + at : NULL);
     }
-    return sum / total;
+    return combine(n, each, params, part, d_params);
 }
 
-static double cdf(const lk_dist_form *form, const double *p, double x) {
-    return weighted(form, p, x, true);
-}
-static double mean(const lk_dist_form *form, const double *p) {
-    return weighted(form, p, 0, false);
+static double cdf(const lk_dist_form *form, const double *params, double x) {
+    lk_dist_form c = component_of(form);
+    int n = form->n, each = c.kind->n_params(&c);
+    double weight[MOST_COMPONENTS], total = weights_of(n, params, weight), sum = 0;
+    for (int k = 0; k < n; k++) sum += weight[k] * c.kind->cdf(&c, params + n + k * each, x);
+    return lk_clamp(sum / total, 0, 1);
 }
 
-/* Between the components' own quantiles. */
-static double quantile(const lk_dist_form *form, const double *p, double u) {
-    lk_dist_form c = component_form(form);
-    int n = form->n, each = component_params(form);
-    if (c.kind->support != LK_SUPPORT_REAL) return lk_search_count(form, p, u);
-    double low = INFINITY, high = -INFINITY;
-    for (int k = 0; k < n; k++) {
-        double q = c.kind->quantile(&c, p + n + k * each, u);
+static double mean(const lk_dist_form *form, const double *params) {
+    lk_dist_form c = component_of(form);
+    int n = form->n, each = c.kind->n_params(&c);
+    double weight[MOST_COMPONENTS], total = weights_of(n, params, weight), sum = 0;
+    for (int k = 0; k < n; k++) sum += weight[k] / total * c.kind->mean(&c, params + n + k * each);
+    return sum;
+}
+
+static double sample(const lk_dist_form *form, const double *params, lk_rng *rng) {
+    lk_dist_form c = component_of(form);
+    int n = form->n, each = c.kind->n_params(&c), k = 0;
+    double weight[MOST_COMPONENTS], total = weights_of(n, params, weight), sum = weight[0];
+    double u = lk_open_unit(lk_rng_uniform(rng));
+    while (k < n - 1 && sum / total < u) sum += weight[++k];
+    return c.kind->sample(&c, params + n + k * each, rng);
+}
+
+enum { MOST_STEPS = 200 };
+
+/* cdf(low) <= u <= cdf(high): Newton's steps while they stay inside and at least halve, else the
+ * middle, until no double lies between or a step changes nothing. */
+static double solve(const lk_dist_form *form, const double *params, double u, double low,
+                    double high) {
+    double x = low + 0.5 * (high - low), last = high - low;
+    for (int i = 0; i < MOST_STEPS; i++) {
+        double off = cdf(form, params, x) - u;
+        if (off == 0) return x;
+        if (off > 0) high = x;
+        else low = x;
+        double density = lk_exp(log_prob(form, params, x, NULL, NULL));
+        double step = density > 0 ? off / density : INFINITY, next = x - step;
+        if (!(next > low && next < high && lk_magnitude(step) < 0.5 * last))
+            next = low + 0.5 * (high - low);
+        last = lk_magnitude(next - x);
+        if (next == x || !(next > low && next < high)) break;
+        x = next;
+    }
+    return x;
+}
+
+static double quantile(const lk_dist_form *form, const double *params, double u) {
+    lk_dist_form c = component_of(form);
+    int n = form->n, each = c.kind->n_params(&c);
+    double weight[MOST_COMPONENTS], low = INFINITY, high = -INFINITY;
+    weights_of(n, params, weight);
+    u = lk_open_unit(u);
+    for (int k = 0; k < n; k++) { /* it lies between the components' quantiles */
+        if (!(weight[k] > 0)) continue;
+        double q = c.kind->quantile(&c, params + n + k * each, u);
         low = q < low ? q : low;
         high = q > high ? q : high;
     }
-    for (int i = 0; i < 200; i++) {
-        double middle = low + 0.5 * (high - low);
-        if (!(middle > low && middle < high)) break;
-        if (cdf(form, p, middle) >= u) high = middle;
-        else low = middle;
-    }
-    return high;
-}
-
-/* A component by its weight, then a draw from it. */
-static double sample(const lk_dist_form *form, const double *p, lk_rng *rng) {
-    lk_dist_form c = component_form(form), weights = {.kind = &lk_categorical, .n = form->n};
-    int each = component_params(form),
-        k = (int)lk_categorical.quantile(&weights, p, lk_rng_uniform(rng));
-    return c.kind->sample(&c, p + form->n + k * each, rng);
+    if (c.kind->support != LK_SUPPORT_REAL)
+        return lk_count_quantile(cdf, form, params, u, low, 1 + 0.1 * (high - low));
+    return low < high ? solve(form, params, u, low, high) : low;
 }
 
 const lk_dist_kind lk_mixture = {
     .name = "mixture",
-    .summary = "sum_k softmax(logits)_k · component(x | its parameters)",
-    .source = "McLachlan and Peel, Finite Mixture Models, section 1.4",
+    .summary = "f(x) = sum of weight_k f_k(x), weight = softmax(logits), f_k of one kind",
+    .source = "McLachlan, Peel, Finite Mixture Models, section 1.4",
     .support = LK_SUPPORT_REAL,
-    .params = "n logits, then each component's parameters",
+    .params = "logits, each component's parameters",
     .n_params = n_params,
     .log_prob = log_prob,
     .sample = sample,
     .cdf = cdf,
     .quantile = quantile,
     .mean = mean,
-    .log_mass = log_mass};
+    .log_mass = log_mass,
+};

@@ -15,9 +15,8 @@
 
 static double log_prob(const lk_dist_form *form, const double *params, double x, double *d_params,
                        double *d_x) {
-    (void)form;
     if (x == INFINITY || x == -INFINITY) return lk_outside(2, d_params, d_x);
-    lk_standard s = lk_standard_of(params);
+    lk_standard s = lk_standard_of(form, params);
     double z = lk_standardise(&s, params[0], x), slope = z * s.inverse;
     if (d_params) {
         d_params[0] = slope;
@@ -28,14 +27,12 @@ static double log_prob(const lk_dist_form *form, const double *params, double x,
 }
 
 static double cdf(const lk_dist_form *form, const double *params, double x) {
-    (void)form;
-    lk_standard s = lk_standard_of(params);
+    lk_standard s = lk_standard_of(form, params);
     return lk_normal_cdf(lk_standardise(&s, params[0], x));
 }
 
 static double quantile(const lk_dist_form *form, const double *params, double u) {
-    (void)form;
-    return params[0] + lk_scale_of(params) * lk_normal_quantile(lk_open_unit(u));
+    return params[0] + lk_scale_of(form, params) * lk_normal_quantile(lk_open_unit(u));
 }
 
 static double sample(const lk_dist_form *form, const double *params, lk_rng *rng) {
@@ -87,13 +84,12 @@ static double near_mass(const lk_interval *i, edges *e) {
 
 static double log_mass(const lk_dist_form *form, const double *params, double a, double b,
                        double *d_params) {
-    (void)form;
     if (!(a < b)) return lk_outside(2, d_params, NULL);
     if (a == -INFINITY && b == INFINITY) {
         lk_outside(2, d_params, NULL);
         return 0;
     }
-    lk_standard s = lk_standard_of(params);
+    lk_standard s = lk_standard_of(form, params);
     lk_interval i = lk_interval_of(&s, params[0], a, b);
     edges e;
     double value = i.a > 40 ? tail_mass(&i, &e) : near_mass(&i, &e);
@@ -105,8 +101,7 @@ static double log_mass(const lk_dist_form *form, const double *params, double a,
 }
 
 static double entropy(const lk_dist_form *form, const double *params, double *d_params) {
-    (void)form;
-    lk_standard s = lk_standard_of(params);
+    lk_standard s = lk_standard_of(form, params);
     if (d_params) {
         d_params[0] = 0;
         d_params[1] = s.free;
@@ -118,8 +113,7 @@ static double entropy(const lk_dist_form *form, const double *params, double *d_
  * KL = (exp(2d) - 1)/2 - d + z²/2 (Kingma and Welling 2014, appendix B, is q = standard normal). */
 static double kl(const lk_dist_form *form, const double *p, const double *q, double *d_p,
                  double *d_q) {
-    (void)form;
-    lk_standard sp = lk_standard_of(p), sq = lk_standard_of(q);
+    lk_standard sp = lk_standard_of(form, p), sq = lk_standard_of(form, q);
     double d = sp.log_scale - sq.log_scale, more = lk_expm1(2 * d);
     double z = lk_standardise(&sq, q[0], p[0]);
     if (d_p) {

@@ -34,9 +34,8 @@ lk_interval lk_interval_of(const lk_standard *s, double mean, double a, double b
 
 void lk_reparameterise_location_scale(const lk_dist_form *form, const double *params, double x,
                                       double *d_params) {
-    (void)form;
     d_params[0] = 1;
-    d_params[1] = lk_standard_of(params).free * (x - params[0]);
+    d_params[1] = lk_standard_of(form, params).free * (x - params[0]);
 }
 
 int lk_two_params(const lk_dist_form *form) {

@@ -12,8 +12,6 @@
 
 /* The standardised value never leaves ±1e150, so that its square is finite. */
 #define LK_MOST_Z 1e150
-/* A scale is exp(log_scale), with log_scale clamped to ±30. */
-#define LK_MOST_LOG_SCALE 30.0
 
 static inline double lk_clamp(double x, double low, double high) {
     return x < low ? low : x > high ? high : x;
@@ -53,13 +51,18 @@ typedef struct lk_standard {
     double free;      /* 1, or 0 where the clamp holds: then nothing depends on log_scale */
 } lk_standard;
 
-static inline lk_standard lk_standard_of(const double *params) {
-    double s = lk_clamp(params[1], -LK_MOST_LOG_SCALE, LK_MOST_LOG_SCALE);
+static inline double lk_log_scale_of(const lk_dist_form *form, const double *params) {
+    double least = form->least_log_scale != 0 ? form->least_log_scale : LK_LEAST_LOG_SCALE;
+    return lk_clamp(params[1], least, LK_MOST_LOG_SCALE);
+}
+
+static inline lk_standard lk_standard_of(const lk_dist_form *form, const double *params) {
+    double s = lk_log_scale_of(form, params);
     return (lk_standard){lk_exp(-s), s, s == params[1] ? 1 : 0};
 }
 
-static inline double lk_scale_of(const double *params) {
-    return lk_exp(lk_clamp(params[1], -LK_MOST_LOG_SCALE, LK_MOST_LOG_SCALE));
+static inline double lk_scale_of(const lk_dist_form *form, const double *params) {
+    return lk_exp(lk_log_scale_of(form, params));
 }
 
 /* (x - mean) / scale; infinite only when x is. */
@@ -102,6 +105,11 @@ double lk_location_mean(const lk_dist_form *form, const double *params);
 
 /* log(1 + x) - x, x > -1, without cancellation near 0. */
 double lk_log1p_minus(double x);
+
+/* log(ratio) - off, where ratio = 1 + off, both of them without rounding errors to speak of. */
+static inline double lk_log_minus(double ratio, double off) {
+    return off > -0.3 && off < 0.3 ? lk_log1p_minus(off) : lk_log(ratio) - off;
+}
 
 /* log Γ(x+1) - [(x + 1/2) log x - x + 1/2 log 2π], x > 0: what Stirling's formula leaves. */
 double lk_stirling_error(double x);

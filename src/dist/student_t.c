@@ -47,9 +47,8 @@ static int n_params(const lk_dist_form *form) {
 
 static double log_prob(const lk_dist_form *form, const double *params, double x, double *d_params,
                        double *d_x) {
-    (void)form;
     if (x == INFINITY || x == -INFINITY) return lk_outside(3, d_params, d_x);
-    lk_standard s = lk_standard_of(params);
+    lk_standard s = lk_standard_of(form, params);
     shape t = shape_of(params);
     double z = lk_standardise(&s, params[0], x), pull = (t.dof + 1) * z / (t.dof + z * z);
     if (d_params) {
@@ -93,8 +92,7 @@ static double beyond(const edge *e) { return e->central ? 0.5 - e->p : e->p; }
 static double d_beyond(const edge *e) { return (e->central ? -e->p : e->p) * e->d_log_p; }
 
 static double cdf(const lk_dist_form *form, const double *params, double x) {
-    (void)form;
-    lk_standard s = lk_standard_of(params);
+    lk_standard s = lk_standard_of(form, params);
     shape t = shape_of(params);
     double z = lk_standardise(&s, params[0], x);
     edge e = edge_of(&t, lk_magnitude(z));
@@ -123,15 +121,13 @@ static double upper_quantile(const shape *s, double p) {
 }
 
 static double quantile(const lk_dist_form *form, const double *params, double u) {
-    (void)form;
     u = lk_open_unit(u);
     shape t = shape_of(params);
     double z = u < 0.5 ? -upper_quantile(&t, u) : upper_quantile(&t, 1 - u);
-    return params[0] + lk_scale_of(params) * z;
+    return params[0] + lk_scale_of(form, params) * z;
 }
 
 static double sample(const lk_dist_form *form, const double *params, lk_rng *rng) {
-    (void)form;
     shape t = shape_of(params);
     double u, w;
     do {
@@ -141,12 +137,12 @@ static double sample(const lk_dist_form *form, const double *params, lk_rng *rng
     } while (!(w > 0 && w <= 1));
     double grown = lk_expm1(lk_clamp(-2 / t.dof * lk_log(w), 0, 600));
     double size = lk_sqrt(u * u / w * t.dof * grown);
-    return params[0] + lk_scale_of(params) * (u < 0 ? -size : size);
+    return params[0] + lk_scale_of(form, params) * (u < 0 ? -size : size);
 }
 
 static double mean(const lk_dist_form *form, const double *params) {
     (void)form;
-    return shape_of(params).dof > 1 ? params[0] : lk_log(-1);
+    return shape_of(params).dof > 1 ? params[0] : (double)NAN;
 }
 
 /* ---- Masses --------------------------------------------------------------------------------------- */
@@ -192,13 +188,12 @@ static double wide_mass(const shape *s, const lk_interval *i, double *d_dof) {
 
 static double log_mass(const lk_dist_form *form, const double *params, double a, double b,
                        double *d_params) {
-    (void)form;
     if (!(a < b)) return lk_outside(3, d_params, NULL);
     if (a == -INFINITY && b == INFINITY) {
         lk_outside(3, d_params, NULL);
         return 0;
     }
-    lk_standard s = lk_standard_of(params);
+    lk_standard s = lk_standard_of(form, params);
     shape t = shape_of(params);
     lk_interval i = lk_interval_of(&s, params[0], a, b);
     double w = i.width, middle = i.a + 0.5 * w, spread = t.dof + middle * middle, d_dof;
@@ -221,8 +216,7 @@ static double log_mass(const lk_dist_form *form, const double *params, double a,
 /* With r(x) = log Γ(x + 1/2)/Γ(x), x = ν/2: H = (ν+1)/2·r'(x) + log √(πν) - r(x) + log_scale, and
  * dH/dν = (ν+1)/4·r''(x) + 1/(2ν). (r has 1/2 log x more than lk_gamma_half_ratio.) */
 static double entropy(const lk_dist_form *form, const double *params, double *d_params) {
-    (void)form;
-    lk_standard s = lk_standard_of(params);
+    lk_standard s = lk_standard_of(form, params);
     shape t = shape_of(params);
     double x = 0.5 * t.dof, first, second;
     double ratio = lk_gamma_half_ratio(x, &first, &second);
@@ -239,13 +233,13 @@ static double entropy(const lk_dist_form *form, const double *params, double *d_
 static void reparameterise(const lk_dist_form *form, const double *params, double x,
                            double *d_params) {
     lk_reparameterise_location_scale(form, params, x, d_params);
-    lk_standard s = lk_standard_of(params);
+    lk_standard s = lk_standard_of(form, params);
     shape t = shape_of(params);
     double z = lk_standardise(&s, params[0], x);
     edge e = edge_of(&t, lk_magnitude(z));
     double step = z == 0 ? 0 : e.d_log_p * lk_exp(e.log_p - log_density(&t, z));
     if (e.central) step = -step; /* P(T > z) = 1/2 - p */
-    d_params[2] = t.free * t.dof * lk_scale_of(params) * (z < 0 ? -step : step);
+    d_params[2] = t.free * t.dof * lk_scale_of(form, params) * (z < 0 ? -step : step);
 }
 
 const lk_dist_kind lk_student_t = {

@@ -5,8 +5,7 @@
 /* params are (low, log_width), as (mean, log_scale) elsewhere. */
 static double log_prob(const lk_dist_form *form, const double *params, double x, double *d_params,
                        double *d_x) {
-    (void)form;
-    lk_standard s = lk_standard_of(params);
+    lk_standard s = lk_standard_of(form, params);
     double z = (x - params[0]) * s.inverse;
     lk_outside(2, d_params, d_x);
     if (!(z > 0 && z <= 1)) return -INFINITY;
@@ -15,14 +14,12 @@ static double log_prob(const lk_dist_form *form, const double *params, double x,
 }
 
 static double cdf(const lk_dist_form *form, const double *params, double x) {
-    (void)form;
-    lk_standard s = lk_standard_of(params);
+    lk_standard s = lk_standard_of(form, params);
     return lk_clamp((x - params[0]) * s.inverse, 0, 1);
 }
 
 static double quantile(const lk_dist_form *form, const double *params, double u) {
-    (void)form;
-    return params[0] + lk_scale_of(params) * lk_open_unit(u);
+    return params[0] + lk_scale_of(form, params) * lk_open_unit(u);
 }
 
 static double sample(const lk_dist_form *form, const double *params, lk_rng *rng) {
@@ -30,15 +27,13 @@ static double sample(const lk_dist_form *form, const double *params, lk_rng *rng
 }
 
 static double mean(const lk_dist_form *form, const double *params) {
-    (void)form;
-    return params[0] + 0.5 * lk_scale_of(params);
+    return params[0] + 0.5 * lk_scale_of(form, params);
 }
 
 static double log_mass(const lk_dist_form *form, const double *params, double a, double b,
                        double *d_params) {
-    (void)form;
-    lk_standard s = lk_standard_of(params);
-    double low = params[0], width = lk_scale_of(params), high = low + width;
+    lk_standard s = lk_standard_of(form, params);
+    double low = params[0], width = lk_scale_of(form, params), high = low + width;
     double from = a > low ? a : low, to = b < high ? b : high;
     lk_outside(2, d_params, NULL);
     if (!(from < to)) return -INFINITY;
@@ -52,8 +47,7 @@ static double log_mass(const lk_dist_form *form, const double *params, double a,
 }
 
 static double entropy(const lk_dist_form *form, const double *params, double *d_params) {
-    (void)form;
-    lk_standard s = lk_standard_of(params);
+    lk_standard s = lk_standard_of(form, params);
     if (d_params) {
         d_params[0] = 0;
         d_params[1] = s.free;
@@ -64,11 +58,11 @@ static double entropy(const lk_dist_form *form, const double *params, double *d_
 /* log of the ratio of widths where q covers p, else infinite. */
 static double kl(const lk_dist_form *form, const double *p, const double *q, double *d_p,
                  double *d_q) {
-    (void)form;
-    lk_standard sp = lk_standard_of(p), sq = lk_standard_of(q);
+    lk_standard sp = lk_standard_of(form, p), sq = lk_standard_of(form, q);
     lk_outside(2, d_p, NULL);
     lk_outside(2, d_q, NULL);
-    if (!(q[0] <= p[0] && p[0] + lk_scale_of(p) <= q[0] + lk_scale_of(q))) return INFINITY;
+    if (!(q[0] <= p[0] && p[0] + lk_scale_of(form, p) <= q[0] + lk_scale_of(form, q)))
+        return INFINITY;
     if (d_p) d_p[1] = -sp.free;
     if (d_q) d_q[1] = sq.free;
     return sq.log_scale - sp.log_scale;
