@@ -46,20 +46,30 @@ static double log_prob(const lk_dist_form *form, const double *params, double x,
     return log_p(&s, x);
 }
 
+enum { MOST_SUMMED = 10000 };
+
 /* With p = r/(r+m): I_p(r, k+1) = P(k)·(1-p)(k+r)/r · F, and from the other side
- * 1 - I = P(k)·(1-p)(k+r)/(k+1) · F'. */
+ * 1 - I = P(k)·(1-p)(k+r)/(k+1) · F'. F loses digits as p nears 1; there P(k) is followed down, each
+ * term j/((j-1+r)(1-p)) of the one above it. */
 static double cdf(const lk_dist_form *form, const double *params, double x) {
     (void)form;
     if (!(x >= 0)) return 0;
     if (!(x < 0x1p1000)) return 1;
     shape s = shape_of(params);
     double k = lk_whole_below(x), sum = s.r + s.mean, p = s.r / sum, q = s.mean / sum;
-    double log_next = log_p(&s, k) + lk_log(q * (k + s.r)); /* log of P(k+1)·(k+1) */
-    if (p < (s.r + 1) / (s.r + k + 3))
-        return lk_clamp(lk_exp(log_next - s.log_r) * lk_beta_fraction(p, s.r, k + 1, 0, 0, 0, NULL),
-                        0, 1);
-    return lk_clamp(1 - lk_exp(log_next) / (k + 1) * lk_beta_fraction(q, k + 1, s.r, 0, 0, 0, NULL),
-                    0, 1);
+    double log_k = log_p(&s, k), log_next = log_k + lk_log(q * (k + s.r)); /* of P(k+1)·(k+1) */
+    double value;
+    if (!(p < (s.r + 1) / (s.r + k + 3))) {
+        value = 1 - lk_exp(log_next) / (k + 1) * lk_beta_fraction(q, k + 1, s.r, 0, 0, 0, NULL);
+    } else if (k <= MOST_SUMMED) {
+        double term = 1, total = 1;
+        for (double j = k; j > 0 && term > 1e-17 * total; j--)
+            total += term *= j / ((j - 1 + s.r) * q);
+        value = lk_exp(log_k) * total;
+    } else {
+        value = lk_exp(log_next - s.log_r) * lk_beta_fraction(p, s.r, k + 1, 0, 0, 0, NULL);
+    }
+    return lk_clamp(value, 0, 1);
 }
 
 static double quantile(const lk_dist_form *form, const double *params, double u) {

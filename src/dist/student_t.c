@@ -111,9 +111,9 @@ static double upper_quantile(const shape *s, double p) {
     for (int i = 0; i < MOST_NEWTON_STEPS; i++) {
         double z = lk_exp(y);
         edge e = edge_of(s, z);
-        double q = beyond(&e);
-        double off = e.central ? lk_log1p((q - p) / p) : e.log_p - log_target;
-        double next = y + off / (z * lk_exp(log_density(s, z)) / q);
+        double log_q = e.central ? lk_log(beyond(&e)) : e.log_p;
+        double off = e.central ? lk_log1p((beyond(&e) - p) / p) : log_q - log_target;
+        double next = y + off / lk_exp(y + log_density(s, z) - log_q);
         if (!(next < y)) break;
         y = next;
     }
@@ -197,7 +197,8 @@ static double log_mass(const lk_dist_form *form, const double *params, double a,
     shape t = shape_of(params);
     lk_interval i = lk_interval_of(&s, params[0], a, b);
     double w = i.width, middle = i.a + 0.5 * w, spread = t.dof + middle * middle, d_dof;
-    bool narrow = w <= 0.5 && w * w <= 0.25 * spread && w * middle * (t.dof + 1) <= spread;
+    bool narrow = w < INFINITY && w * w * (t.dof + 1) <= 0.25 * spread &&
+                  w * middle * (t.dof + 1) <= spread;
     double value = narrow ? narrow_mass(&t, &i, &d_dof) : wide_mass(&t, &i, &d_dof);
     if (!d_params) return value;
     /* f(a) - f(b) = f(a)·(1 - e^-τ), τ = (ν+1)/2 · log((ν + b²)/(ν + a²)) */
