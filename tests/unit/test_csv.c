@@ -294,16 +294,16 @@ static void options_are_obeyed(void **state) {
     lk_read_options options = {.header = 0, .delimiter = ';'};
     lk_reader *reader;
     char schema[1024];
-    assert_int_equal(lk_reader_open(h->ctx, help_write(h, "t.csv", "a,b;1\nc,d;2\na,b;3\n"),
-                                    &options, &reader),
-                     LK_OK);
+    assert_int_equal(
+        lk_reader_open(h->ctx, help_write(h, "t.csv", "a,b;1\nc,d;2\na,b;3\n"), &options, &reader),
+        LK_OK);
     describe(lk_reader_schema(reader), schema);
     assert_string_equal(schema, "c1:category=a,b|c,d c2:grid0");
     lk_reader_close(reader);
     options = (lk_read_options){.header = 1};
-    assert_int_equal(lk_reader_open(h->ctx, help_write(h, "t.csv", "1,1,\n5,6,7\n8,9,9\n"),
-                                    &options, &reader),
-                     LK_OK);
+    assert_int_equal(
+        lk_reader_open(h->ctx, help_write(h, "t.csv", "1,1,\n5,6,7\n8,9,9\n"), &options, &reader),
+        LK_OK);
     describe(lk_reader_schema(reader), schema);
     assert_string_equal(schema, "1:grid0 1_2:grid0 c3:grid0");
     assert_non_null(strstr(h->notices, "has the name of another"));
@@ -395,9 +395,10 @@ static void what_is_written_reads_back(void **state) {
 
 /* ---- Broken and starved ---------------------------------------------------------------------------------------- */
 
-static const char many[] = "\xef\xbb\xbf"
-                           "id,\"na, me\",when,g,k\n1,\"a \"\"b\"\"\",2001-01-02,1.25,u\r\n"
-                           "2,\"c\nd\",2001-01-03,,v\n3, e ,?,2e1,u\n";
+static const char many[] =
+    "\xef\xbb\xbf"
+    "id,\"na, me\",when,g,k\n1,\"a \"\"b\"\"\",2001-01-02,1.25,u\r\n"
+    "2,\"c\nd\",2001-01-03,,v\n3, e ,?,2e1,u\n";
 
 static void broken_files_do_no_harm(void **state) {
     lk_help *h = *state;

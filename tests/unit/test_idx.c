@@ -128,8 +128,8 @@ static void handwritten_digits(void **state) {
     if (!help_find(path, "LIKELY_DATA", "mnist/train-images-idx3-ubyte.gz")) skip();
     assert_int_equal(lk_reader_open(h->ctx, path, NULL, &reader), LK_OK);
     const lk_field *f = lk_reader_schema(reader)->fields;
-    assert_true(f->kind == LK_FIELD_IMAGE && f->shape[0] == 28 && f->shape[1] == 28 &&
-                f->n_seen == 60000);
+    assert_true(
+        f->kind == LK_FIELD_IMAGE && f->shape[0] == 28 && f->shape[1] == 28 && f->n_seen == 60000);
     assert_float_equal(f->mean / 255, 0.1307, 5e-5);
     assert_float_equal(f->sd / 255, 0.3081, 5e-5);
     lk_reader_close(reader);

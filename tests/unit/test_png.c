@@ -33,8 +33,8 @@ static void every_kind_of_png(void **state) {
         help_clear(h);
         assert_int_equal(lk_reader_open(h->ctx, path, NULL, &reader), LK_OK);
         const lk_field *f = lk_reader_schema(reader)->fields;
-        assert_true(f->kind == LK_FIELD_IMAGE && f->shape[0] == 2 && f->shape[1] == 3 &&
-                    f->bounded);
+        assert_true(
+            f->kind == LK_FIELD_IMAGE && f->shape[0] == 2 && f->shape[1] == 3 && f->bounded);
         char *rows = help_rows(h, reader);
         assert_string_equal(rows, pictures[i].rows);
         lk_free(h->ctx, rows);
@@ -206,9 +206,8 @@ static void bits_as_a_picture(void **state) {
     assert_int_equal(lk_writer_close(writer), LK_USAGE);
     help_clear(h);
     lk_schema_destroy(schema);
-    assert_int_equal(lk_schema_from_json(h->ctx,
-                                         "{\"fields\": [{\"name\": \"x\", \"kind\": \"real\"}]}",
-                                         &schema),
+    assert_int_equal(lk_schema_from_json(
+                         h->ctx, "{\"fields\": [{\"name\": \"x\", \"kind\": \"real\"}]}", &schema),
                      LK_OK);
     assert_int_equal(lk_writer_open(h->ctx, path, true, schema, &writer), LK_USAGE);
     assert_non_null(strstr(lk_context_message(h->ctx), ".csv or .npy"));

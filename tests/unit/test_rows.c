@@ -93,8 +93,8 @@ static void packed_rows_are_small(void **state) {
 
 static void other_files_may_need_more_room(void **state) {
     lk_help *h = *state;
-    lk_rows *narrow = read_rows(h, help_write(h, "n.csv", "a,b,c\n1,x,5\n2,y,6\n9,x,5\n"), 1 << 20,
-                                NULL);
+    lk_rows *narrow =
+        read_rows(h, help_write(h, "n.csv", "a,b,c\n1,x,5\n2,y,6\n9,x,5\n"), 1 << 20, NULL);
     const lk_schema *schema = lk_rows_schema(narrow);
     const char *path = help_write(h, "w.csv", "a,b,c\n1,x,5\n123456789012,y,\n?,x,-40000\n");
     lk_rows *wide = read_rows(h, path, 1 << 20, schema);
@@ -106,9 +106,9 @@ static void other_files_may_need_more_room(void **state) {
 
 static void the_hash_sees_every_cell(void **state) {
     lk_help *h = *state;
-    static const char *const texts[] = {"a,b,c\n1,x,0.5\n2,y,7\n", "a,b,c\n1,x,0.5\n2,x,7\n",
-                                        "a,b,c\n1,x,0.5\n3,y,7\n", "a,b,c\n1,x,0.5\n2,y,\n",
-                                        "a,b,c\n2,y,7\n1,x,0.5\n", "a,b,d\n1,x,0.5\n2,y,7\n"};
+    static const char *const texts[] = {
+        "a,b,c\n1,x,0.5\n2,y,7\n", "a,b,c\n1,x,0.5\n2,x,7\n", "a,b,c\n1,x,0.5\n3,y,7\n",
+        "a,b,c\n1,x,0.5\n2,y,\n",  "a,b,c\n2,y,7\n1,x,0.5\n", "a,b,d\n1,x,0.5\n2,y,7\n"};
     char hash[6][65];
     lk_rows *rows = read_rows(h, help_write(h, "a.csv", texts[0]), 1 << 20, NULL);
     for (size_t i = 0; i < 6; i++) {
