@@ -7,26 +7,34 @@
 #include <time.h>
 
 const lk_option cli_common_options[] = {
-    {"threads", LK_OPTION_INT, "0", 0, 1024, NULL, "Threads; 0: one for each core. Never changes a result"},
+    {"threads", LK_OPTION_INT, "0", 0, 1024, NULL,
+     "Threads; 0: one for each core. Never changes a result"},
     {"seed", LK_OPTION_INT, "1", 0, 1.8e19, NULL, "Of all random numbers"},
     {"json", LK_OPTION_FLAG, "false", 1, 0, NULL, "Results as JSON"},
     {"quiet", LK_OPTION_FLAG, "false", 1, 0, NULL, "No notes and no progress"},
     {NULL, LK_OPTION_INT, NULL, 0, 0, NULL, NULL}};
 
 const lk_option cli_data_options[] = {
-    {"schema", LK_OPTION_TEXT, "", 1, 0, NULL, "A schema (JSON, as `likely schema` prints it) to read the data with"},
-    {"header", LK_OPTION_CHOICE, "auto", 1, 0, "auto|yes|no", "Whether the first line names the fields"},
-    {"delimiter", LK_OPTION_TEXT, "", 1, 0, NULL, "Between fields; one of , ; | or tab. Else it is found out"},
-    {"missing", LK_OPTION_TEXT, "", 1, 0, NULL, "Further marks of missing cells, separated by commas"},
-    {"unpack-bits", LK_OPTION_FLAG, "false", 1, 0, NULL, "NPY of bytes: each holds 8 binary cells, high bit first"},
+    {"schema", LK_OPTION_TEXT, "", 1, 0, NULL,
+     "A schema (JSON, as `likely schema` prints it) to read the data with"},
+    {"header", LK_OPTION_CHOICE, "auto", 1, 0, "auto|yes|no",
+     "Whether the first line names the fields"},
+    {"delimiter", LK_OPTION_TEXT, "", 1, 0, NULL,
+     "Between fields; one of , ; | or tab. Else it is found out"},
+    {"missing", LK_OPTION_TEXT, "", 1, 0, NULL,
+     "Further marks of missing cells, separated by commas"},
+    {"unpack-bits", LK_OPTION_FLAG, "false", 1, 0, NULL,
+     "NPY of bytes: each holds 8 binary cells, high bit first"},
     {"array", LK_OPTION_TEXT, "", 1, 0, NULL, "Which array of an NPZ file"},
     {NULL, LK_OPTION_INT, NULL, 0, 0, NULL, NULL}};
 
 const lk_option cli_budget_options[] = {
     {"steps", LK_OPTION_INT, "0", 0, 1e18, NULL, "End after this many steps (EM: iterations)"},
     {"epochs", LK_OPTION_INT, "0", 0, 1e18, NULL, "End after this many passes over the data"},
-    {"minutes", LK_OPTION_REAL, "0", 0, 1e9, NULL, "End after about this long; --steps replays it to the same bits"},
-    {"valid", LK_OPTION_TEXT, "", 1, 0, NULL, "Data for the checks while learning; else a share is held out"},
+    {"minutes", LK_OPTION_REAL, "0", 0, 1e9, NULL,
+     "End after about this long; --steps replays it to the same bits"},
+    {"valid", LK_OPTION_TEXT, "", 1, 0, NULL,
+     "Data for the checks while learning; else a share is held out"},
     {NULL, LK_OPTION_INT, NULL, 0, 0, NULL, NULL}};
 
 const lk_option cli_output_options[] = {
@@ -34,8 +42,10 @@ const lk_option cli_output_options[] = {
     {"force", LK_OPTION_FLAG, "false", 1, 0, NULL, "-f: replace what is there"},
     {NULL, LK_OPTION_INT, NULL, 0, 0, NULL, NULL}};
 
-static const struct { char letter; const char *name; } letters[] = {
-    {'o', "output"}, {'f', "force"}, {'n', "rows"}, {'q', "quiet"}, {'T', "threads"}};
+static const struct {
+    char letter;
+    const char *name;
+} letters[] = {{'o', "output"}, {'f', "force"}, {'n', "rows"}, {'q', "quiet"}, {'T', "threads"}};
 
 static const lk_option *find_in(const lk_option *const *tables, const char *name, size_t length) {
     for (size_t t = 0; tables && tables[t]; t++)
@@ -44,8 +54,8 @@ static const lk_option *find_in(const lk_option *const *tables, const char *name
     return NULL;
 }
 
-static const lk_option *find_option(const cli_command *command, const lk_option *const *more, const char *name,
-                                    size_t length) {
+static const lk_option *find_option(const cli_command *command, const lk_option *const *more,
+                                    const char *name, size_t length) {
     const lk_option *o = find_in(command->tables, name, length);
     return o ? o : find_in(more, name, length);
 }
@@ -58,14 +68,16 @@ static bool check_value(const lk_option *o, const char *value) {
     if (o->type == LK_OPTION_INT || o->type == LK_OPTION_REAL) {
         double x = strtod(value, &end);
         bool whole = o->type == LK_OPTION_REAL || !strpbrk(value, ".eExXnN");
-        if (!*value || *end || errno || !whole || (o->low <= o->high && !(x >= o->low && x <= o->high))) {
+        if (!*value || *end || errno || !whole ||
+            (o->low <= o->high && !(x >= o->low && x <= o->high))) {
             cli_usage("--%s is \"%s\", but it takes %s from %g to %g", o->name, value,
                       o->type == LK_OPTION_INT ? "a whole number" : "a number", o->low, o->high);
             return false;
         }
     } else if (o->type == LK_OPTION_CHOICE) {
         size_t n = strlen(value);
-        for (const char *at = o->choices; n && at; at = strchr(at, '|') ? strchr(at, '|') + 1 : NULL)
+        for (const char *at = o->choices; n && at;
+             at = strchr(at, '|') ? strchr(at, '|') + 1 : NULL)
             if (!strncmp(at, value, n) && (at[n] == '|' || !at[n])) return true;
         cli_usage("--%s is \"%s\", but it takes one of %s", o->name, value, o->choices);
         return false;
@@ -77,8 +89,8 @@ static bool check_value(const lk_option *o, const char *value) {
 }
 
 /* One option at argv[*i]; its value may be the next argument. */
-static bool take_option(const cli_command *command, const lk_option *const *more, int argc, char **argv, int *i,
-                        cli_arguments *out) {
+static bool take_option(const cli_command *command, const lk_option *const *more, int argc,
+                        char **argv, int *i, cli_arguments *out) {
     const char *text = argv[*i], *name = text + 2, *value = NULL;
     size_t length;
     if (text[1] == '-') {
@@ -93,7 +105,8 @@ static bool take_option(const cli_command *command, const lk_option *const *more
     }
     const lk_option *o = name ? find_option(command, more, name, length) : NULL;
     if (!o) {
-        cli_usage("`likely %s` has no option %s; `likely %s --help` lists them", command->name, text, command->name);
+        cli_usage("`likely %s` has no option %s; `likely %s --help` lists them", command->name,
+                  text, command->name);
         return false;
     }
     if (!value && o->type == LK_OPTION_FLAG) value = "true";
@@ -112,7 +125,8 @@ static bool take_option(const cli_command *command, const lk_option *const *more
     return true;
 }
 
-bool cli_parse(const cli_command *command, int argc, char **argv, const lk_option *const *more, cli_arguments *out) {
+bool cli_parse(const cli_command *command, int argc, char **argv, const lk_option *const *more,
+               cli_arguments *out) {
     bool options = true;
     memset(out, 0, sizeof *out);
     for (int i = 0; i < argc; i++) {
@@ -121,15 +135,16 @@ bool cli_parse(const cli_command *command, int argc, char **argv, const lk_optio
         } else if (options && argv[i][0] == '-' && argv[i][1]) {
             if (!take_option(command, more, argc, argv, &i, out)) return false;
         } else if (out->n_plain == command->most) {
-            cli_usage("`likely %s` takes %s, and \"%s\" is one argument too many", command->name, command->arguments,
-                      argv[i]);
+            cli_usage("`likely %s` takes %s, and \"%s\" is one argument too many", command->name,
+                      command->arguments, argv[i]);
             return false;
         } else {
             out->plain[out->n_plain++] = argv[i];
         }
     }
     if (out->n_plain < command->least) {
-        cli_usage("`likely %s` takes %s; `likely %s --help` says more", command->name, command->arguments, command->name);
+        cli_usage("`likely %s` takes %s; `likely %s --help` says more", command->name,
+                  command->arguments, command->name);
         return false;
     }
     return true;
@@ -139,11 +154,14 @@ static void print_table(FILE *out, const lk_option *o) {
     for (; o->name; o++) {
         char left[64];
         snprintf(left, sizeof left, "--%s%s", o->name,
-                 o->type == LK_OPTION_INT ? " N" : o->type == LK_OPTION_REAL ? " X"
-                 : o->type == LK_OPTION_FLAG ? "" : " TEXT");
+                 o->type == LK_OPTION_INT    ? " N"
+                 : o->type == LK_OPTION_REAL ? " X"
+                 : o->type == LK_OPTION_FLAG ? ""
+                                             : " TEXT");
         fprintf(out, "  %-24s %s", left, o->help);
         if (o->choices) fprintf(out, " (%s)", o->choices);
-        if (o->type != LK_OPTION_FLAG && o->default_text && *o->default_text) fprintf(out, " [%s]", o->default_text);
+        if (o->type != LK_OPTION_FLAG && o->default_text && *o->default_text)
+            fprintf(out, " [%s]", o->default_text);
         fputc('\n', out);
     }
 }
@@ -161,7 +179,9 @@ const char *cli_value(const cli_arguments *a, const char *name, const char *othe
     return otherwise;
 }
 
-bool cli_flag(const cli_arguments *a, const char *name) { return !strcmp(cli_value(a, name, "false"), "true"); }
+bool cli_flag(const cli_arguments *a, const char *name) {
+    return !strcmp(cli_value(a, name, "false"), "true");
+}
 
 uint64_t cli_count(const cli_arguments *a, const char *name, uint64_t otherwise) {
     const char *text = cli_value(a, name, NULL);
@@ -175,7 +195,8 @@ double cli_number(const cli_arguments *a, const char *name, double otherwise) {
 
 int cli_fail(const lk_context *ctx, lk_status status) {
     const char *message = lk_context_message(ctx);
-    if (*message) fprintf(stderr, "likely: %s\n", message); /* else it was our own output: cli_flush tells */
+    if (*message)
+        fprintf(stderr, "likely: %s\n", message); /* else it was our own output: cli_flush tells */
     return (int)status;
 }
 
@@ -189,8 +210,8 @@ int cli_usage(const char *format, ...) {
     return LK_USAGE;
 }
 
-lk_status cli_open_data(lk_context *ctx, const cli_arguments *a, const char *path, const lk_model *model,
-                        const lk_data *like, lk_data **out) {
+lk_status cli_open_data(lk_context *ctx, const cli_arguments *a, const char *path,
+                        const lk_model *model, const lk_data *like, lk_data **out) {
     lk_data_options options = LK_DATA_DEFAULTS;
     const char *schema = cli_value(a, "schema", ""), *missing = cli_value(a, "missing", "");
     const char *array = cli_value(a, "array", ""), *header = cli_value(a, "header", "auto");

@@ -12,9 +12,9 @@ enum { SPINS = 4000, MOST = 256 };
 
 typedef struct lk_pool {
     pthread_t thread[MOST];
-    int n;                  /* workers, the caller not among them */
-    atomic_uint round;      /* a new number: there is work, or the end */
-    atomic_int left;        /* workers that are not done */
+    int n;             /* workers, the caller not among them */
+    atomic_uint round; /* a new number: there is work, or the end */
+    atomic_int left;   /* workers that are not done */
     atomic_bool busy, ending;
     pthread_mutex_t lock;
     pthread_cond_t wake;
@@ -29,7 +29,10 @@ typedef struct worker {
     int index;
 } worker;
 
-struct start { lk_pool pool; worker workers[MOST]; };
+struct start {
+    lk_pool pool;
+    worker workers[MOST];
+};
 
 static void run_piece(lk_pool *pool, int piece) {
     size_t each = pool->count / (size_t)pool->pieces, extra = pool->count % (size_t)pool->pieces;

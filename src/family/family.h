@@ -19,13 +19,16 @@ struct lk_model {
     lk_options *options;
     lk_schema *schema;
     lk_params params;
-    void *state;            /* the family's own: layouts, masks; made by create */
+    void *state; /* the family's own: layouts, masks; made by create */
     uint64_t seed;
-    uint64_t steps;         /* optimiser steps or EM iterations taken */
+    uint64_t steps; /* optimiser steps or EM iterations taken */
     bool converged;
-    char data_hash[65];     /* of the rows learned from */
+    char data_hash[65]; /* of the rows learned from */
     uint64_t data_rows;
-    struct { uint64_t step; double train, valid; } *log; /* nats a row, at each report */
+    struct {
+        uint64_t step;
+        double train, valid;
+    } * log; /* nats a row, at each report */
     size_t n_log, log_capacity;
 };
 typedef struct lk_model lk_model;
@@ -34,7 +37,7 @@ typedef struct lk_model lk_model;
  * add; infer/em.c adds them in blocks of rows by a fixed tree. */
 typedef struct lk_em {
     size_t (*n_stats)(const lk_model *model);
-    size_t (*n_scratch)(const lk_model *model);  /* doubles a thread needs */
+    size_t (*n_scratch)(const lk_model *model); /* doubles a thread needs */
     lk_status (*start)(lk_model *model, const lk_rows *rows, uint64_t restart);
     /* Adds the block's expected statistics; returns the sum of its rows' log-probabilities
      * (densities: what EM climbs). Must not fail. */
@@ -47,28 +50,29 @@ struct lk_family {
     /* required */
     const char *name;
     const char *summary;
-    const char *taxonomy;             /* row of the design's table: "autoregressive", … */
-    const char *posterior;            /* of its latents: "exact", "amortised", "none" */
+    const char *taxonomy;  /* row of the design's table: "autoregressive", … */
+    const char *posterior; /* of its latents: "exact", "amortised", "none" */
     const lk_option *options;
     lk_status (*create)(lk_model *model); /* options and schema are there: declares parameters */
     void (*joint)(lk_model *model, lk_trace *trace);
     void (*destroy)(lk_model *model); /* frees model->state; may be NULL when there is none */
 
     /* optional, with a default */
-    lk_status (*prepare)(lk_model *model, const lk_rows *rows); /* before the first step; default: none */
-    void (*loaded)(lk_model *model);  /* parameters have changed: refresh what is derived */
+    lk_status (*prepare)(lk_model *model,
+                         const lk_rows *rows); /* before the first step; default: none */
+    void (*loaded)(lk_model *model); /* parameters have changed: refresh what is derived */
     /* log p of each row of the batch as the joint says; default: the generic reading. Exact only. */
     lk_status (*score)(lk_model *model, const lk_batch *batch, bool density, double *log_prob);
     /* Before each gradient step and its validation: which ordering, … ; default: none */
     void (*step)(lk_model *model, uint64_t step, bool training);
 
     /* optional, without a default: NULL means "cannot" */
-    void (*guide)(lk_model *model, lk_trace *trace);  /* q(z | x) */
-    const lk_em *em;                  /* learns by EM; NULL: by stochastic gradient */
+    void (*guide)(lk_model *model, lk_trace *trace); /* q(z | x) */
+    const lk_em *em; /* learns by EM; NULL: by stochastic gradient */
 };
 
 extern const lk_family lk_family_gmm, lk_family_made, lk_family_vae;
-extern const lk_family *const lk_families[];    /* NULL at the end */
+extern const lk_family *const lk_families[]; /* NULL at the end */
 const lk_family *lk_family_named(const char *name);
 
 /* The one site that holds the row's cells. */

@@ -25,25 +25,25 @@
 
 #define LOG_2PI 0x1.d67f1c864beb5p+0
 #define NEGLIGIBLE 0x1p-40
-#define SMOOTHING 0.5   /* added to every level's count: Jeffreys' prior */
+#define SMOOTHING 0.5 /* added to every level's count: Jeffreys' prior */
 
 typedef enum shape { FULL, TIED, DIAGONAL, SPHERICAL } shape;
 
 typedef struct gmm_state {
     shape shape;
-    size_t k, d;               /* components, numeric cells */
-    size_t *numeric;           /* [d] their cells */
-    size_t *place;             /* [n_cells] place among the numeric, or SIZE_MAX */
+    size_t k, d;                       /* components, numeric cells */
+    size_t *numeric;                   /* [d] their cells */
+    size_t *place;                     /* [n_cells] place among the numeric, or SIZE_MAX */
     double *centre, *variance, *least; /* [d] field mean, field variance, smallest variance */
-    size_t levels;             /* of all finite cells together */
-    size_t *level_at;          /* [n_cells] where a finite cell's counts stand */
+    size_t levels;                     /* of all finite cells together */
+    size_t *level_at;                  /* [n_cells] where a finite cell's counts stand */
     size_t weights, means, covariances, logits; /* parameters */
-    double *factors;           /* [k, d, d] Cholesky factors, or [k, d] standard deviations */
-    double *log_det;           /* [k] sum of log of the factor's diagonal */
-    double *inverse;           /* [k, d] of the standard deviations, diagonal shapes */
+    double *factors; /* [k, d, d] Cholesky factors, or [k, d] standard deviations */
+    double *log_det; /* [k] sum of log of the factor's diagonal */
+    double *inverse; /* [k, d] of the standard deviations, diagonal shapes */
     double *log_weights, *log_levels; /* [k], [k, levels] */
-    lk_cell_dist *cells;       /* [n_cells] */
-    size_t *gate, width;       /* numbers in a row of parameters */
+    lk_cell_dist *cells;              /* [n_cells] */
+    size_t *gate, width;              /* numbers in a row of parameters */
     lk_cell_dist z_cell;
     lk_dist z, row;
     lk_chain chain;
@@ -55,7 +55,8 @@ static const lk_option options[] = {
     {"components", LK_OPTION_INT, "10", 1, 100000, NULL, "Number of components"},
     {"covariance", LK_OPTION_CHOICE, "auto", 1, 0, "auto|full|tied|diagonal|spherical",
      "Shape of the covariances; auto: full up to 32 numeric cells, then diagonal"},
-    {"floor", LK_OPTION_REAL, "0.000001", 0, 1, NULL, "Smallest variance, as a share of the field's"},
+    {"floor", LK_OPTION_REAL, "0.000001", 0, 1, NULL,
+     "Smallest variance, as a share of the field's"},
     {NULL, LK_OPTION_INT, NULL, 0, 0, NULL, NULL}};
 
 static bool dense(const gmm_state *s) { return s->shape == FULL || s->shape == TIED; }
@@ -84,12 +85,12 @@ static void factor_row(size_t i, const double *const *rows, const double *a, dou
 /* What is known of one row so far, under one component. While no cell was absent, the component's own
  * factor serves; after that, rows of the present cells' factor are made one by one in `own`. */
 typedef struct conditioner {
-    size_t k, n;            /* component; cells there so far */
+    size_t k, n; /* component; cells there so far */
     bool complete;
-    const double **row;     /* [d] rows of the factor of the present cells */
-    size_t *cell;           /* [d] which those are */
-    double *e, *own, *a;    /* [d] whitened values; [d, d]; [d] */
-    double mean, sd;        /* of the cell predicted last */
+    const double **row;  /* [d] rows of the factor of the present cells */
+    size_t *cell;        /* [d] which those are */
+    double *e, *own, *a; /* [d] whitened values; [d, d]; [d] */
+    double mean, sd;     /* of the cell predicted last */
     const double *last;
 } conditioner;
 
@@ -151,7 +152,7 @@ static void observe(conditioner *c, const gmm_state *s, size_t i, double x) {
 
 typedef struct gmm_chain {
     gmm_state *s;
-    const lk_tensor *z;     /* [rows, 1] the component of each lane */
+    const lk_tensor *z; /* [rows, 1] the component of each lane */
 } gmm_chain;
 
 static size_t component_of(const gmm_chain *c, size_t lane) {
@@ -161,7 +162,8 @@ static size_t component_of(const gmm_chain *c, size_t lane) {
 static void write_cell(const gmm_state *s, size_t k, size_t cell, conditioner *c, double *params) {
     const lk_cell_dist *dist = &s->cells[cell];
     if (s->place[cell] == SIZE_MAX) {
-        const double *logits = values(s->model, s->logits) + k * (s->width - 2 * s->d) + dist->at - 2 * s->d;
+        const double *logits =
+            values(s->model, s->logits) + k * (s->width - 2 * s->d) + dist->at - 2 * s->d;
         memcpy(params + dist->at, logits, (size_t)lk_cell_n_params(dist) * sizeof *params);
         return;
     }
@@ -215,8 +217,8 @@ static void *start(void *self, lk_trace *trace, size_t lanes) {
     return cache->lanes ? cache : NULL;
 }
 
-static void one(void *self, lk_trace *trace, void *state, size_t i, const double *x, const uint8_t *present,
-                void *params) {
+static void one(void *self, lk_trace *trace, void *state, size_t i, const double *x,
+                const uint8_t *present, void *params) {
     gmm_state *s = ((gmm_chain *)self)->s;
     gmm_cache *cache = state;
     size_t n = s->row.n;
@@ -241,8 +243,14 @@ static void joint(lk_model *model, lk_trace *t) {
     s->z.params = lk_constant(t->tape, LK_F64, 1, s->k, s->log_weights);
     c->s = s;
     c->z = lk_draw(t, "z", &s->z);
-    s->chain = (lk_chain){.width = s->width, .dtype = LK_F64, .marginalises = true, .all = all,
-                          .start = start, .one = one, .self = c};
+    s->chain = (lk_chain){
+        .width = s->width,
+        .dtype = LK_F64,
+        .marginalises = true,
+        .all = all,
+        .start = start,
+        .one = one,
+        .self = c};
     lk_draw(t, LK_ROW_SITE, &s->row);
 }
 
@@ -268,7 +276,7 @@ static size_t em_scratch(const lk_model *model) {
 typedef struct em_row {
     const double *x;
     const uint8_t *present;
-    double *v;              /* [d] numeric values */
+    double *v; /* [d] numeric values */
     bool complete;
 } em_row;
 
@@ -280,7 +288,8 @@ static void read_row(const gmm_state *s, em_row *row) {
     }
 }
 
-static void count_levels(const gmm_state *s, const double *x, const uint8_t *present, double r, double *stats) {
+static void count_levels(const gmm_state *s, const double *x, const uint8_t *present, double r,
+                         double *stats) {
     double *counts = stats + per_component(s) - s->levels;
     for (size_t i = 0; i < s->row.n; i++)
         if (s->place[i] == SIZE_MAX && present[i]) counts[s->level_at[i] + (size_t)x[i]] += r;
@@ -308,8 +317,8 @@ static void add_dense(const gmm_state *s, const double *y, double r, double *sta
 
 /* Conditional moments of the missing cells: with w_m the row of the factor that cell m would have
  * after the present ones, E[x_m] = mean_m + w_m·e and cov(m, l) = Sigma_ml - w_m·w_l. */
-static void add_missing(const gmm_state *s, conditioner *c, const uint8_t *present, double r, double *y, double *w,
-                        double *stats) {
+static void add_missing(const gmm_state *s, conditioner *c, const uint8_t *present, double r,
+                        double *y, double *w, double *stats) {
     size_t d = s->d, missing = 0;
     double *second = stats + 1 + d;
     const double *sigma = covariance_of(s, c->k);
@@ -331,7 +340,8 @@ static void add_missing(const gmm_state *s, conditioner *c, const uint8_t *prese
 }
 
 /* Whitened values of the cells that are there, and the log-determinant of their factor. */
-static size_t whiten(const gmm_state *s, conditioner *c, const em_row *row, double *e, double *log_det) {
+static size_t whiten(const gmm_state *s, conditioner *c, const em_row *row, double *e,
+                     double *log_det) {
     size_t d = s->d, k = c->k, n = 0;
     const double *mean = values(s->model, s->means) + k * d;
     *log_det = s->log_det[k];
@@ -355,19 +365,21 @@ static size_t whiten(const gmm_state *s, conditioner *c, const em_row *row, doub
 }
 
 /* log of weight_k · p(row | k), by densities. */
-static double log_component(const gmm_state *s, conditioner *c, size_t k, const em_row *row, double *e) {
+static double log_component(const gmm_state *s, conditioner *c, size_t k, const em_row *row,
+                            double *e) {
     const double *levels = s->log_levels + k * s->levels;
     double log_det;
     begin_row(c, k);
     size_t n = whiten(s, c, row, e, &log_det);
     double log_p = s->log_weights[k] - log_det - 0.5 * (lk_dot_f64(n, e, e) + (double)n * LOG_2PI);
     for (size_t i = 0; s->levels && i < s->row.n; i++)
-        if (s->place[i] == SIZE_MAX && row->present[i]) log_p += levels[s->level_at[i] + (size_t)row->x[i]];
+        if (s->place[i] == SIZE_MAX && row->present[i])
+            log_p += levels[s->level_at[i] + (size_t)row->x[i]];
     return log_p;
 }
 
-static void add_row(const gmm_state *s, conditioner *c, const em_row *row, double weight, double *e, double *y,
-                    double *w, double *stats) {
+static void add_row(const gmm_state *s, conditioner *c, const em_row *row, double weight, double *e,
+                    double *y, double *w, double *stats) {
     stats[0] += weight;
     if (s->levels) count_levels(s, row->x, row->present, weight, stats);
     if (!dense(s)) {
@@ -382,7 +394,8 @@ static void add_row(const gmm_state *s, conditioner *c, const em_row *row, doubl
     add_dense(s, y, weight, stats);
 }
 
-static double em_expect(const lk_model *model, const lk_batch *batch, double *stats, double *scratch) {
+static double em_expect(const lk_model *model, const lk_batch *batch, double *stats,
+                        double *scratch) {
     const gmm_state *s = model->state;
     double *r = scratch, *e = r + s->k, *y = e + s->d, *v = y + s->d, *w = v + s->d;
     double total = 0;
@@ -416,7 +429,8 @@ static void refresh_levels(gmm_state *s, size_t k) {
         for (size_t v = 0; s->place[i] == SIZE_MAX && v < n_levels(&cells[i]); v++) {
             lk_cell_dist cell = s->cells[i];
             cell.at -= 2 * s->d;
-            s->log_levels[k * s->levels + s->level_at[i] + v] = lk_cell_log_prob(&cell, LK_F64, logits, (double)v, NULL, NULL);
+            s->log_levels[k * s->levels + s->level_at[i] + v] =
+                lk_cell_log_prob(&cell, LK_F64, logits, (double)v, NULL, NULL);
         }
 }
 
@@ -479,7 +493,9 @@ static void set_dense(gmm_state *s, const double *stats, double n, double *means
             for (size_t j = 0; j <= i; j++) {
                 double mj = lost ? 0 : first[j] / mine[0];
                 if (tied) sigma[i * d + j] += lost ? 0 : second[i * d + j] - mine[0] * mi * mj;
-                else sigma[i * d + j] = lost ? (i == j ? s->variance[i] : 0) : second[i * d + j] / mine[0] - mi * mj;
+                else
+                    sigma[i * d + j] = lost ? (i == j ? s->variance[i] : 0)
+                                            : second[i * d + j] / mine[0] - mi * mj;
             }
         }
         if (!tied) mend(s, sigma);
@@ -500,7 +516,8 @@ static void set_diagonal(gmm_state *s, const double *stats, double *means, doubl
             bool lost = !(weight[i] >= 1e-3);
             double mean = lost ? 0 : first[i] / weight[i];
             double v = lost ? s->variance[i] : second[i] / weight[i] - mean * mean;
-            double least = floor * s->variance[i] > s->least[i] ? floor * s->variance[i] : s->least[i];
+            double least =
+                floor * s->variance[i] > s->least[i] ? floor * s->variance[i] : s->least[i];
             means[k * d + i] = s->centre[i] + mean;
             if (s->shape == SPHERICAL) {
                 shared += weight[i] * v / s->variance[i];
@@ -512,7 +529,8 @@ static void set_diagonal(gmm_state *s, const double *stats, double *means, doubl
         }
         if (s->shape != SPHERICAL) continue;
         double v = there >= 1e-3 ? shared / there : 1, least = floor > 1e-9 ? floor : 1e-9;
-        for (size_t i = 0; i < d; i++) if (s->least[i] / s->variance[i] > least) least = s->least[i] / s->variance[i];
+        for (size_t i = 0; i < d; i++)
+            if (s->least[i] / s->variance[i] > least) least = s->least[i] / s->variance[i];
         s->floored += !(v >= least);
         cov[k] = v >= least ? v : least;
     }
@@ -529,8 +547,10 @@ static void set_levels(gmm_state *s, const double *stats, double *logits) {
             double *out = mine + s->cells[i].at - 2 * s->d, total = 0;
             size_t n = n_levels(&cells[i]);
             for (size_t v = 0; v < n; v++) total += c[v] + SMOOTHING;
-            if (cells[i].kind == LK_FIELD_BINARY) out[0] = lk_log((c[1] + SMOOTHING) / (c[0] + SMOOTHING));
-            else for (size_t v = 0; v < n; v++) out[v] = lk_log((c[v] + SMOOTHING) / total);
+            if (cells[i].kind == LK_FIELD_BINARY)
+                out[0] = lk_log((c[1] + SMOOTHING) / (c[0] + SMOOTHING));
+            else
+                for (size_t v = 0; v < n; v++) out[v] = lk_log((c[v] + SMOOTHING) / total);
         }
     }
 }
@@ -538,11 +558,17 @@ static void set_levels(gmm_state *s, const double *stats, double *logits) {
 static void report(const lk_model *model) {
     const gmm_state *s = model->state;
     if (s->floored)
-        lk_notice(model->ctx, "gmm: %zu variances stood at their floor in the last step (constant fields, duplicates or "
-                  "too many components)", s->floored);
+        lk_notice(model->ctx,
+                  "gmm: %zu variances stood at their floor in the last step (constant fields, "
+                  "duplicates or "
+                  "too many components)",
+                  s->floored);
     if (s->restarted)
-        lk_notice(model->ctx, "gmm: %zu of %zu components had lost all rows in the last step and stand at the whole "
-                  "data's moments; fewer --components would do", s->restarted, s->k);
+        lk_notice(
+            model->ctx,
+            "gmm: %zu of %zu components had lost all rows in the last step and stand at the whole "
+            "data's moments; fewer --components would do",
+            s->restarted, s->k);
 }
 
 static lk_status em_maximise(lk_model *model, const double *stats, uint64_t rows, bool final) {
@@ -557,7 +583,8 @@ static lk_status em_maximise(lk_model *model, const double *stats, uint64_t rows
         total += weights[k];
     }
     for (size_t k = 0; k < s->k; k++) weights[k] /= total;
-    double *means = lk_param_values(&model->params, s->means), *cov = lk_param_values(&model->params, s->covariances);
+    double *means = lk_param_values(&model->params, s->means),
+           *cov = lk_param_values(&model->params, s->covariances);
     if (s->d) {
         if (dense(s)) set_dense(s, stats, (double)rows, means, cov);
         else set_diagonal(s, stats, means, cov);
@@ -573,8 +600,8 @@ enum { MOST_START_ROWS = 8192, LLOYD = 10 };
 
 typedef struct kmeans {
     size_t n, width, k;
-    float *x, *centre;     /* [n, width], [k, width] */
-    double *distance;      /* [n] to the nearest centre so far */
+    float *x, *centre; /* [n, width], [k, width] */
+    double *distance;  /* [n] to the nearest centre so far */
     size_t *assigned, *count;
 } kmeans;
 
@@ -634,13 +661,16 @@ static void lloyd(kmeans *m, bool move) {
     for (size_t k = 0; k < m->k; k++)
         if (m->count[k]) memset(m->centre + k * m->width, 0, m->width * sizeof *m->centre);
     for (size_t i = 0; i < m->n; i++) {
-        float *centre = m->centre + m->assigned[i] * m->width, share = 1.0f / (float)m->count[m->assigned[i]];
-        for (size_t j = 0; j < m->width; j++) centre[j] = centre[j] + m->x[i * m->width + j] * share;
+        float *centre = m->centre + m->assigned[i] * m->width,
+              share = 1.0f / (float)m->count[m->assigned[i]];
+        for (size_t j = 0; j < m->width; j++)
+            centre[j] = centre[j] + m->x[i * m->width + j] * share;
     }
 }
 
 /* Hard assignments as statistics; a missing value counts as the field's mean with its variance. */
-static void add_hard(const gmm_state *s, const double *x, const uint8_t *present, size_t k, double *y, double *stats) {
+static void add_hard(const gmm_state *s, const double *x, const uint8_t *present, size_t k,
+                     double *y, double *stats) {
     double *mine = stats + k * per_component(s);
     em_row row = {.x = x, .present = present, .v = y};
     read_row(s, &row);
@@ -693,15 +723,18 @@ static lk_status em_start(lk_model *model, const lk_rows *rows, uint64_t restart
     m.distance = lk_alloc(ctx, m.n, sizeof *m.distance);
     m.assigned = lk_alloc(ctx, m.n, sizeof *m.assigned);
     m.count = lk_alloc(ctx, m.k, sizeof *m.count);
-    double *stats = lk_alloc(ctx, em_stats(model), sizeof *stats), *y = lk_alloc(ctx, s->d, sizeof *y);
-    if (!m.x || !m.centre || !m.distance || !m.assigned || !m.count || !stats || !y) status = LK_NO_MEMORY;
+    double *stats = lk_alloc(ctx, em_stats(model), sizeof *stats),
+           *y = lk_alloc(ctx, s->d, sizeof *y);
+    if (!m.x || !m.centre || !m.distance || !m.assigned || !m.count || !stats || !y)
+        status = LK_NO_MEMORY;
     if (status == LK_OK) status = read_start_rows(model, rows, restart, &m, &features, &batch);
     if (status == LK_OK) {
         seed_centres(&m, model->seed, restart);
         for (int i = 0; i < LLOYD; i++) lloyd(&m, true);
         lloyd(&m, false);
         for (size_t row = 0; row < m.n; row++)
-            add_hard(s, batch.value + row * batch.n_cells, batch.present + row * batch.n_cells, m.assigned[row], y, stats);
+            add_hard(s, batch.value + row * batch.n_cells, batch.present + row * batch.n_cells,
+                     m.assigned[row], y, stats);
         status = em_maximise(model, stats, m.n, false);
     }
     lk_features_destroy(ctx, &features);
@@ -731,14 +764,20 @@ static lk_status lay_out_cells(lk_model *model, gmm_state *s) {
     s->least = lk_alloc(model->ctx, s->d, sizeof *s->least);
     s->cells = lk_alloc(model->ctx, n, sizeof *s->cells);
     s->gate = lk_schema_gates(model->ctx, schema);
-    if (!s->numeric || !s->place || !s->level_at || !s->centre || !s->variance || !s->least || !s->cells || !s->gate)
+    if (!s->numeric || !s->place || !s->level_at || !s->centre || !s->variance || !s->least ||
+        !s->cells || !s->gate)
         return LK_NO_MEMORY;
     s->width = 2 * s->d;
     for (size_t i = 0; i < n; i++) {
         const lk_cell *cell = &schema->cells[i];
         lk_cell_dist *dist = &s->cells[i];
-        *dist = (lk_cell_dist){.form = {&lk_normal, NULL, 1, 0}, .stride = 1, .scale = 1, .low = -INFINITY,
-                               .high = INFINITY, .missingness = cell->missingness};
+        *dist = (lk_cell_dist){
+            .form = {&lk_normal, NULL, 1, 0},
+            .stride = 1,
+            .scale = 1,
+            .low = -INFINITY,
+            .high = INFINITY,
+            .missingness = cell->missingness};
         if (is_numeric(cell)) {
             s->numeric[at] = i;
             s->place[i] = at;
@@ -767,22 +806,31 @@ static lk_status lay_out_cells(lk_model *model, gmm_state *s) {
 static lk_status declare(lk_model *model, gmm_state *s) {
     size_t k = s->k, d = s->d, one_shape[1] = {k}, two[2] = {k, d}, three[3] = {k, d, d};
     size_t tied[2] = {d, d}, finite[2] = {k, s->width - 2 * d};
-    const struct { int rank; const size_t *shape; } covariance[] = {
-        [FULL] = {3, three}, [TIED] = {2, tied}, [DIAGONAL] = {2, two}, [SPHERICAL] = {1, one_shape}};
+    const struct {
+        int rank;
+        const size_t *shape;
+    } covariance[] = {[FULL] = {3, three},
+                      [TIED] = {2, tied},
+                      [DIAGONAL] = {2, two},
+                      [SPHERICAL] = {1, one_shape}};
     lk_params *p = &model->params;
-    s->weights = lk_params_add(p, "weights", LK_F64, 1, one_shape, LK_INIT_CONSTANT, 1 / (double)k, false);
+    s->weights =
+        lk_params_add(p, "weights", LK_F64, 1, one_shape, LK_INIT_CONSTANT, 1 / (double)k, false);
     s->means = lk_params_add(p, "means", LK_F64, 2, two, LK_INIT_ZERO, 0, false);
-    s->covariances = lk_params_add(p, "covariances", LK_F64, covariance[s->shape].rank, covariance[s->shape].shape,
-                                   LK_INIT_CONSTANT, 1, false);
+    s->covariances = lk_params_add(p, "covariances", LK_F64, covariance[s->shape].rank,
+                                   covariance[s->shape].shape, LK_INIT_CONSTANT, 1, false);
     s->logits = lk_params_add(p, "logits", LK_F64, 2, finite, LK_INIT_ZERO, 0, false);
-    if (s->weights == SIZE_MAX || s->means == SIZE_MAX || s->covariances == SIZE_MAX || s->logits == SIZE_MAX)
+    if (s->weights == SIZE_MAX || s->means == SIZE_MAX || s->covariances == SIZE_MAX ||
+        s->logits == SIZE_MAX)
         return model->ctx->status;
     s->factors = lk_alloc(model->ctx, dense(s) ? k * d * d + d : k * d, sizeof *s->factors);
     s->log_det = lk_alloc(model->ctx, k, sizeof *s->log_det);
     s->inverse = lk_alloc(model->ctx, k * d, sizeof *s->inverse);
     s->log_weights = lk_alloc(model->ctx, k, sizeof *s->log_weights);
     s->log_levels = lk_alloc(model->ctx, k * s->levels, sizeof *s->log_levels);
-    return s->factors && s->log_det && s->inverse && s->log_weights && s->log_levels ? LK_OK : LK_NO_MEMORY;
+    return s->factors && s->log_det && s->inverse && s->log_weights && s->log_levels
+               ? LK_OK
+               : LK_NO_MEMORY;
 }
 
 static lk_status create(lk_model *model) {
@@ -792,13 +840,16 @@ static lk_status create(lk_model *model) {
     s->k = (size_t)lk_options_int(model->options, "components");
     lk_status status = lay_out_cells(model, s);
     if (status != LK_OK) return status;
-    static const struct { const char *name; shape shape; } shapes[] = {
-        {"full", FULL}, {"tied", TIED}, {"diagonal", DIAGONAL}, {"spherical", SPHERICAL}};
+    static const struct {
+        const char *name;
+        shape shape;
+    } shapes[] = {{"full", FULL}, {"tied", TIED}, {"diagonal", DIAGONAL}, {"spherical", SPHERICAL}};
     const char *asked = lk_options_text(model->options, "covariance");
     s->shape = s->d <= 32 ? FULL : DIAGONAL;
     for (size_t i = 0; i < 4; i++)
         if (!strcmp(asked, shapes[i].name)) s->shape = shapes[i].shape;
-    s->z_cell = (lk_cell_dist){.form = {&lk_categorical, NULL, (int)s->k, 0}, .stride = 1, .scale = 1};
+    s->z_cell =
+        (lk_cell_dist){.form = {&lk_categorical, NULL, (int)s->k, 0}, .stride = 1, .scale = 1};
     s->z = (lk_dist){1, &s->z_cell, NULL, NULL, NULL};
     s->row = (lk_dist){model->schema->n_cells, s->cells, s->gate, NULL, &s->chain};
     return declare(model, s);

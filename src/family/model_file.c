@@ -39,7 +39,8 @@ static void little_endian(void *to, const void *from, size_t count, size_t size)
     }
     for (size_t i = 0; i < count; i++)
         for (size_t b = 0; b < size; b++)
-            ((unsigned char *)to)[i * size + b] = ((const unsigned char *)from)[i * size + size - 1 - b];
+            ((unsigned char *)to)[i * size + b] =
+                ((const unsigned char *)from)[i * size + size - 1 - b];
 }
 
 /* ---- Writing ---------------------------------------------------------------------------------------- */
@@ -93,7 +94,8 @@ static char *describe(const lk_model *model) {
 
 static const char *dtype_names[] = {"F32", "F64"};
 
-static json_t *tensor_entry(const char *dtype, int rank, const size_t *shape, size_t begin, size_t end) {
+static json_t *tensor_entry(const char *dtype, int rank, const size_t *shape, size_t begin,
+                            size_t end) {
     json_t *entry = json_object(), *dims = json_array(), *offsets = json_array();
     for (int i = 0; i < rank; i++) json_array_append_new(dims, json_integer((json_int_t)shape[i]));
     json_array_append_new(offsets, json_integer((json_int_t)begin));
@@ -117,13 +119,15 @@ static unsigned char *gather_data(const lk_model *model, const lk_blob *blobs, s
         const lk_param_info *info = &p->info[i];
         size_t size = lk_dtype_size(info->dtype), bytes = info->size * size;
         little_endian(data + at, lk_param_values(p, i), info->size, size);
-        json_object_set_new(header, info->name, tensor_entry(dtype_names[info->dtype], info->rank,
-                                                             info->shape, at, at + bytes));
+        json_object_set_new(
+            header, info->name,
+            tensor_entry(dtype_names[info->dtype], info->rank, info->shape, at, at + bytes));
         at += bytes;
     }
     for (size_t i = 0; i < n_blobs; i++) {
         memcpy(data + at, blobs[i].bytes, blobs[i].n);
-        json_object_set_new(header, blobs[i].name, tensor_entry("U8", 1, &blobs[i].n, at, at + blobs[i].n));
+        json_object_set_new(header, blobs[i].name,
+                            tensor_entry("U8", 1, &blobs[i].n, at, at + blobs[i].n));
         at += blobs[i].n;
     }
     *n = total;
@@ -134,15 +138,16 @@ static unsigned char *gather_data(const lk_model *model, const lk_blob *blobs, s
 enum { HASH = 64 };
 
 /* Of the header (with NO_HASH in it) and the data. */
-static void hash_of(const char *header, size_t length, const unsigned char *data, size_t n, char hex[HASH + 1]) {
+static void hash_of(const char *header, size_t length, const unsigned char *data, size_t n,
+                    char hex[HASH + 1]) {
     unsigned char both[64];
     lk_sha256(header, length, both);
     lk_sha256(data, n, both + 32);
     lk_sha256_hex(both, sizeof both, hex);
 }
 
-lk_status lk_model_write(const lk_model *model, const char *path, bool replace, const lk_blob *blobs,
-                         size_t n_blobs) {
+lk_status lk_model_write(const lk_model *model, const char *path, bool replace,
+                         const lk_blob *blobs, size_t n_blobs) {
     lk_context *ctx = model->ctx;
     char *text = describe(model), hex[HASH + 1];
     if (!text) return ctx->status;
@@ -198,7 +203,8 @@ static void close_file(lk_context *ctx, opened *f) {
 }
 
 static lk_status broken(lk_context *ctx, const char *path, const char *why) {
-    return lk_fail(ctx, LK_BAD_MODEL, "%s: not a model file of likely, or a damaged one: %s", path, why);
+    return lk_fail(ctx, LK_BAD_MODEL, "%s: not a model file of likely, or a damaged one: %s", path,
+                   why);
 }
 
 /* Zeroes the hash in the header's bytes, which nothing reads after this. */
@@ -221,10 +227,12 @@ static lk_status open_file(lk_context *ctx, const char *path, opened *f) {
     if (n < 8) return broken(ctx, path, "it is shorter than a header");
     uint64_t length = 0;
     for (int b = 7; b >= 0; b--) length = length << 8 | f->bytes[b];
-    if (length > MAX_HEADER || length > n - 8) return broken(ctx, path, "its header's length is wrong");
+    if (length > MAX_HEADER || length > n - 8)
+        return broken(ctx, path, "its header's length is wrong");
     f->data = f->bytes + 8 + length;
     f->n_data = n - 8 - (size_t)length;
-    f->header = json_loadb((const char *)f->bytes + 8, (size_t)length, JSON_REJECT_DUPLICATES, NULL);
+    f->header =
+        json_loadb((const char *)f->bytes + 8, (size_t)length, JSON_REJECT_DUPLICATES, NULL);
     json_t *metadata = json_object_get(f->header, "__metadata__");
     const char *text = json_string_value(json_object_get(metadata, "likely"));
     const char *hash = json_string_value(json_object_get(metadata, "sha256"));
@@ -234,15 +242,16 @@ static lk_status open_file(lk_context *ctx, const char *path, opened *f) {
     if (!json_is_object(f->about)) return broken(ctx, path, "its description is not JSON");
     if (json_integer_value(json_object_get(f->about, "format")) != FORMAT ||
         json_integer_value(json_object_get(f->about, "order_contract")) != ORDER_CONTRACT)
-        return lk_fail(ctx, LK_BAD_MODEL, "%s: made by a newer likely (%s) in a format that this one (%s) "
-                       "does not know; use that version or newer", path,
-                       json_string_value(json_object_get(f->about, "version")), LK_VERSION);
+        return lk_fail(ctx, LK_BAD_MODEL,
+                       "%s: made by a newer likely (%s) in a format that this one (%s) "
+                       "does not know; use that version or newer",
+                       path, json_string_value(json_object_get(f->about, "version")), LK_VERSION);
     return LK_OK;
 }
 
 /* Where a tensor of exactly these bytes stands; NULL when the header says otherwise. */
-static const unsigned char *find_tensor(const opened *f, const char *name, const char *dtype, int rank,
-                                        const size_t *shape, size_t bytes) {
+static const unsigned char *find_tensor(const opened *f, const char *name, const char *dtype,
+                                        int rank, const size_t *shape, size_t bytes) {
     json_t *entry = json_object_get(f->header, name), *dims = json_object_get(entry, "shape");
     json_t *offsets = json_object_get(entry, "data_offsets");
     const char *type = json_string_value(json_object_get(entry, "dtype"));
@@ -250,8 +259,10 @@ static const unsigned char *find_tensor(const opened *f, const char *name, const
     json_int_t end = json_integer_value(json_array_get(offsets, 1));
     if (!type || strcmp(type, dtype) || json_array_size(dims) != (size_t)rank) return NULL;
     for (int i = 0; i < rank; i++)
-        if (json_integer_value(json_array_get(dims, (size_t)i)) != (json_int_t)shape[i]) return NULL;
-    if (begin < 0 || end < begin || (uint64_t)end > f->n_data || (size_t)(end - begin) != bytes) return NULL;
+        if (json_integer_value(json_array_get(dims, (size_t)i)) != (json_int_t)shape[i])
+            return NULL;
+    if (begin < 0 || end < begin || (uint64_t)end > f->n_data || (size_t)(end - begin) != bytes)
+        return NULL;
     return f->data + begin;
 }
 
@@ -267,7 +278,8 @@ static lk_status read_options(lk_context *ctx, const opened *f, const lk_family 
     json_object_foreach(json_object_get(f->about, "options"), name, value) {
         if (status != LK_OK) break;
         if (!lk_options_has(options, name)) continue;
-        status = lk_options_set(options, name, json_string_value(value) ? json_string_value(value) : "");
+        status =
+            lk_options_set(options, name, json_string_value(value) ? json_string_value(value) : "");
     }
     return status;
 }
@@ -288,8 +300,9 @@ static lk_status read_state(lk_model *model, const opened *f, const char *path) 
     snprintf(model->data_hash, sizeof model->data_hash, "%s", hash ? hash : "");
     for (size_t i = 0; i < json_array_size(log); i++) {
         json_t *row = json_array_get(log, i);
-        lk_status status = lk_model_log(model, (uint64_t)json_integer_value(json_array_get(row, 0)),
-                                        read_real(json_array_get(row, 1)), read_real(json_array_get(row, 2)));
+        lk_status status =
+            lk_model_log(model, (uint64_t)json_integer_value(json_array_get(row, 0)),
+                         read_real(json_array_get(row, 1)), read_real(json_array_get(row, 2)));
         if (status != LK_OK) return status;
     }
     for (size_t i = 0; i < model->params.n; i++) {
@@ -298,9 +311,11 @@ static lk_status read_state(lk_model *model, const opened *f, const char *path) 
         const unsigned char *from = find_tensor(f, info->name, dtype_names[info->dtype], info->rank,
                                                 info->shape, info->size * size);
         if (!from)
-            return lk_fail(model->ctx, LK_BAD_MODEL, "%s: the tensor \"%s\" is missing or has another shape "
-                           "than the model's options say; the file is damaged or from another build",
-                           path, info->name);
+            return lk_fail(
+                model->ctx, LK_BAD_MODEL,
+                "%s: the tensor \"%s\" is missing or has another shape "
+                "than the model's options say; the file is damaged or from another build",
+                path, info->name);
         little_endian(lk_param_values(&model->params, i), from, info->size, size);
     }
     return LK_OK;
@@ -322,8 +337,8 @@ static lk_status read_model(lk_context *ctx, const char *path, const opened *f,
     const lk_family *family = name ? lk_family_named(name) : NULL;
     uint64_t seed;
     if (!family)
-        return lk_fail(ctx, LK_BAD_MODEL, "%s: its family \"%s\" is unknown to this version (%s)", path,
-                       name ? name : "", LK_VERSION);
+        return lk_fail(ctx, LK_BAD_MODEL, "%s: its family \"%s\" is unknown to this version (%s)",
+                       path, name ? name : "", LK_VERSION);
     if (!parse_seed(json_string_value(json_object_get(f->about, "seed")), &seed))
         return broken(ctx, path, "its seed is not a number");
     lk_options *options = NULL;
@@ -351,7 +366,8 @@ static lk_status read_model(lk_context *ctx, const char *path, const opened *f,
     return status;
 }
 
-lk_status lk_model_read(lk_context *ctx, const char *path, lk_learning_options_fn learning, lk_model **out) {
+lk_status lk_model_read(lk_context *ctx, const char *path, lk_learning_options_fn learning,
+                        lk_model **out) {
     opened f;
     *out = NULL;
     lk_status status = open_file(ctx, path, &f);
@@ -364,8 +380,11 @@ lk_status lk_model_read_blobs(lk_context *ctx, const char *path, const lk_blob *
     opened f;
     lk_status status = open_file(ctx, path, &f);
     for (size_t i = 0; status == LK_OK && i < n; i++) {
-        const unsigned char *from = find_tensor(&f, blobs[i].name, "U8", 1, &blobs[i].n, blobs[i].n);
-        if (!from) status = broken(ctx, path, "it is a model, but not a checkpoint of this kind of learning");
+        const unsigned char *from =
+            find_tensor(&f, blobs[i].name, "U8", 1, &blobs[i].n, blobs[i].n);
+        if (!from)
+            status = broken(ctx, path,
+                            "it is a model, but not a checkpoint of this kind of learning");
         else memcpy(blobs[i].bytes, from, blobs[i].n);
     }
     close_file(ctx, &f);

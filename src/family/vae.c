@@ -25,7 +25,7 @@ typedef struct vae_state {
     lk_heads heads;
     size_t latents, depth;
     lk_dense_layer encoder[MAX_LAYERS + 1], decoder[MAX_LAYERS + 1];
-    lk_cell_dist *latent_cells; /* normal: means first, then log scales */
+    lk_cell_dist *latent_cells;           /* normal: means first, then log scales */
     lk_dist prior, posterior, likelihood; /* their tensors are set anew in each trace */
 } vae_state;
 

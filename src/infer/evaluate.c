@@ -13,16 +13,18 @@ static void observe(lk_trace *t, const lk_batch *batch) {
 }
 
 static void read_batch(lk_model *model, lk_tape *tape, const lk_batch *batch, readings *r,
-                       size_t particles, bool density, bool analytic_kl, uint64_t seed, uint64_t step,
-                       const char *salt) {
-    lk_trace_begin(&r->joint, tape, &lk_reading_score, batch->rows, particles, batch->row, seed, step, salt);
+                       size_t particles, bool density, bool analytic_kl, uint64_t seed,
+                       uint64_t step, const char *salt) {
+    lk_trace_begin(&r->joint, tape, &lk_reading_score, batch->rows, particles, batch->row, seed,
+                   step, salt);
     observe(&r->joint, batch);
     r->joint.density = density;
     r->joint.analytic_kl = analytic_kl;
     if (model->family->guide) {
-        lk_trace_begin(&r->guide, tape, &lk_reading_reparameterise, batch->rows, particles, batch->row,
-                       seed, step, salt);
-        lk_trace_observe(&r->guide, LK_ROW_SITE, r->joint.observed[0].value, r->joint.observed[0].present);
+        lk_trace_begin(&r->guide, tape, &lk_reading_reparameterise, batch->rows, particles,
+                       batch->row, seed, step, salt);
+        lk_trace_observe(&r->guide, LK_ROW_SITE, r->joint.observed[0].value,
+                         r->joint.observed[0].present);
         model->family->guide(model, &r->guide);
         r->joint.guide = &r->guide;
     }
@@ -57,7 +59,8 @@ lk_status lk_evaluate(lk_model *model, lk_tape *tape, const lk_batch *batch, lk_
     memcpy(e->log_prob, result->data, batch->rows * sizeof(double));
     const lk_site *site = lk_trace_site(&r.joint, LK_ROW_SITE);
     for (size_t row = 0; row < batch->rows; row++) {
-        if (e->missingness) e->missingness[row] = site && site->missingness ? site->missingness[row] : 0;
+        if (e->missingness)
+            e->missingness[row] = site && site->missingness ? site->missingness[row] : 0;
         if (e->error) e->error[row] = s > 1 ? log_mean_error(log_w->data, batch->rows, row, s) : 0;
     }
     return LK_OK;
@@ -76,9 +79,10 @@ lk_tensor *lk_objective(lk_model *model, lk_tape *tape, const lk_batch *batch, u
 }
 
 /* Bayes' rule over the lanes of an enumerated latent: other latents enumerated after it are summed. */
-static lk_status finite_posterior(const readings *r, const lk_site *site, lk_tape *tape, lk_posterior *out) {
+static lk_status finite_posterior(const readings *r, const lk_site *site, lk_tape *tape,
+                                  lk_posterior *out) {
     size_t rows = r->joint.rows, k = site->enumerated, lanes = r->joint.lanes;
-    size_t inner = lk_tensor_rows(site->value) / k;     /* lanes for each of its values then */
+    size_t inner = lk_tensor_rows(site->value) / k; /* lanes for each of its values then */
     size_t outer = lanes / (inner * k), each = inner / rows * outer;
     const double *joint = r->joint.log_joint->data;
     size_t have = lk_tensor_rows(r->joint.log_joint);
@@ -91,7 +95,8 @@ static lk_status finite_posterior(const readings *r, const lk_site *site, lk_tap
         for (size_t z = 0; z < k; z++) {
             size_t n = 0;
             for (size_t o = 0; o < outer; o++)
-                for (size_t i = row; i < inner; i += rows) terms[n++] = joint[((o * k + z) * inner + i) % have];
+                for (size_t i = row; i < inner; i += rows)
+                    terms[n++] = joint[((o * k + z) * inner + i) % have];
             p[z] = lk_log_sum_exp_f64(n, terms);
         }
         double total = lk_log_sum_exp_f64(k, p);
@@ -123,7 +128,8 @@ static void guided_moments(const lk_site *guide, size_t row, size_t n, double *m
     }
 }
 
-static void weighted_moments(const readings *r, const lk_site *site, size_t row, size_t n, double *mean, double *sd) {
+static void weighted_moments(const readings *r, const lk_site *site, size_t row, size_t n,
+                             double *mean, double *sd) {
     size_t rows = r->joint.rows;
     const double *w = r->joint.log_joint->data; /* normalised */
     for (size_t i = 0; i < n; i++) {
@@ -139,7 +145,8 @@ static void weighted_moments(const readings *r, const lk_site *site, size_t row,
     }
 }
 
-static lk_status continuous_posterior(readings *r, const lk_site *site, lk_tape *tape, lk_posterior *out) {
+static lk_status continuous_posterior(readings *r, const lk_site *site, lk_tape *tape,
+                                      lk_posterior *out) {
     size_t rows = r->joint.rows, n = lk_tensor_cols(site->value);
     const lk_site *guide = r->joint.guide ? lk_trace_site(&r->guide, site->name) : NULL;
     out->amortised = guide && guide->dist->params && guide->dist->cells[0].form.kind == &lk_normal;
@@ -155,19 +162,21 @@ static lk_status continuous_posterior(readings *r, const lk_site *site, lk_tape 
     return LK_OK;
 }
 
-lk_status lk_infer_posterior(lk_model *model, lk_tape *tape, const lk_batch *batch, size_t particles, uint64_t seed,
-                             lk_posterior *out) {
+lk_status lk_infer_posterior(lk_model *model, lk_tape *tape, const lk_batch *batch,
+                             size_t particles, uint64_t seed, lk_posterior *out) {
     readings r;
     memset(out, 0, sizeof *out);
     lk_tape_reset(tape, false);
     if (model->family->step) model->family->step(model, 0, false);
-    read_batch(model, tape, batch, &r, model->family->guide ? 1 : particles, false, false, seed, 0, "infer");
+    read_batch(model, tape, batch, &r, model->family->guide ? 1 : particles, false, false, seed, 0,
+               "infer");
     if (lk_tape_status(tape) != LK_OK) return lk_tape_status(tape);
     for (size_t i = 0; i < r.joint.n_sites; i++) {
         const lk_site *site = &r.joint.sites[i];
         if (site->observed) continue;
         out->site = site->name;
-        return site->enumerated ? finite_posterior(&r, site, tape, out) : continuous_posterior(&r, site, tape, out);
+        return site->enumerated ? finite_posterior(&r, site, tape, out)
+                                : continuous_posterior(&r, site, tape, out);
     }
     return LK_OK;
 }

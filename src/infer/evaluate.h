@@ -5,15 +5,15 @@
 #include "family/model.h"
 
 typedef struct lk_evaluation {
-    size_t particles;       /* importance samples; 0 or 1: one */
-    bool density;           /* plain densities instead of interval masses */
+    size_t particles; /* importance samples; 0 or 1: one */
+    bool density;     /* plain densities instead of interval masses */
     uint64_t seed, step;
-    const char *salt;       /* tells the random numbers of different uses apart */
+    const char *salt; /* tells the random numbers of different uses apart */
     /* results */
     lk_kind_of kind;
-    double *log_prob;       /* [rows] */
-    double *missingness;    /* [rows] or NULL: the part of log_prob that says what is missing */
-    double *error;          /* [rows] or NULL: standard error of log_prob; 0 when exact */
+    double *log_prob;    /* [rows] */
+    double *missingness; /* [rows] or NULL: the part of log_prob that says what is missing */
+    double *error;       /* [rows] or NULL: standard error of log_prob; 0 when exact */
 } lk_evaluation;
 
 /* Scores the batch; the tape is reset first. */
@@ -29,12 +29,12 @@ lk_tensor *lk_objective(lk_model *model, lk_tape *tape, const lk_batch *batch, u
  * means and then for standard deviations: the guide's own (the amortised posterior) when there is one,
  * else by importance sampling from the prior with `particles`. */
 typedef struct lk_posterior {
-    const char *site;       /* NULL: the model has no latent */
+    const char *site; /* NULL: the model has no latent */
     bool finite, amortised;
     size_t columns;
-    double *values;         /* [rows, columns], in the tape's arena */
+    double *values; /* [rows, columns], in the tape's arena */
 } lk_posterior;
-lk_status lk_infer_posterior(lk_model *model, lk_tape *tape, const lk_batch *batch, size_t particles,
-                             uint64_t seed, lk_posterior *out);
+lk_status lk_infer_posterior(lk_model *model, lk_tape *tape, const lk_batch *batch,
+                             size_t particles, uint64_t seed, lk_posterior *out);
 
 #endif

@@ -11,14 +11,20 @@
 
 static bool always(void) { return true; }
 #if defined(__x86_64__)
-static bool has_avx2(void) { return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"); }
+static bool has_avx2(void) {
+    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+}
 static bool has_avx512(void) { /* all that CMakeLists.txt compiles the variant for */
     return has_avx2() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
            __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
 }
 #endif
 
-static const struct { const lk_isa *isa; bool (*available)(void); } variants[] = { /* the best last */
+static const struct {
+    const lk_isa *isa;
+    bool (*available)(void);
+} variants[] = {
+    /* the best last */
     {&lk_isa_scalar, always},
     {&lk_isa_baseline, always},
 #if defined(__x86_64__)
@@ -35,7 +41,8 @@ const lk_isa *lk_isa_pick(void) {
     const char *asked = getenv("LIKELY_ISA");
     size_t n = sizeof variants / sizeof variants[0];
     for (size_t i = 0; i < n; i++)
-        if (asked && !strcmp(asked, variants[i].isa->name) && variants[i].available()) isa = variants[i].isa;
+        if (asked && !strcmp(asked, variants[i].isa->name) && variants[i].available())
+            isa = variants[i].isa;
     for (size_t i = n; !isa && i > 0; i--)
         if (variants[i - 1].available()) isa = variants[i - 1].isa;
     atomic_store_explicit(&picked, isa, memory_order_release);
@@ -51,8 +58,8 @@ typedef struct cut {
     const lk_product_job *job;
     lk_dtype t;
     bool by_rows;
-    size_t unit;     /* rows or columns of a tile */
-    char *total;     /* scratch, a part for each tile row or for each column cut */
+    size_t unit; /* rows or columns of a tile */
+    char *total; /* scratch, a part for each tile row or for each column cut */
 } cut;
 
 static void run_cut(void *argument, size_t begin, size_t end) {
@@ -70,9 +77,11 @@ static void run_cut(void *argument, size_t begin, size_t end) {
                           c->total ? c->total + begin * c->job->m * c->unit * size : NULL);
 }
 
-lk_status lk_product(lk_context *ctx, lk_dtype t, bool a_transposed, bool b_transposed, size_t m, size_t n, size_t k,
-                     const void *a, size_t lda, const void *b, size_t ldb, bool accumulate, void *out, size_t ldc) {
-    lk_product_job job = {a_transposed, b_transposed, accumulate, m, n, k, lda, ldb, ldc, a, b, out};
+lk_status lk_product(lk_context *ctx, lk_dtype t, bool a_transposed, bool b_transposed, size_t m,
+                     size_t n, size_t k, const void *a, size_t lda, const void *b, size_t ldb,
+                     bool accumulate, void *out, size_t ldc) {
+    lk_product_job job = {a_transposed, b_transposed, accumulate, m, n, k,
+                          lda,          ldb,          ldc,        a, b, out};
     size_t size = lk_dtype_size(t);
     if (!k && !accumulate)
         for (size_t i = 0; i < m; i++) memset((char *)out + i * ldc * size, 0, n * size);
@@ -88,7 +97,8 @@ lk_status lk_product(lk_context *ctx, lk_dtype t, bool a_transposed, bool b_tran
         if (!(c.total = lk_alloc(ctx, tiles * m * isa->tile_cols[t], size))) return LK_NO_MEMORY;
     }
     size_t tiles = c.by_rows ? row_tiles : col_tiles;
-    size_t work = m * n * k / tiles + 1; /* multiply-adds of a piece; waking a thread costs about 10,000 */
+    size_t work = m * n * k / tiles +
+                  1; /* multiply-adds of a piece; waking a thread costs about 10,000 */
     lk_parallel(ctx, tiles, 1 + 60000 / work, run_cut, &c);
     lk_free(ctx, c.total);
     return LK_OK;
@@ -96,9 +106,9 @@ lk_status lk_product(lk_context *ctx, lk_dtype t, bool a_transposed, bool b_tran
 
 /* ---- Maps --------------------------------------------------------------------------------------------- */
 
-#define SIMPLE(name, real, expression)                                \
-    static void name(size_t n, const real *x, real *y) {             \
-        for (size_t i = 0; i < n; i++) y[i] = expression;            \
+#define SIMPLE(name, real, expression) \
+    static void name(size_t n, const real *x, real *y) { \
+        for (size_t i = 0; i < n; i++) y[i] = expression; \
     }
 SIMPLE(relu_f32, float, x[i] > 0 ? x[i] : 0)
 SIMPLE(square_f32, float, x[i] * x[i])

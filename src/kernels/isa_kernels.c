@@ -69,9 +69,9 @@ LK_INLINE vec64 fma64(vec64 a, vec64 b, vec64 c) {
 #define NAME(x) JOIN(x, _f64)
 #include "kernels/product.inc"
 
-#define LOOP(name, body)                                               \
-    static void name(size_t n, const float *x, float *y) {             \
-        for (size_t i = 0; i < n; i++) y[i] = body(x[i]);              \
+#define LOOP(name, body) \
+    static void name(size_t n, const float *x, float *y) { \
+        for (size_t i = 0; i < n; i++) y[i] = body(x[i]); \
     }
 LOOP(map_exp, exp_f32)
 LOOP(map_log, log_f32)
@@ -81,7 +81,10 @@ LOOP(map_softplus, softplus_f32)
 
 static void map(lk_unary f, size_t n, const float *x, float *y) {
     static void (*const maps[])(size_t, const float *, float *) = {
-        [LK_EXP] = map_exp, [LK_LOG] = map_log, [LK_TANH] = map_tanh, [LK_SIGMOID] = map_sigmoid,
+        [LK_EXP] = map_exp,
+        [LK_LOG] = map_log,
+        [LK_TANH] = map_tanh,
+        [LK_SIGMOID] = map_sigmoid,
         [LK_SOFTPLUS] = map_softplus};
     maps[f](n, x, y);
 }

@@ -15,11 +15,14 @@ typedef struct inference {
 static lk_status infer_batch(inference *in, lk_infer_fn fn, void *user) {
     lk_posterior p;
     const lk_family *family = in->model->family;
-    lk_status status = lk_infer_posterior(in->model, in->tape, &in->batch, in->particles, in->seed, &p);
+    lk_status status =
+        lk_infer_posterior(in->model, in->tape, &in->batch, in->particles, in->seed, &p);
     if (status != LK_OK) return status;
     if (!p.site)
-        return lk_fail(in->model->ctx, LK_CANNOT, "%s has no latent variables to infer: it says p(x) directly; gmm "
-                       "and vae have some, and `likely score` gives this model's density", family->name);
+        return lk_fail(in->model->ctx, LK_CANNOT,
+                       "%s has no latent variables to infer: it says p(x) directly; gmm "
+                       "and vae have some, and `likely score` gives this model's density",
+                       family->name);
     in->about.site = p.site;
     in->about.finite = p.finite;
     in->about.columns = p.columns;
@@ -40,13 +43,15 @@ lk_status lk_infer(lk_model *model, lk_data *data, const lk_infer_options *optio
     lk_status status = lk_task_fits(model, data);
     if (status == LK_OK && !(in.tape = lk_tape_create(ctx))) status = LK_NO_MEMORY;
     if (status == LK_OK)
-        status = lk_batch_create(ctx, lk_task_rows(model, in.particles), model->schema->n_cells, &in.batch);
+        status = lk_batch_create(ctx, lk_task_rows(model, in.particles), model->schema->n_cells,
+                                 &in.batch);
     if (status == LK_OK) status = lk_data_rewind(data);
     while (status == LK_OK) {
         status = lk_data_next(data, &in.batch);
         if (status != LK_OK || !in.batch.rows) break;
         status = infer_batch(&in, fn, user);
-        if (status == LK_OK && lk_cancelled(ctx)) status = lk_fail(ctx, LK_INTERRUPTED, "interrupted while inferring");
+        if (status == LK_OK && lk_cancelled(ctx))
+            status = lk_fail(ctx, LK_INTERRUPTED, "interrupted while inferring");
     }
     if (summary) *summary = in.about;
     lk_batch_destroy(ctx, &in.batch);

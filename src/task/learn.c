@@ -19,7 +19,8 @@ static lk_status set_options(lk_context *ctx, const lk_family *family, const cha
         const char *equals = strchr(texts[i], '=');
         char name[64];
         if (!equals || (size_t)(equals - texts[i]) >= sizeof name)
-            return lk_fail(ctx, LK_USAGE, "the option \"%s\" is not of the form name=value", texts[i]);
+            return lk_fail(ctx, LK_USAGE, "the option \"%s\" is not of the form name=value",
+                           texts[i]);
         memcpy(name, texts[i], (size_t)(equals - texts[i]));
         name[equals - texts[i]] = 0;
         status = lk_options_set(options, name, equals + 1);
@@ -28,21 +29,26 @@ static lk_status set_options(lk_context *ctx, const lk_family *family, const cha
 }
 
 /* A checkpoint goes on only what it began with. */
-static lk_status check_resumed(lk_model *model, const lk_options *asked, const lk_rows *rows, const char *path) {
+static lk_status check_resumed(lk_model *model, const lk_options *asked, const lk_rows *rows,
+                               const char *path) {
     char hash[65];
     lk_context *ctx = model->ctx;
     for (size_t i = 0; lk_options_at(asked, i); i++) {
         const char *name = lk_options_at(asked, i)->name;
         if (lk_options_is_set(asked, name) &&
             strcmp(lk_options_text(asked, name), lk_options_text(model->options, name)))
-            return lk_fail(ctx, LK_USAGE, "%s was begun with --%s %s, not %s; resume with the same options, or "
-                           "start anew without --resume", path, name, lk_options_text(model->options, name),
+            return lk_fail(ctx, LK_USAGE,
+                           "%s was begun with --%s %s, not %s; resume with the same options, or "
+                           "start anew without --resume",
+                           path, name, lk_options_text(model->options, name),
                            lk_options_text(asked, name));
     }
     lk_rows_hash(rows, hash);
     if (strcmp(hash, model->data_hash))
-        return lk_fail(ctx, LK_BAD_DATA, "%s was begun on other data (its rows' hash is %.16s…, these have %.16s…); "
-                       "resume with the same file", path, model->data_hash, hash);
+        return lk_fail(ctx, LK_BAD_DATA,
+                       "%s was begun on other data (its rows' hash is %.16s…, these have %.16s…); "
+                       "resume with the same file",
+                       path, model->data_hash, hash);
     return LK_OK;
 }
 
@@ -75,11 +81,17 @@ static lk_status fit_rows(lk_context *ctx, const lk_family *family, const lk_row
                           const lk_rows *valid, const lk_fit_options *o, lk_model **out) {
     lk_model *model = NULL;
     lk_status status = begin(ctx, family, rows, o, &model);
-    lk_fit_control control = {.valid = valid, .steps = o->steps, .epochs = o->epochs,
-                              .minutes = o->minutes, .checkpoint = o->checkpoint,
-                              .checkpoint_seconds = o->checkpoint_seconds, .resume = o->resume};
+    lk_fit_control control = {
+        .valid = valid,
+        .steps = o->steps,
+        .epochs = o->epochs,
+        .minutes = o->minutes,
+        .checkpoint = o->checkpoint,
+        .checkpoint_seconds = o->checkpoint_seconds,
+        .resume = o->resume};
     if (status == LK_OK)
-        status = family->em ? lk_em_fit(model, rows, &control) : lk_gradient_fit(model, rows, &control);
+        status = family->em ? lk_em_fit(model, rows, &control)
+                            : lk_gradient_fit(model, rows, &control);
     if (status != LK_OK && status != LK_INTERRUPTED) {
         lk_model_release(model);
         return status;
@@ -98,16 +110,20 @@ lk_status lk_fit(lk_context *ctx, const char *name, lk_data *data, const lk_fit_
     lk_clear(ctx);
     *out = NULL;
     if (!options) options = &defaults;
-    if (!family) return lk_fail(ctx, LK_USAGE, "there is no family \"%s\"; `likely families` lists them", name);
+    if (!family)
+        return lk_fail(ctx, LK_USAGE, "there is no family \"%s\"; `likely families` lists them",
+                       name);
     if (options->resume && !options->checkpoint)
         return lk_fail(ctx, LK_USAGE, "resuming needs the path of a checkpoint");
     lk_status status = lk_data_all(data, &rows, &own_rows);
     if (status == LK_OK && options->valid) {
         status = lk_data_all(options->valid, &valid, &own_valid);
         if (status == LK_OK && lk_rows_schema(valid)->n_cells != lk_rows_schema(rows)->n_cells)
-            status = lk_fail(ctx, LK_BAD_DATA, "%s: read as %zu cells a row, but the data to learn from have %zu; "
-                             "give both one --schema", options->valid->path,
-                             lk_rows_schema(valid)->n_cells, lk_rows_schema(rows)->n_cells);
+            status = lk_fail(ctx, LK_BAD_DATA,
+                             "%s: read as %zu cells a row, but the data to learn from have %zu; "
+                             "give both one --schema",
+                             options->valid->path, lk_rows_schema(valid)->n_cells,
+                             lk_rows_schema(rows)->n_cells);
     }
     if (status == LK_OK) status = fit_rows(ctx, family, rows, valid, options, out);
     lk_rows_destroy(own_valid);
@@ -131,10 +147,13 @@ bool lk_family_at(size_t i, lk_family_info *info) {
     const lk_family *f = lk_families[i];
     if (!f) return false;
     *info = (lk_family_info){
-        .name = f->name, .summary = f->summary, .taxonomy = f->taxonomy,
+        .name = f->name,
+        .summary = f->summary,
+        .taxonomy = f->taxonomy,
         .log_prob = f->guide ? "bound" : "exact",
         .posterior = f->posterior,
         .learning = f->em ? "EM" : "stochastic gradient",
-        .options = f->options, .learning_options = learning_options(f)};
+        .options = f->options,
+        .learning_options = learning_options(f)};
     return true;
 }

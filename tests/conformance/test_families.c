@@ -26,7 +26,7 @@ typedef struct battery {
     const lk_family *family;
     lk_data *data;
     lk_model *model;
-    lk_batch batch;       /* the first ROWS rows */
+    lk_batch batch; /* the first ROWS rows */
     lk_tape *tape;
     const char *const *options;
 } battery;
@@ -39,8 +39,14 @@ static const char *const diagonal_gmm[] = {"components=4", "covariance=diagonal"
 static const char *const plain[] = {NULL};
 
 /* Settings to try beside the defaults; a family that is not here runs with its defaults. */
-static const struct { const char *family; const char *const *options; } settings[] = {
-    {"gmm", full_gmm}, {"gmm", diagonal_gmm}, {"made", small_made}, {"made", two_orderings}, {"vae", small_vae}};
+static const struct {
+    const char *family;
+    const char *const *options;
+} settings[] = {{"gmm", full_gmm},
+                {"gmm", diagonal_gmm},
+                {"made", small_made},
+                {"made", two_orderings},
+                {"vae", small_vae}};
 
 static const char *path_of(const char *name) {
     static char path[4096];
@@ -49,18 +55,21 @@ static const char *path_of(const char *name) {
     return path;
 }
 
-static void start(battery *b, const lk_family *family, const char *const *options, const char *table, uint64_t steps) {
+static void start(battery *b, const lk_family *family, const char *const *options,
+                  const char *table, uint64_t steps) {
     memset(b, 0, sizeof *b);
     b->ctx = lk_context_create(NULL);
     b->family = family;
     b->options = options;
     assert_non_null(b->ctx);
     lk_context_set_threads(b->ctx, 2);
-    if (lk_data_open(b->ctx, path_of(table), NULL, &b->data) != LK_OK) fail_msg("%s", lk_context_message(b->ctx));
+    if (lk_data_open(b->ctx, path_of(table), NULL, &b->data) != LK_OK)
+        fail_msg("%s", lk_context_message(b->ctx));
     lk_fit_options fit = LK_FIT_DEFAULTS;
     fit.options = options;
     fit.steps = steps;
-    if (lk_fit(b->ctx, family->name, b->data, &fit, &b->model) != LK_OK) fail_msg("%s", lk_context_message(b->ctx));
+    if (lk_fit(b->ctx, family->name, b->data, &fit, &b->model) != LK_OK)
+        fail_msg("%s", lk_context_message(b->ctx));
     assert_int_equal(lk_batch_create(b->ctx, ROWS, b->model->schema->n_cells, &b->batch), LK_OK);
     assert_int_equal(lk_data_rewind(b->data), LK_OK);
     assert_int_equal(lk_data_next(b->data, &b->batch), LK_OK);
@@ -76,9 +85,10 @@ static void stop(battery *b) {
     lk_context_destroy(b->ctx);
 }
 
-static lk_kind_of score(battery *b, lk_model *model, const lk_batch *batch, size_t particles, double *log_prob,
-                        double *error) {
-    lk_evaluation e = {.particles = particles, .seed = 1, .salt = "test", .log_prob = log_prob, .error = error};
+static lk_kind_of score(battery *b, lk_model *model, const lk_batch *batch, size_t particles,
+                        double *log_prob, double *error) {
+    lk_evaluation e = {
+        .particles = particles, .seed = 1, .salt = "test", .log_prob = log_prob, .error = error};
     if (lk_evaluate(model, b->tape, batch, &e) != LK_OK) fail_msg("%s", lk_context_message(b->ctx));
     return e.kind;
 }
@@ -105,7 +115,8 @@ static void for_all(check_fn check) {
 
 static void assert_same_bits(const double *a, const double *b, size_t n, const char *what) {
     for (size_t i = 0; i < n; i++)
-        if (memcmp(&a[i], &b[i], sizeof *a)) fail_msg("%s: row %zu is %.17g, then %.17g", what, i, a[i], b[i]);
+        if (memcmp(&a[i], &b[i], sizeof *a))
+            fail_msg("%s: row %zu is %.17g, then %.17g", what, i, a[i], b[i]);
 }
 
 /* ---- all equals one, to the bit --------------------------------------------------------------------- */
@@ -117,8 +128,8 @@ typedef struct both {
     size_t n, compared, planted;
 } both;
 
-static double compare_pick(void *user, lk_trace *trace, size_t lane, size_t cell, const lk_cell_dist *dist, lk_dtype t,
-                           const void *params) {
+static double compare_pick(void *user, lk_trace *trace, size_t lane, size_t cell,
+                           const lk_cell_dist *dist, lk_dtype t, const void *params) {
     both *c = user;
     size_t size = lk_dtype_size(t), width = lk_tensor_cols(c->all);
     const char *row = (const char *)c->all->data + lane % lk_tensor_rows(c->all) * width * size;
@@ -153,10 +164,12 @@ static void check_all_equals_one(battery *b) {
     lk_trace_begin(&t, b->tape, &reading, ROWS, 1, b->batch.row, 1, 0, "test");
     t.user = &c;
     lk_trace_observe(&t, LK_ROW_SITE,
-                     lk_constant(b->tape, LK_F64, ROWS, b->batch.n_cells, b->batch.value), b->batch.present);
+                     lk_constant(b->tape, LK_F64, ROWS, b->batch.n_cells, b->batch.value),
+                     b->batch.present);
     b->model->family->joint(b->model, &t);
     if (lk_trace_status(&t) != LK_OK) fail_msg("%s", lk_context_message(b->ctx));
-    if (b->family != &lk_family_vae) assert_true(c.compared > ROWS); /* it has a chain, and was compared */
+    if (b->family != &lk_family_vae)
+        assert_true(c.compared > ROWS); /* it has a chain, and was compared */
 }
 
 static void test_all_equals_one(void **state) {
@@ -167,8 +180,15 @@ static void test_all_equals_one(void **state) {
 /* ---- Stripped of every optional slot ------------------------------------------------------------------ */
 
 static lk_family stripped_of(const lk_family *f) {
-    return (lk_family){.name = f->name, .summary = f->summary, .taxonomy = f->taxonomy, .posterior = f->posterior,
-                       .options = f->options, .create = f->create, .joint = f->joint, .destroy = f->destroy};
+    return (lk_family){
+        .name = f->name,
+        .summary = f->summary,
+        .taxonomy = f->taxonomy,
+        .posterior = f->posterior,
+        .options = f->options,
+        .create = f->create,
+        .joint = f->joint,
+        .destroy = f->destroy};
 }
 
 static void check_stripped(battery *b) {
@@ -184,13 +204,15 @@ static void check_stripped(battery *b) {
         /* Prior sampling: within its own standard error, which small weights make unreliable: so on
          * average over rows, and never absurd. */
         far += with[i] - without[i];
-        if (!(fabs(with[i] - without[i]) < 5)) fail_msg("row %zu: %g with the guide, %g without", i, with[i], without[i]);
+        if (!(fabs(with[i] - without[i]) < 5))
+            fail_msg("row %zu: %g with the guide, %g without", i, with[i], without[i]);
     }
     if (!(fabs(far / ROWS) < 0.3)) fail_msg("%g nats a row apart", far / ROWS);
     /* Sampling and inference, too. */
     lk_posterior p;
     assert_int_equal(lk_infer_posterior(b->model, b->tape, &b->batch, 200, 1, &p), LK_OK);
-    for (size_t i = 0; p.site && i < ROWS * p.columns; i++) assert_true(p.values[i] - p.values[i] == 0);
+    for (size_t i = 0; p.site && i < ROWS * p.columns; i++)
+        assert_true(p.values[i] - p.values[i] == 0);
     lk_trace t;
     lk_tape_reset(b->tape, false);
     lk_trace_begin(&t, b->tape, &lk_reading_sample, ROWS, 1, b->batch.row, 1, 0, "sample");
@@ -360,8 +382,8 @@ static void ranges_of(const lk_schema *schema, double *low, double *high) {
     }
 }
 
-static void run_reading(battery *b, const lk_reading *reading, coding *c, const double *latent, size_t n_latent,
-                        const char *site, lk_trace *t) {
+static void run_reading(battery *b, const lk_reading *reading, coding *c, const double *latent,
+                        size_t n_latent, const char *site, lk_trace *t) {
     lk_tape_reset(b->tape, false);
     if (b->family->step) b->family->step(b->model, 0, false);
     lk_trace_begin(t, b->tape, reading, ROWS, 1, b->batch.row, 1, 0, "test");
@@ -373,8 +395,8 @@ static void run_reading(battery *b, const lk_reading *reading, coding *c, const 
 
 /* The latent of each row as symbols: popped from (or pushed by) the posterior given x, for bits back;
  * the posterior is evaluated before and after with the same bits. */
-static void latent_bits_back(battery *b, coding *c, const lk_batch *batch, double *latent, bool pop, size_t *n_latent,
-                             char site[32]) {
+static void latent_bits_back(battery *b, coding *c, const lk_batch *batch, double *latent, bool pop,
+                             size_t *n_latent, char site[32]) {
     lk_posterior p;
     assert_int_equal(lk_infer_posterior(b->model, b->tape, batch, 1, 1, &p), LK_OK);
     site[0] = 0;
@@ -385,7 +407,8 @@ static void latent_bits_back(battery *b, coding *c, const lk_batch *batch, doubl
         const double *v = p.values + row * p.columns;
         if (p.finite) {
             double logits[64];
-            lk_cell_dist cell = {.form = {.kind = &lk_categorical, .n = (int)p.columns}, .stride = 1, .scale = 1};
+            lk_cell_dist cell = {
+                .form = {.kind = &lk_categorical, .n = (int)p.columns}, .stride = 1, .scale = 1};
             for (size_t k = 0; k < p.columns; k++) logits[k] = lk_log(v[k] > 1e-30 ? v[k] : 1e-30);
             symbols s = symbols_of(&cell, LK_F64, logits, 0, 0);
             if (pop) latent[row] = (double)pop_symbol(&c->lanes[row], &s);
@@ -405,11 +428,15 @@ static void latent_bits_back(battery *b, coding *c, const lk_batch *batch, doubl
 static void latent_prior(battery *b, coding *c, double *latent, bool pop, size_t n_latent) {
     if (b->family == &lk_family_gmm || b->family == &lk_family_made) {
         size_t w = lk_params_find(&b->model->params, "weights");
-        size_t k = w != SIZE_MAX ? b->model->params.info[w].size : (size_t)lk_options_int(b->model->options, "orderings");
+        size_t k = w != SIZE_MAX ? b->model->params.info[w].size
+                                 : (size_t)lk_options_int(b->model->options, "orderings");
         double logits[64];
         for (size_t i = 0; i < k; i++)
-            logits[i] = w != SIZE_MAX ? lk_log(((const double *)lk_param_values(&b->model->params, w))[i]) : 0;
-        lk_cell_dist cell = {.form = {.kind = &lk_categorical, .n = (int)k}, .stride = 1, .scale = 1};
+            logits[i] = w != SIZE_MAX
+                            ? lk_log(((const double *)lk_param_values(&b->model->params, w))[i])
+                            : 0;
+        lk_cell_dist cell = {
+            .form = {.kind = &lk_categorical, .n = (int)k}, .stride = 1, .scale = 1};
         symbols s = symbols_of(&cell, LK_F64, logits, 0, 0);
         for (size_t row = 0; row < ROWS; row++) {
             if (pop) latent[row] = (double)pop_symbol(&c->lanes[row], &s);
@@ -434,7 +461,8 @@ static void latent_prior(battery *b, coding *c, double *latent, bool pop, size_t
 
 static void check_codes(battery *b) {
     size_t n = b->batch.n_cells, n_latent = 0;
-    double low[64], high[64], *latent = calloc(ROWS * 64, sizeof *latent), log_prob[ROWS], total = 0;
+    double low[64], high[64],
+        *latent = calloc(ROWS * 64, sizeof *latent), log_prob[ROWS], total = 0;
     char site[32];
     lk_trace t;
     ranges_of(b->model->schema, low, high);
@@ -461,7 +489,8 @@ static void check_codes(battery *b) {
     for (size_t i = 0; i < ROWS; i++) total -= log_prob[i];
     double bits = (after - before) * 0.69314718055994531;
     double allowed = b->family->guide ? 0.15 * total + 3 * ROWS : 0.02 * total + ROWS * 0.05;
-    if (!(fabs(bits - total) < allowed)) fail_msg("%s: coded %g nats, the density says %g", b->family->name, bits, total);
+    if (!(fabs(bits - total) < allowed))
+        fail_msg("%s: coded %g nats, the density says %g", b->family->name, bits, total);
     /* And back. */
     double *again = calloc(ROWS * 64, sizeof *again);
     if (*site) latent_prior(b, &c, again, true, n_latent);
@@ -515,9 +544,13 @@ static void test_refusals(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_all_equals_one), cmocka_unit_test(test_stripped),
-        cmocka_unit_test(test_batches_and_threads), cmocka_unit_test(test_save_and_load),
-        cmocka_unit_test(test_resume), cmocka_unit_test(test_push_and_pop), cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_all_equals_one),
+        cmocka_unit_test(test_stripped),
+        cmocka_unit_test(test_batches_and_threads),
+        cmocka_unit_test(test_save_and_load),
+        cmocka_unit_test(test_resume),
+        cmocka_unit_test(test_push_and_pop),
+        cmocka_unit_test(test_refusals),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -38,14 +38,16 @@ static int teardown(void **state) {
 static const lk_option no_learning[] = {{NULL, LK_OPTION_INT, NULL, 0, 0, NULL, NULL}};
 
 /* A model of given fields with its initial (random) parameters, scaled up so that nothing is flat. */
-static lk_model *model_of(const lk_family *family, lk_schema *schema, const char *const *settings, double gain) {
+static lk_model *model_of(const lk_family *family, lk_schema *schema, const char *const *settings,
+                          double gain) {
     lk_options *options = lk_options_create(ctx);
     lk_model *model;
     assert_int_equal(lk_options_add(options, family->options), LK_OK);
     assert_int_equal(lk_options_add(options, no_learning), LK_OK);
     for (size_t i = 0; settings[i]; i += 2)
         assert_int_equal(lk_options_set(options, settings[i], settings[i + 1]), LK_OK);
-    if (lk_model_create(ctx, family, schema, options, 3, &model) != LK_OK) fail_msg("%s", lk_context_message(ctx));
+    if (lk_model_create(ctx, family, schema, options, 3, &model) != LK_OK)
+        fail_msg("%s", lk_context_message(ctx));
     lk_rng rng = lk_rng_at(9, "truth", 0, 0, 0);
     for (size_t p = 0; p < model->params.n; p++) {
         const lk_param_info *info = &model->params.info[p];
@@ -80,7 +82,8 @@ static lk_schema *schema_of(const char *kinds) {
             f->kind = LK_FIELD_CATEGORY;
             f->n_levels = 3;
             f->levels = lk_alloc(ctx, 3, sizeof *f->levels);
-            for (size_t k = 0; k < 3; k++) f->levels[k] = lk_strdup(ctx, k == 0 ? "x" : k == 1 ? "y" : "z");
+            for (size_t k = 0; k < 3; k++)
+                f->levels[k] = lk_strdup(ctx, k == 0 ? "x" : k == 1 ? "y" : "z");
         } else if (kinds[i] == 'g') {
             f->kind = LK_FIELD_GRID;
             f->bounded = true;
@@ -96,7 +99,10 @@ static lk_schema *schema_of(const char *kinds) {
 }
 
 static size_t outcomes(const lk_cell *cell) {
-    return cell->kind == LK_FIELD_CATEGORY ? cell->n : cell->kind == LK_FIELD_BINARY ? 2 : (size_t)(cell->high - cell->low) + 1;
+    return cell->kind == LK_FIELD_CATEGORY ? cell->n
+           : cell->kind == LK_FIELD_BINARY
+               ? 2
+               : (size_t)(cell->high - cell->low) + 1;
 }
 
 /* The sum of exp(log p) over every possible row. */
@@ -129,7 +135,8 @@ static double total_probability(lk_model *model) {
 
 static void test_made_sums_to_one(void **state) {
     (void)state;
-    static const char *const plain[] = {"hidden", "20", NULL}, *const deep[] = {"hidden", "16,24", "activation", "tanh", NULL};
+    static const char *const plain[] = {"hidden", "20", NULL},
+                             *const deep[] = {"hidden", "16,24", "activation", "tanh", NULL};
     static const char *const several[] = {"hidden", "20", "orderings", "4", NULL};
     static const char *const *const settings[] = {plain, deep, several};
     static const char *const kinds[] = {"bbbbbbbbbbbb", "bcbcgb", "gg", "b"};
@@ -158,9 +165,11 @@ static lk_tensor *cyclic_all(void *self, lk_trace *trace, lk_tensor *x, const ui
 }
 
 static void cyclic_joint(lk_model *model, lk_trace *t) {
-    static const lk_cell_dist cells[2] = {{.form = {.kind = &lk_bernoulli, .n = 1}, .at = 0, .stride = 1, .scale = 1},
-                                          {.form = {.kind = &lk_bernoulli, .n = 1}, .at = 1, .stride = 1, .scale = 1}};
-    static const lk_chain chain = {.width = 2, .dtype = LK_F64, .marginalises = true, .all = cyclic_all};
+    static const lk_cell_dist cells[2] = {
+        {.form = {.kind = &lk_bernoulli, .n = 1}, .at = 0, .stride = 1, .scale = 1},
+        {.form = {.kind = &lk_bernoulli, .n = 1}, .at = 1, .stride = 1, .scale = 1}};
+    static const lk_chain chain = {
+        .width = 2, .dtype = LK_F64, .marginalises = true, .all = cyclic_all};
     static const lk_dist dist = {2, cells, NULL, NULL, &chain};
     (void)model;
     lk_draw(t, LK_ROW_SITE, &dist);
@@ -186,8 +195,9 @@ static void test_chained_masses_sum_to_one(void **state) {
     lk_model *model = model_of(&lk_family_gmm, schema_of("gggb"), settings, 1);
     double *means = lk_param_values(&model->params, lk_params_find(&model->params, "means"));
     double *cov = lk_param_values(&model->params, lk_params_find(&model->params, "covariances"));
-    static const double m[6] = {1, 2, 3, 3.5, 0.5, 2}, c[18] = {1, 0.8, -0.3, 0.8, 1.5, 0.1, -0.3, 0.1, 0.7,
-                                                                0.2, 0.1, 0, 0.1, 0.3, 0.05, 0, 0.05, 2};
+    static const double m[6] = {1, 2, 3, 3.5, 0.5, 2},
+                        c[18] = {1,   0.8, -0.3, 0.8, 1.5, 0.1,  -0.3, 0.1,  0.7,
+                                 0.2, 0.1, 0,    0.1, 0.3, 0.05, 0,    0.05, 2};
     memcpy(means, m, sizeof m);
     memcpy(cov, c, sizeof c);
     lk_family_gmm.loaded(model);
@@ -215,7 +225,8 @@ static bool gradient_agrees(double analytic, double numeric, double scale) {
     return fabs(analytic - numeric) <= tolerance * (fabs(numeric) + scale);
 }
 
-static void check_gradients(const lk_family *family, const char *const *settings, size_t particles) {
+static void check_gradients(const lk_family *family, const char *const *settings,
+                            size_t particles) {
     lk_model *model = model_of(family, schema_of("bcgrbg"), settings, 0.8);
     lk_batch batch;
     enum { ROWS = 7 };
@@ -226,8 +237,10 @@ static void check_gradients(const lk_family *family, const char *const *settings
     for (size_t i = 0; i < ROWS * n; i++) {
         const lk_cell *cell = &model->schema->cells[i % n];
         batch.present[i] = family == &lk_family_vae ? lk_rng_uniform(&rng) < 0.8 : 1;
-        batch.value[i] = cell->kind == LK_FIELD_REAL ? (double)(float)(2 * lk_rng_uniform(&rng) - 1)
-                                                     : (double)lk_rng_below(&rng, outcomes(cell) - (cell->kind == LK_FIELD_CATEGORY));
+        batch.value[i] =
+            cell->kind == LK_FIELD_REAL
+                ? (double)(float)(2 * lk_rng_uniform(&rng) - 1)
+                : (double)lk_rng_below(&rng, outcomes(cell) - (cell->kind == LK_FIELD_CATEGORY));
         batch.row[i / n] = i / n;
     }
     objective(model, &batch, particles, true);
@@ -237,7 +250,9 @@ static void check_gradients(const lk_family *family, const char *const *settings
     memcpy(grads, model->params.grads, model->params.bytes);
     for (size_t p = 0; p < model->params.n; p++)
         for (size_t i = 0; i < model->params.info[p].size; i++)
-            largest = fmax(largest, fabs((double)((lk_real *)(void *)(grads + model->params.info[p].offset))[i]));
+            largest =
+                fmax(largest,
+                     fabs((double)((lk_real *)(void *)(grads + model->params.info[p].offset))[i]));
     size_t checked = 0, planted = 0;
     for (size_t p = 0; p < model->params.n; p++)
         for (int tries = 0; tries < 6; tries++) {
@@ -257,13 +272,16 @@ static void check_gradients(const lk_family *family, const char *const *settings
             double numeric = (4 * d[0] - d[1]) / 3;
             double analytic = (double)((lk_real *)(void *)(grads + info->offset))[i];
             if (!gradient_agrees(analytic, numeric, 0.01 * largest))
-                fail_msg("%s: d/d%s[%zu] is %.12g, differences say %.12g", family->name, info->name, i, analytic, numeric);
+                fail_msg("%s: d/d%s[%zu] is %.12g, differences say %.12g", family->name, info->name,
+                         i, analytic, numeric);
             checked++;
-            if (fabs(numeric) < 0.1 * largest) continue; /* bugs are planted where there is something to see */
+            if (fabs(numeric) < 0.1 * largest)
+                continue; /* bugs are planted where there is something to see */
             assert_false(gradient_agrees(-analytic, numeric, 0.01 * largest));
             assert_false(gradient_agrees(NAN, numeric, 0.01 * largest));
             assert_false(gradient_agrees(0, numeric, 0.01 * largest));
-            if (LK_REAL == LK_F64) assert_false(gradient_agrees(analytic * 1.01, numeric, 0.01 * largest));
+            if (LK_REAL == LK_F64)
+                assert_false(gradient_agrees(analytic * 1.01, numeric, 0.01 * largest));
             planted++;
         }
     assert_true(checked > 20 && planted > 3);
@@ -274,8 +292,10 @@ static void check_gradients(const lk_family *family, const char *const *settings
 
 static void test_gradients(void **state) {
     (void)state;
-    static const char *const made[] = {"hidden", "12,10", "activation", "tanh", "components", "2", NULL};
-    static const char *const ordered[] = {"hidden", "12", "activation", "softplus", "orderings", "2", NULL};
+    static const char *const made[] = {"hidden",     "12,10", "activation", "tanh",
+                                       "components", "2",     NULL};
+    static const char *const ordered[] = {"hidden",    "12", "activation", "softplus",
+                                          "orderings", "2",  NULL};
     static const char *const vae[] = {"hidden", "9,8", "latents", "3", "components", "2", NULL};
     check_gradients(&lk_family_made, made, 1);
     check_gradients(&lk_family_made, ordered, 1);
@@ -291,7 +311,8 @@ static void test_gradients(void **state) {
 enum { D = 5, Z = 2, N_ROWS = 400 };
 
 static double ppca_log_likelihood(const double *x) {
-    double mean[D] = {0}, cov[D * D] = {0}, values[D], vectors[D * D], work[D * D], log_det = 0, noise = 0;
+    double mean[D] = {0}, cov[D * D] = {0}, values[D], vectors[D * D], work[D * D], log_det = 0,
+           noise = 0;
     for (size_t i = 0; i < N_ROWS * D; i++) mean[i % D] += x[i] / N_ROWS;
     for (size_t r = 0; r < N_ROWS; r++)
         for (size_t i = 0; i < D; i++)
@@ -312,9 +333,11 @@ typedef struct linear_vae {
 
 static void linear_joint(linear_vae *m, lk_trace *t, size_t rows) {
     lk_tensor *z = lk_draw(t, "z", &m->prior);
-    lk_tensor *mean = lk_dense(tape, z, lk_param(tape, &m->params, m->w),
-                               lk_reshape(tape, lk_param(tape, &m->params, m->mu), 1, D), NULL, LK_LINEAR);
-    lk_tensor *scale = lk_repeat_rows(tape, lk_reshape(tape, lk_param(tape, &m->params, m->log_s), 1, 1), rows);
+    lk_tensor *mean =
+        lk_dense(tape, z, lk_param(tape, &m->params, m->w),
+                 lk_reshape(tape, lk_param(tape, &m->params, m->mu), 1, D), NULL, LK_LINEAR);
+    lk_tensor *scale =
+        lk_repeat_rows(tape, lk_reshape(tape, lk_param(tape, &m->params, m->log_s), 1, 1), rows);
     lk_tensor *parts[] = {mean, scale};
     m->likelihood.params = lk_concat_cols(tape, 2, parts);
     lk_draw(t, "x", &m->likelihood);
@@ -328,9 +351,11 @@ static void test_linear_vae_is_ppca(void **state) {
     lk_rng rng = lk_rng_at(2, "ppca", 0, 0, 0);
     static const double w[Z][D] = {{2, 1, 0, -1, 0.5}, {0, 1, -1.5, 0.5, 1}};
     for (size_t r = 0; r < N_ROWS; r++) {
-        double a = lk_normal_quantile(lk_rng_uniform(&rng)), b = lk_normal_quantile(lk_rng_uniform(&rng));
+        double a = lk_normal_quantile(lk_rng_uniform(&rng)),
+               b = lk_normal_quantile(lk_rng_uniform(&rng));
         for (size_t i = 0; i < D; i++)
-            x[r * D + i] = 0.3 * (double)i + a * w[0][i] + b * w[1][i] + 0.6 * lk_normal_quantile(lk_rng_uniform(&rng));
+            x[r * D + i] = 0.3 * (double)i + a * w[0][i] + b * w[1][i] +
+                           0.6 * lk_normal_quantile(lk_rng_uniform(&rng));
     }
     lk_params_create(ctx, &m.params);
     size_t zd[2] = {Z, D}, dz[2] = {D, Z}, d1[1] = {D}, one[1] = {1}, z1[1] = {Z};
@@ -342,13 +367,21 @@ static void test_linear_vae_is_ppca(void **state) {
     size_t c = lk_params_add(&m.params, "c", LK_F64, 1, z1, LK_INIT_ZERO, 0, true);
     assert_int_equal(lk_params_build(&m.params, 1), LK_OK);
     for (size_t i = 0; i < Z; i++)
-        m.z_cells[i] = (lk_cell_dist){.form = {.kind = &lk_normal, .n = 1}, .at = i, .stride = Z, .scale = 1};
+        m.z_cells[i] =
+            (lk_cell_dist){.form = {.kind = &lk_normal, .n = 1}, .at = i, .stride = Z, .scale = 1};
     for (size_t i = 0; i < D; i++)
-        m.x_cells[i] = (lk_cell_dist){.form = {.kind = &lk_normal, .n = 1}, .at = i, .stride = D - i, .scale = 1};
+        m.x_cells[i] = (lk_cell_dist){
+            .form = {.kind = &lk_normal, .n = 1}, .at = i, .stride = D - i, .scale = 1};
     double zeros[2 * Z] = {0};
     lk_optimiser optimiser;
-    lk_optimiser_options options = {.kind = LK_ADAM, .learning_rate = 0.02, .beta1 = 0.9, .beta2 = 0.999,
-                                    .epsilon = 1e-8, .schedule = LK_COSINE, .total_steps = 3000};
+    lk_optimiser_options options = {
+        .kind = LK_ADAM,
+        .learning_rate = 0.02,
+        .beta1 = 0.9,
+        .beta2 = 0.999,
+        .epsilon = 1e-8,
+        .schedule = LK_COSINE,
+        .total_steps = 3000};
     assert_int_equal(lk_optimiser_create(ctx, &optimiser, &m.params, &options), LK_OK);
     double bound = 0, late = 0;
     for (uint64_t step = 0; step < 3000; step++) {
@@ -358,9 +391,11 @@ static void test_linear_vae_is_ppca(void **state) {
         m.prior = (lk_dist){Z, m.z_cells, NULL, lk_constant(tape, LK_F64, 1, 2 * Z, zeros), NULL};
         m.likelihood = (lk_dist){D, m.x_cells, NULL, NULL, NULL};
         lk_trace_begin(&guide, tape, &lk_reading_reparameterise, N_ROWS, 1, ids, 1, step, "train");
-        lk_tensor *mean = lk_dense(tape, value, lk_param(tape, &m.params, m.v),
-                                   lk_reshape(tape, lk_param(tape, &m.params, c), 1, Z), NULL, LK_LINEAR);
-        lk_tensor *scale = lk_repeat_rows(tape, lk_reshape(tape, lk_param(tape, &m.params, m.log_q), 1, Z), N_ROWS);
+        lk_tensor *mean =
+            lk_dense(tape, value, lk_param(tape, &m.params, m.v),
+                     lk_reshape(tape, lk_param(tape, &m.params, c), 1, Z), NULL, LK_LINEAR);
+        lk_tensor *scale = lk_repeat_rows(
+            tape, lk_reshape(tape, lk_param(tape, &m.params, m.log_q), 1, Z), N_ROWS);
         lk_tensor *parts[] = {mean, scale};
         m.posterior = (lk_dist){Z, m.z_cells, NULL, lk_concat_cols(tape, 2, parts), NULL};
         lk_draw(&guide, "z", &m.posterior);
@@ -377,8 +412,10 @@ static void test_linear_vae_is_ppca(void **state) {
     }
     double truth = ppca_log_likelihood(x);
     /* The late average carries the noise of 500 × 400 reparameterised draws, some 0.005 nats. */
-    if (!(fabs(late - truth) < 0.02)) fail_msg("the bound is %.5f, PPCA's maximum %.5f", late, truth);
-    assert_false(fabs(late - 0.05 - truth) < 0.02); /* the check sees a missing twentieth of a nat */
+    if (!(fabs(late - truth) < 0.02))
+        fail_msg("the bound is %.5f, PPCA's maximum %.5f", late, truth);
+    assert_false(
+        fabs(late - 0.05 - truth) < 0.02); /* the check sees a missing twentieth of a nat */
     lk_optimiser_destroy(&optimiser);
     lk_params_destroy(&m.params);
 }

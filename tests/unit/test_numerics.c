@@ -79,12 +79,14 @@ static void check_products(lk_context *ctx, FILE *f, lk_rng *rng) {
         size_t k = sizes[s];
         for (size_t i = 0; i < k; i++) a32[i] = (float)(next(rng) - 0.5);
         for (size_t i = 0; i < k; i++) b32[i] = (float)(next(rng) - 0.5);
-        assert_int_equal(lk_product(ctx, LK_F32, false, false, 1, 1, k, a32, k, b32, 1, false, &y32, 1), LK_OK);
+        assert_int_equal(
+            lk_product(ctx, LK_F32, false, false, 1, 1, k, a32, k, b32, 1, false, &y32, 1), LK_OK);
         snprintf(name, sizeof name, "product_f32 %zu", k);
         expect(f, name, 1, (double[]){(double)y32});
         for (size_t i = 0; i < k; i++) a64[i] = next(rng) - 0.5;
         for (size_t i = 0; i < k; i++) b64[i] = next(rng) - 0.5;
-        assert_int_equal(lk_product(ctx, LK_F64, false, false, 1, 1, k, a64, k, b64, 1, false, &y64, 1), LK_OK);
+        assert_int_equal(
+            lk_product(ctx, LK_F64, false, false, 1, 1, k, a64, k, b64, 1, false, &y64, 1), LK_OK);
         snprintf(name, sizeof name, "product_f64 %zu", k);
         expect(f, name, 1, &y64);
     }
@@ -115,7 +117,8 @@ static void test_vectors(void **state) {
     for (size_t i = 0; i < 6; i++)
         for (size_t j = 0; j < 6; j++) {
             a[i * 6 + j] = i == j;
-            for (size_t k = 0; k < 6; k++) a[i * 6 + j] = a[i * 6 + j] + b[i * 6 + k] * b[j * 6 + k];
+            for (size_t k = 0; k < 6; k++)
+                a[i * 6 + j] = a[i * 6 + j] + b[i * 6 + k] * b[j * 6 + k];
         }
     assert_int_equal(lk_cholesky(6, a, values), 0);
     expect(f, "cholesky 6", 36, values);
@@ -128,11 +131,15 @@ static void test_vectors(void **state) {
 /* Random123's own test vectors for Philox 4x32-10 (kat_vectors: all zeros, all ones, digits of pi). */
 static void test_philox_known_answers(void **state) {
     (void)state;
-    static const struct { uint32_t counter[4], key[2], out[4]; } cases[] = {
+    static const struct {
+        uint32_t counter[4], key[2], out[4];
+    } cases[] = {
         {{0, 0, 0, 0}, {0, 0}, {0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8}},
-        {{0xffffffff, 0xffffffff, 0xffffffff, 0xffffffff}, {0xffffffff, 0xffffffff},
+        {{0xffffffff, 0xffffffff, 0xffffffff, 0xffffffff},
+         {0xffffffff, 0xffffffff},
          {0x408f276d, 0x41c83b0e, 0xa20bc7c6, 0x6d5451fd}},
-        {{0x243f6a88, 0x85a308d3, 0x13198a2e, 0x03707344}, {0xa4093822, 0x299f31d0},
+        {{0x243f6a88, 0x85a308d3, 0x13198a2e, 0x03707344},
+         {0xa4093822, 0x299f31d0},
          {0xd16cfe09, 0x94fdcceb, 0x5001e420, 0x24126ea1}},
     };
     for (size_t i = 0; i < 3; i++) {
@@ -159,7 +166,8 @@ static void test_permutation_and_below(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_vectors), cmocka_unit_test(test_philox_known_answers),
-                                       cmocka_unit_test(test_permutation_and_below)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_vectors), cmocka_unit_test(test_philox_known_answers),
+        cmocka_unit_test(test_permutation_and_below)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
