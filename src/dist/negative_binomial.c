@@ -1,4 +1,4 @@
-/* Negative binomial with mean m = exp(log_mean), clamped to log_mean in ±30, and dispersion
+/* Negative binomial with mean m = exp(log_mean), log_mean clamped to [-30, 20], and dispersion
  * a = exp(log_dispersion), log_dispersion clamped to [-20, 15]: variance m + a m². With r = 1/a,
  *     P(k) = Γ(k + r) / (k! Γ(r)) · (r/(r+m))^r · (m/(r+m))^k.
  *
@@ -15,7 +15,7 @@ typedef struct shape {
 } shape;
 
 static shape shape_of(const double *params) {
-    double l = lk_clamp(params[0], LK_LEAST_LOG_SCALE, LK_MOST_LOG_SCALE);
+    double l = lk_clamp(params[0], LK_LEAST_LOG_SCALE, 20);
     double a = lk_clamp(params[1], -20, 15);
     return (shape){lk_exp(l), l, lk_exp(-a), -a, l == params[0] ? 1 : 0, a == params[1] ? 1 : 0};
 }
@@ -54,7 +54,7 @@ enum { MOST_SUMMED = 10000 };
 static double cdf(const lk_dist_form *form, const double *params, double x) {
     (void)form;
     if (!(x >= 0)) return 0;
-    if (!(x < 0x1p1000)) return 1;
+    if (!(x < 1e18)) return 1; /* whatever the parameters: what is left is below 1e-20 */
     shape s = shape_of(params);
     double k = lk_whole_below(x), sum = s.r + s.mean, p = s.r / sum, q = s.mean / sum;
     double log_k = log_p(&s, k), log_next = log_k + lk_log(q * (k + s.r)); /* of P(k+1)·(k+1) */

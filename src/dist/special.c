@@ -23,6 +23,7 @@ lk_interval lk_interval_of(const lk_standard *s, double mean, double a, double b
     lk_interval i = {lk_standardise(s, mean, a), lk_standardise(s, mean, b), (b - a) * s->inverse,
                      1};
     if (i.width < 0x1p-1000) i.width = 0x1p-1000;
+    if (i.width > 4 * LK_MOST_Z && b - a < INFINITY) i.width = 4 * LK_MOST_Z;
     if (i.a + i.b < 0) {
         double left = i.a;
         i.a = -i.b;
@@ -108,50 +109,57 @@ double lk_gamma_half_ratio(double x, double *first, double *second) {
     return value;
 }
 
-/* A number and its derivative along one direction. */
-typedef struct dual {
-    double v, d;
-} dual;
-
-static dual plus(dual a, dual b) { return (dual){a.v + b.v, a.d + b.d}; }
-static dual times(dual a, dual b) { return (dual){a.v * b.v, a.d * b.v + a.v * b.d}; }
-static dual over(dual a, dual b) {
-    double q = a.v / b.v;
-    return (dual){q, (a.d - q * b.d) / b.v};
-}
-static dual whole(double n) { return (dual){n, 0}; }
-static dual scaled(double s, dual a) { return (dual){s * a.v, s * a.d}; }
-static dual not_zero(dual a) { return a.v > -1e-300 && a.v < 1e-300 ? (dual){1e-300, a.d} : a; }
-
 enum { MOST_FRACTION_TERMS = 4000000 };
+
+/* Lentz's c, d and h, each with its derivative. */
+typedef struct lentz {
+    double c, d_c, d, d_d, h, d_h;
+    double change, d_change; /* of the last step: the factor of h, and its derivative */
+} lentz;
+
+static double not_zero(double x) { return lk_magnitude(x) < 1e-300 ? 1e-300 : x; }
+
+/* The next term t of the fraction 1 + t/(1 + …: d = 1/(1 + t d), c = 1 + t/c, h = h c d. */
+static void lentz_step(lentz *l, double t, double d_t) {
+    double d = 1 / not_zero(1 + t * l->d), inverse = 1 / l->c, ratio = t * inverse;
+    l->d_d = -(d_t * l->d + t * l->d_d) * d * d;
+    l->d = d;
+    l->d_c = (d_t - ratio * l->d_c) * inverse;
+    l->c = not_zero(1 + ratio);
+    l->change = l->c * l->d;
+    l->d_change = l->d_c * l->d + l->c * l->d_d;
+    l->d_h = l->d_h * l->change + l->h * l->d_change;
+    l->h *= l->change;
+}
 
 /* Abramowitz and Stegun 26.5.8 by Lentz's method (Thompson and Barnett 1986), with every step
  * differentiated. It converges in some multiple of sqrt(max(a, b)) terms. */
 double lk_beta_fraction(double x, double a, double b, double dx, double da, double db,
                         double *d_f) {
-    dual X = {x, dx}, A = {a, da}, B = {b, db}, one = {1, 0};
-    dual c = one, d = plus(one, scaled(-1, over(times(plus(A, B), X), plus(A, one))));
-    d = over(one, not_zero(d));
-    dual h = d;
+    double first = -(a + b) * x / (a + 1);
+    double d_first = -((da + db) * x + (a + b) * dx + first * da) / (a + 1);
+    lentz l = {.c = 1, .h = 1};
+    l.d = l.h = 1 / not_zero(1 + first);
+    l.d_d = l.d_h = -d_first * l.d * l.d;
     for (int m = 1; m < MOST_FRACTION_TERMS; m++) {
-        dual M = whole(m), low = plus(A, whole(2.0 * m - 1)), middle = plus(A, whole(2.0 * m)),
-             high = plus(A, whole(2.0 * m + 1));
-        dual even = over(times(scaled(m, plus(B, whole(-m))), X), times(low, middle));
-        dual odd =
-            scaled(-1, over(times(times(plus(A, M), plus(plus(A, B), M)), X), times(middle, high)));
-        dual terms[2] = {even, odd}, change = one;
-        for (int i = 0; i < 2; i++) {
-            d = over(one, not_zero(plus(one, times(terms[i], d))));
-            c = not_zero(plus(one, over(terms[i], c)));
-            change = times(c, d);
-            h = times(h, change);
-        }
-        if (lk_magnitude(change.v - 1) < 1e-16 &&
-            lk_magnitude(change.d * h.v) < 1e-16 * (1 + lk_magnitude(h.d)))
+        double low = a + 2.0 * m, am = a + m, abm = a + b + m, bm = b - m;
+        double share = 1 / ((low - 1) * low), even = m * bm * x * share;
+        double d_even = m * share * (db * x + bm * dx) - even * da * share * (2 * low - 1);
+        lentz_step(&l, even, d_even);
+        double change = l.change, d_change = l.d_change;
+        share = 1 / (low * (low + 1));
+        double odd = -am * abm * x * share;
+        double d_odd = -share * ((da * abm + am * (da + db)) * x + am * abm * dx) -
+                       odd * da * share * (2 * low + 1);
+        lentz_step(&l, odd, d_odd);
+        change *= l.change;
+        d_change += l.d_change;
+        if (lk_magnitude(change - 1) < 2e-16 &&
+            lk_magnitude(d_change * l.h) < 1e-16 * (1 + lk_magnitude(l.d_h)))
             break;
     }
-    if (d_f) *d_f = h.d;
-    return h.v;
+    if (d_f) *d_f = l.d_h;
+    return l.h;
 }
 
 double lk_count_quantile(double (*cdf)(const lk_dist_form *form, const double *params, double x),

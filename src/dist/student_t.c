@@ -178,7 +178,7 @@ static double side_mass(const edge *a, const edge *b, double *d_dof) {
 }
 
 static double wide_mass(const shape *s, const lk_interval *i, double *d_dof) {
-    edge a = edge_of(s, lk_magnitude(i->a)), b = edge_of(s, i->b);
+    edge a = edge_of(s, lk_magnitude(i->a)), b = edge_of(s, i->a < 0 ? i->b : i->a + i->width);
     if (i->a >= 0) return side_mass(&a, &b, d_dof);
     double out = beyond(&a) + beyond(&b);
     double m = a.central && b.central ? a.p + b.p : 1 - out;
