@@ -42,8 +42,10 @@ typedef struct lk_em {
     /* Adds the block's expected statistics; returns the sum of its rows' log-probabilities
      * (densities: what EM climbs). Must not fail. */
     double (*expect)(const lk_model *model, const lk_batch *batch, double *stats, double *scratch);
-    /* New parameters from the statistics of `n` rows. `final`: tell what was floored. */
-    lk_status (*maximise)(lk_model *model, const double *stats, uint64_t n, bool final);
+    /* New parameters from the statistics of `n` rows. */
+    lk_status (*maximise)(lk_model *model, const double *stats, uint64_t n);
+    /* After the last step: notices of what was floored or started anew. NULL: nothing to tell. */
+    void (*report)(const lk_model *model);
 } lk_em;
 
 struct lk_family {

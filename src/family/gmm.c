@@ -17,6 +17,7 @@
  * "spherical" is spherical in standardised units: variance_k · sd_field². */
 #include "family/family.h"
 
+#include "base/threads.h"
 #include "nn/features.h"
 #include "nn/heads.h"
 
@@ -172,28 +173,53 @@ static void write_cell(const gmm_state *s, size_t k, size_t cell, conditioner *c
     params[dist->at + 1] = lk_log(c->sd);
 }
 
-static lk_tensor *all(void *self, lk_trace *trace, lk_tensor *x, const uint8_t *present) {
-    gmm_chain *chain = self;
-    gmm_state *s = chain->s;
-    size_t n = s->row.n, rows = lk_tensor_rows(x);
-    lk_tensor *out = lk_zeros(trace->tape, LK_F64, trace->lanes, s->width);
-    double *scratch = lk_arena_alloc(trace->arena, conditioner_doubles(s->d), sizeof *scratch);
-    if (!scratch || lk_trace_status(trace) != LK_OK) return lk_tape_empty(trace->tape);
-    conditioner c;
-    lay(&c, s->d, scratch);
-    for (size_t lane = 0; lane < trace->lanes; lane++) {
-        const double *row = (const double *)x->data + lane % rows * n;
-        const uint8_t *there = present ? present + lane % rows * n : NULL;
-        begin_row(&c, component_of(chain, lane));
-        for (size_t i = 0; i < n; i++) {
-            if (there && !there[i]) {
-                c.complete = c.complete && s->place[i] == SIZE_MAX;
-                continue;
+/* Lanes are cut in a fixed number of pieces, each with its own scratch; a lane asks no other. */
+enum { PIECES = 16 };
+
+typedef struct all_job {
+    const gmm_chain *chain;
+    const lk_tensor *x;
+    const uint8_t *present;
+    size_t lanes;
+    double *scratch, *out;
+} all_job;
+
+static void all_pieces(void *argument, size_t begin, size_t end) {
+    const all_job *job = argument;
+    const gmm_state *s = job->chain->s;
+    size_t n = s->row.n, rows = lk_tensor_rows(job->x);
+    for (size_t piece = begin; piece < end; piece++) {
+        conditioner c;
+        lay(&c, s->d, job->scratch + piece * conditioner_doubles(s->d));
+        for (size_t lane = piece * job->lanes / PIECES; lane < (piece + 1) * job->lanes / PIECES;
+             lane++) {
+            const double *row = (const double *)job->x->data + lane % rows * n;
+            const uint8_t *there = job->present ? job->present + lane % rows * n : NULL;
+            begin_row(&c, component_of(job->chain, lane));
+            for (size_t i = 0; i < n; i++) {
+                if (there && !there[i]) {
+                    c.complete = c.complete && s->place[i] == SIZE_MAX;
+                    continue;
+                }
+                write_cell(s, c.k, i, &c, job->out + lane * s->width);
+                if (s->place[i] != SIZE_MAX) observe(&c, s, s->place[i], row[i]);
             }
-            write_cell(s, c.k, i, &c, (double *)out->data + lane * s->width);
-            if (s->place[i] != SIZE_MAX) observe(&c, s, s->place[i], row[i]);
         }
     }
+}
+
+static lk_tensor *all(void *self, lk_trace *trace, lk_tensor *x, const uint8_t *present) {
+    gmm_chain *chain = self;
+    const gmm_state *s = chain->s;
+    lk_tensor *out = lk_zeros(trace->tape, LK_F64, trace->lanes, s->width);
+    double *scratch =
+        lk_arena_alloc(trace->arena, PIECES * conditioner_doubles(s->d), sizeof *scratch);
+    if (!scratch || lk_trace_status(trace) != LK_OK) {
+        lk_tape_fail(trace->tape, LK_NO_MEMORY, "out of memory for %zu rows", trace->lanes);
+        return lk_tape_empty(trace->tape);
+    }
+    all_job job = {chain, x, present, trace->lanes, scratch, out->data};
+    lk_parallel(trace->ctx, PIECES, 1, all_pieces, &job);
     return out;
 }
 
@@ -555,7 +581,7 @@ static void set_levels(gmm_state *s, const double *stats, double *logits) {
     }
 }
 
-static void report(const lk_model *model) {
+static void em_report(const lk_model *model) {
     const gmm_state *s = model->state;
     if (s->floored)
         lk_notice(model->ctx,
@@ -571,7 +597,7 @@ static void report(const lk_model *model) {
             s->restarted, s->k);
 }
 
-static lk_status em_maximise(lk_model *model, const double *stats, uint64_t rows, bool final) {
+static lk_status em_maximise(lk_model *model, const double *stats, uint64_t rows) {
     gmm_state *s = model->state;
     double *weights = lk_param_values(&model->params, s->weights), total = 0;
     s->floored = s->restarted = 0;
@@ -590,7 +616,6 @@ static lk_status em_maximise(lk_model *model, const double *stats, uint64_t rows
         else set_diagonal(s, stats, means, cov);
     }
     set_levels(s, stats, lk_param_values(&model->params, s->logits));
-    if (final) report(model);
     return LK_OK;
 }
 
@@ -735,7 +760,7 @@ static lk_status em_start(lk_model *model, const lk_rows *rows, uint64_t restart
         for (size_t row = 0; row < m.n; row++)
             add_hard(s, batch.value + row * batch.n_cells, batch.present + row * batch.n_cells,
                      m.assigned[row], y, stats);
-        status = em_maximise(model, stats, m.n, false);
+        status = em_maximise(model, stats, m.n);
     }
     lk_features_destroy(ctx, &features);
     lk_batch_destroy(ctx, &batch);
@@ -875,7 +900,7 @@ static void destroy(lk_model *model) {
     model->state = NULL;
 }
 
-static const lk_em em = {em_stats, em_scratch, em_start, em_expect, em_maximise};
+static const lk_em em = {em_stats, em_scratch, em_start, em_expect, em_maximise, em_report};
 
 const lk_family lk_family_gmm = {
     .name = "gmm",

@@ -201,7 +201,7 @@ static lk_status iterate(em_run *run, double *gain) {
                        mean != mean ? "not a number" : "infinite");
     *gain = run->at.iteration ? mean - run->at.previous : INFINITY;
     run->at.previous = mean;
-    status = em->maximise(model, run->stats, n, false);
+    status = em->maximise(model, run->stats, n);
     if (model->family->loaded) model->family->loaded(model);
     run->at.iteration++;
     run->at.steps++;
@@ -283,6 +283,7 @@ lk_status lk_em_fit(lk_model *model, const lk_rows *rows, const lk_fit_control *
         if (model->family->loaded) model->family->loaded(model);
     }
     model->steps = run.at.steps;
+    if (status == LK_OK && model->family->em->report) model->family->em->report(model);
     if (status == LK_OK) {
         if (!model->converged && !control->minutes && !control->steps && !control->epochs)
             lk_notice(ctx,
