@@ -44,6 +44,9 @@ typedef struct lk_em {
     double (*expect)(const lk_model *model, const lk_batch *batch, double *stats, double *scratch);
     /* New parameters from the statistics of `n` rows. */
     lk_status (*maximise)(lk_model *model, const double *stats, uint64_t n);
+    /* Log of the prior density at the present parameters, up to a constant: EM climbs its sum with the
+     * log-probability. NULL: no prior. */
+    double (*log_prior)(const lk_model *model);
     /* After the last step: notices of what was floored or started anew. NULL: nothing to tell. */
     void (*report)(const lk_model *model);
 } lk_em;

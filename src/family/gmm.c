@@ -26,7 +26,7 @@
 
 #define LOG_2PI 0x1.d67f1c864beb5p+0
 #define NEGLIGIBLE 0x1p-40
-#define SMOOTHING 0.5 /* added to every level's count: Jeffreys' prior */
+#define SMOOTHING 0.5 /* added to every level's count: the mode under a Dirichlet(3/2) prior */
 
 typedef enum shape { FULL, TIED, DIAGONAL, SPHERICAL } shape;
 
@@ -581,6 +581,12 @@ static void set_levels(gmm_state *s, const double *stats, double *logits) {
     }
 }
 
+/* Dirichlet(1/2 + 1) over each finite cell's levels: what adding SMOOTHING to the counts maximises. */
+static double em_log_prior(const lk_model *model) {
+    const gmm_state *s = model->state;
+    return SMOOTHING * lk_sum_f64(s->k * s->levels, s->log_levels);
+}
+
 static void em_report(const lk_model *model) {
     const gmm_state *s = model->state;
     if (s->floored)
@@ -900,7 +906,8 @@ static void destroy(lk_model *model) {
     model->state = NULL;
 }
 
-static const lk_em em = {em_stats, em_scratch, em_start, em_expect, em_maximise, em_report};
+static const lk_em em = {em_stats,    em_scratch,   em_start, em_expect,
+                         em_maximise, em_log_prior, em_report};
 
 const lk_family lk_family_gmm = {
     .name = "gmm",

@@ -192,6 +192,7 @@ static lk_status iterate(em_run *run, double *gain) {
     double log_prob;
     lk_status status = lk_em_expect(model, run->rows, run->stats, &log_prob);
     if (status != LK_OK) return status;
+    if (em->log_prior) log_prob += em->log_prior(model);
     double mean = log_prob / (double)n;
     if (!(mean - mean == 0))
         return lk_fail(model->ctx, LK_NOT_CONVERGED,

@@ -524,6 +524,86 @@ static void test_push_and_pop(void **state) {
     for_all(check_codes);
 }
 
+/* ---- EM climbs what the trace says, and samples follow it ---------------------------------------------------- */
+
+static void check_em_is_the_trace(battery *b) {
+    const lk_em *em = b->family->em;
+    if (!em) return;
+    double *stats = calloc(em->n_stats(b->model) + 1, sizeof *stats),
+           *scratch = calloc(em->n_scratch(b->model) + 1, sizeof *scratch);
+    double log_prob[ROWS], total = 0, by_em = em->expect(b->model, &b->batch, stats, scratch);
+    lk_evaluation e = {
+        .particles = 1, .density = true, .seed = 1, .salt = "test", .log_prob = log_prob};
+    if (lk_evaluate(b->model, b->tape, &b->batch, &e) != LK_OK)
+        fail_msg("%s", lk_context_message(b->ctx));
+    for (size_t i = 0; i < ROWS; i++) total += log_prob[i];
+    if (!(fabs(total - by_em) <= 1e-10 * fabs(total)))
+        fail_msg("EM says %.17g, the trace %.17g", by_em, total);
+    assert_false(fabs(total - by_em * 1.0000001) <= 1e-10 * fabs(total));
+    /* And what it climbs (with the prior of the levels) never falls, up to what the ridge of 10^-6 of
+     * a field's variance takes. */
+    for (size_t i = 1; i < b->model->n_log; i++)
+        if (!(b->model->log[i].train >= b->model->log[i - 1].train - 1e-5))
+            fail_msg("EM step %zu fell from %g to %g", i, b->model->log[i - 1].train,
+                     b->model->log[i].train);
+    free(stats);
+    free(scratch);
+}
+
+static void test_em_is_the_trace(void **state) {
+    (void)state;
+    for_all(check_em_is_the_trace);
+}
+
+/* Frequencies of a finite cell in samples against its probability when nothing else is observed. */
+static void check_samples(battery *b) {
+    enum { N = 4000 };
+    static uint64_t ids[N];
+    size_t n = b->batch.n_cells;
+    lk_trace t;
+    for (size_t i = 0; i < N; i++) ids[i] = i;
+    for (size_t cell = 0, checked = 0; cell < n && checked < 3; cell++) {
+        const lk_cell *about = &b->model->schema->cells[cell];
+        if (about->kind != LK_FIELD_BINARY && about->kind != LK_FIELD_CATEGORY) continue;
+        if (cell > 0 && about[-1].missingness && about[-1].field == about->field)
+            continue; /* gated */
+        checked++;
+        lk_tape_reset(b->tape, false);
+        if (b->family->step) b->family->step(b->model, 0, false);
+        lk_trace_begin(&t, b->tape, &lk_reading_sample, N, 1, ids, 1, 0, "sample");
+        b->model->family->joint(b->model, &t);
+        const double *x = lk_trace_site(&t, LK_ROW_SITE)->value->data;
+        double count = 0, value = b->batch.value[cell], log_prob, error;
+        for (size_t i = 0; i < N; i++) count += x[i * n + cell] == value;
+        lk_batch one = b->batch;
+        uint8_t *present = calloc(n, 1);
+        present[cell] = 1;
+        one.rows = 1;
+        one.present = present;
+        one.all_present = false;
+        lk_evaluation e = {
+            .particles = 3000, .seed = 1, .salt = "test", .log_prob = &log_prob, .error = &error};
+        lk_family unguided =
+            *b->family; /* the guide was not learned for rows that are nearly empty */
+        unguided.guide = NULL;
+        b->model->family = &unguided;
+        if (lk_evaluate(b->model, b->tape, &one, &e) != LK_OK)
+            fail_msg("%s", lk_context_message(b->ctx));
+        b->model->family = b->family;
+        double p = exp(log_prob), sd = sqrt(p * (1 - p) / N) + p * error;
+        if (!(fabs(count / N - p) < 4.5 * sd + 1e-4))
+            fail_msg("%s, cell %zu: %g of the samples, probability %g", b->family->name, cell,
+                     count / N, p);
+        assert_false(fabs(count / N - (p > 0.5 ? p - 0.2 : p + 0.2)) < 4.5 * sd + 1e-4);
+        free(present);
+    }
+}
+
+static void test_samples_follow_the_density(void **state) {
+    (void)state;
+    for_all(check_samples);
+}
+
 /* ---- What a family cannot, it refuses ------------------------------------------------------------------------ */
 
 static void test_refusals(void **state) {
@@ -551,6 +631,8 @@ int main(void) {
         cmocka_unit_test(test_resume),
         cmocka_unit_test(test_push_and_pop),
         cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_em_is_the_trace),
+        cmocka_unit_test(test_samples_follow_the_density),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -22,18 +22,26 @@ typedef lk_tensor *(*build_fn)(lk_tape *tape, lk_tensor **x);
 static lk_tensor *do_add(lk_tape *t, lk_tensor **x) { return lk_add(t, x[0], x[1]); }
 static lk_tensor *do_sub(lk_tape *t, lk_tensor **x) { return lk_sub(t, x[0], x[1]); }
 static lk_tensor *do_mul(lk_tape *t, lk_tensor **x) { return lk_mul(t, x[0], x[1]); }
-static lk_tensor *do_div(lk_tape *t, lk_tensor **x) { return lk_div(t, x[0], lk_affine(t, x[1], 1, 3)); }
+static lk_tensor *do_div(lk_tape *t, lk_tensor **x) {
+    return lk_div(t, x[0], lk_affine(t, x[1], 1, 3));
+}
 static lk_tensor *do_affine(lk_tape *t, lk_tensor **x) { return lk_affine(t, x[0], -1.7, 0.3); }
 static lk_tensor *do_clamp(lk_tape *t, lk_tensor **x) { return lk_clamp(t, x[0], -0.55, 0.61); }
 static lk_tensor *do_exp(lk_tape *t, lk_tensor **x) { return lk_unary_op(t, LK_EXP, x[0]); }
-static lk_tensor *do_log(lk_tape *t, lk_tensor **x) { return lk_unary_op(t, LK_LOG, lk_affine(t, x[0], 1, 2)); }
+static lk_tensor *do_log(lk_tape *t, lk_tensor **x) {
+    return lk_unary_op(t, LK_LOG, lk_affine(t, x[0], 1, 2));
+}
 static lk_tensor *do_tanh(lk_tape *t, lk_tensor **x) { return lk_unary_op(t, LK_TANH, x[0]); }
 static lk_tensor *do_sigmoid(lk_tape *t, lk_tensor **x) { return lk_unary_op(t, LK_SIGMOID, x[0]); }
-static lk_tensor *do_softplus(lk_tape *t, lk_tensor **x) { return lk_unary_op(t, LK_SOFTPLUS, x[0]); }
+static lk_tensor *do_softplus(lk_tape *t, lk_tensor **x) {
+    return lk_unary_op(t, LK_SOFTPLUS, x[0]);
+}
 static lk_tensor *do_erf(lk_tape *t, lk_tensor **x) { return lk_unary_op(t, LK_ERF, x[0]); }
 static lk_tensor *do_relu(lk_tape *t, lk_tensor **x) { return lk_unary_op(t, LK_RELU, x[0]); }
 static lk_tensor *do_square(lk_tape *t, lk_tensor **x) { return lk_unary_op(t, LK_SQUARE, x[0]); }
-static lk_tensor *do_sqrt(lk_tape *t, lk_tensor **x) { return lk_unary_op(t, LK_SQRT, lk_affine(t, x[0], 1, 2)); }
+static lk_tensor *do_sqrt(lk_tape *t, lk_tensor **x) {
+    return lk_unary_op(t, LK_SQRT, lk_affine(t, x[0], 1, 2));
+}
 static lk_tensor *do_neg(lk_tape *t, lk_tensor **x) { return lk_unary_op(t, LK_NEG, x[0]); }
 static lk_tensor *do_reciprocal(lk_tape *t, lk_tensor **x) {
     return lk_unary_op(t, LK_RECIPROCAL, lk_affine(t, x[0], 1, 2));
@@ -48,18 +56,30 @@ static lk_tensor *do_repeat(lk_tape *t, lk_tensor **x) { return lk_repeat_rows(t
 static lk_tensor *do_reshape(lk_tape *t, lk_tensor **x) {
     return lk_unary_op(t, LK_EXP, lk_reshape(t, x[0], lk_tensor_cols(x[0]), lk_tensor_rows(x[0])));
 }
-static lk_tensor *do_sum_cols(lk_tape *t, lk_tensor **x) { return lk_unary_op(t, LK_EXP, lk_sum_cols(t, x[0])); }
-static lk_tensor *do_sum_all(lk_tape *t, lk_tensor **x) { return lk_unary_op(t, LK_TANH, lk_sum_all(t, x[0])); }
-static lk_tensor *do_mean_all(lk_tape *t, lk_tensor **x) { return lk_unary_op(t, LK_EXP, lk_mean_all(t, x[0])); }
+static lk_tensor *do_sum_cols(lk_tape *t, lk_tensor **x) {
+    return lk_unary_op(t, LK_EXP, lk_sum_cols(t, x[0]));
+}
+static lk_tensor *do_sum_all(lk_tape *t, lk_tensor **x) {
+    return lk_unary_op(t, LK_TANH, lk_sum_all(t, x[0]));
+}
+static lk_tensor *do_mean_all(lk_tape *t, lk_tensor **x) {
+    return lk_unary_op(t, LK_EXP, lk_mean_all(t, x[0]));
+}
 static lk_tensor *do_groups(lk_tape *t, lk_tensor **x) { return lk_log_sum_exp_groups(t, x[0], 3); }
 static lk_tensor *do_log_softmax(lk_tape *t, lk_tensor **x) { return lk_log_softmax(t, x[0]); }
 static lk_tensor *do_pick(lk_tape *t, lk_tensor **x) {
     static const size_t index[] = {1, 0, 3};
     return lk_log_softmax_pick(t, x[0], index);
 }
-static lk_tensor *do_dense(lk_tape *t, lk_tensor **x) { return lk_dense(t, x[0], x[1], x[2], NULL, LK_LINEAR); }
-static lk_tensor *do_dense_tanh(lk_tape *t, lk_tensor **x) { return lk_dense(t, x[0], x[1], x[2], NULL, LK_ACT_TANH); }
-static lk_tensor *do_dense_relu(lk_tape *t, lk_tensor **x) { return lk_dense(t, x[0], x[1], x[2], NULL, LK_ACT_RELU); }
+static lk_tensor *do_dense(lk_tape *t, lk_tensor **x) {
+    return lk_dense(t, x[0], x[1], x[2], NULL, LK_LINEAR);
+}
+static lk_tensor *do_dense_tanh(lk_tape *t, lk_tensor **x) {
+    return lk_dense(t, x[0], x[1], x[2], NULL, LK_ACT_TANH);
+}
+static lk_tensor *do_dense_relu(lk_tape *t, lk_tensor **x) {
+    return lk_dense(t, x[0], x[1], x[2], NULL, LK_ACT_RELU);
+}
 static lk_tensor *do_dense_sigmoid(lk_tape *t, lk_tensor **x) {
     return lk_dense(t, x[0], x[1], x[2], NULL, LK_ACT_SIGMOID);
 }
@@ -71,30 +91,49 @@ static lk_tensor *do_dense_masked(lk_tape *t, lk_tensor **x) {
     }
     return lk_dense(t, x[0], x[1], x[2], mask, LK_ACT_SOFTPLUS);
 }
-static lk_tensor *do_cast(lk_tape *t, lk_tensor **x) { return lk_cast(t, lk_cast(t, x[0], x[0]->dtype), LK_F64); }
+static lk_tensor *do_cast(lk_tape *t, lk_tensor **x) {
+    return lk_cast(t, lk_cast(t, x[0], x[0]->dtype), LK_F64);
+}
 
 static const struct {
     const char *name;
     build_fn build;
     size_t shape[3][2]; /* rows, columns of the inputs; 0: none */
 } ops[] = {
-    {"add", do_add, {{4, 3}, {4, 3}}},           {"add, wrapped rows", do_add, {{6, 3}, {2, 3}}},
-    {"add, one row", do_add, {{1, 3}, {5, 3}}},  {"add, one column", do_add, {{4, 1}, {4, 3}}},
-    {"sub, wrapped", do_sub, {{2, 3}, {4, 3}}},  {"mul, one column wrapped", do_mul, {{4, 3}, {2, 1}}},
-    {"mul", do_mul, {{4, 3}, {4, 3}}},           {"div, wrapped", do_div, {{4, 3}, {2, 3}}},
-    {"div, one column", do_div, {{4, 3}, {4, 1}}}, {"affine", do_affine, {{3, 2}}},
-    {"clamp", do_clamp, {{4, 4}}},               {"exp", do_exp, {{3, 3}}},
-    {"log", do_log, {{3, 3}}},                   {"tanh", do_tanh, {{3, 3}}},
-    {"sigmoid", do_sigmoid, {{3, 3}}},           {"softplus", do_softplus, {{3, 3}}},
-    {"erf", do_erf, {{3, 3}}},                   {"relu", do_relu, {{3, 3}}},
-    {"square", do_square, {{3, 3}}},             {"sqrt", do_sqrt, {{3, 3}}},
-    {"neg", do_neg, {{3, 3}}},                   {"reciprocal", do_reciprocal, {{3, 3}}},
-    {"slice", do_slice, {{3, 4}}},               {"concat, wrapped", do_concat, {{4, 2}, {2, 1}, {1, 3}}},
-    {"gather", do_gather, {{3, 2}}},             {"repeat", do_repeat, {{3, 2}}},
-    {"reshape", do_reshape, {{2, 3}}},           {"sum_cols", do_sum_cols, {{3, 5}}},
-    {"sum_all", do_sum_all, {{3, 2}}},           {"mean_all", do_mean_all, {{3, 2}}},
-    {"log_sum_exp_groups", do_groups, {{6, 1}}}, {"log_softmax", do_log_softmax, {{3, 4}}},
-    {"log_softmax_pick", do_pick, {{3, 4}}},     {"dense", do_dense, {{5, 3}, {3, 4}, {1, 4}}},
+    {"add", do_add, {{4, 3}, {4, 3}}},
+    {"add, wrapped rows", do_add, {{6, 3}, {2, 3}}},
+    {"add, one row", do_add, {{1, 3}, {5, 3}}},
+    {"add, one column", do_add, {{4, 1}, {4, 3}}},
+    {"sub, wrapped", do_sub, {{2, 3}, {4, 3}}},
+    {"mul, one column wrapped", do_mul, {{4, 3}, {2, 1}}},
+    {"mul", do_mul, {{4, 3}, {4, 3}}},
+    {"div, wrapped", do_div, {{4, 3}, {2, 3}}},
+    {"div, one column", do_div, {{4, 3}, {4, 1}}},
+    {"affine", do_affine, {{3, 2}}},
+    {"clamp", do_clamp, {{4, 4}}},
+    {"exp", do_exp, {{3, 3}}},
+    {"log", do_log, {{3, 3}}},
+    {"tanh", do_tanh, {{3, 3}}},
+    {"sigmoid", do_sigmoid, {{3, 3}}},
+    {"softplus", do_softplus, {{3, 3}}},
+    {"erf", do_erf, {{3, 3}}},
+    {"relu", do_relu, {{3, 3}}},
+    {"square", do_square, {{3, 3}}},
+    {"sqrt", do_sqrt, {{3, 3}}},
+    {"neg", do_neg, {{3, 3}}},
+    {"reciprocal", do_reciprocal, {{3, 3}}},
+    {"slice", do_slice, {{3, 4}}},
+    {"concat, wrapped", do_concat, {{4, 2}, {2, 1}, {1, 3}}},
+    {"gather", do_gather, {{3, 2}}},
+    {"repeat", do_repeat, {{3, 2}}},
+    {"reshape", do_reshape, {{2, 3}}},
+    {"sum_cols", do_sum_cols, {{3, 5}}},
+    {"sum_all", do_sum_all, {{3, 2}}},
+    {"mean_all", do_mean_all, {{3, 2}}},
+    {"log_sum_exp_groups", do_groups, {{6, 1}}},
+    {"log_softmax", do_log_softmax, {{3, 4}}},
+    {"log_softmax_pick", do_pick, {{3, 4}}},
+    {"dense", do_dense, {{5, 3}, {3, 4}, {1, 4}}},
     {"dense tanh", do_dense_tanh, {{5, 3}, {3, 4}, {1, 4}}},
     {"dense relu", do_dense_relu, {{5, 3}, {3, 4}, {1, 4}}},
     {"dense sigmoid", do_dense_sigmoid, {{5, 3}, {3, 4}, {1, 4}}},
@@ -119,16 +158,19 @@ static void fill(inputs *in, size_t op) {
         }
 }
 
-static double run(lk_tape *tape, inputs *in, size_t op, lk_dtype type, bool gradients, double *result, size_t *n) {
+static double run(lk_tape *tape, inputs *in, size_t op, lk_dtype type, bool gradients,
+                  double *result, size_t *n) {
     lk_tensor *x[3];
     lk_tape_reset(tape, gradients);
     for (int i = 0; i < in->n; i++)
-        x[i] = type == LK_F64 ? lk_leaf(tape, LK_F64, 2, ops[op].shape[i], in->x[i], in->grad[i])
-                              : lk_leaf(tape, LK_F32, 2, ops[op].shape[i], in->x32[i], in->grad32[i]);
+        x[i] = type == LK_F64
+                   ? lk_leaf(tape, LK_F64, 2, ops[op].shape[i], in->x[i], in->grad[i])
+                   : lk_leaf(tape, LK_F32, 2, ops[op].shape[i], in->x32[i], in->grad32[i]);
     lk_tensor *y = lk_cast(tape, ops[op].build(tape, x), LK_F64);
     double *weights = lk_arena_alloc(lk_tape_arena(tape), y->size, sizeof *weights);
     if (!weights) return NAN;
-    for (size_t i = 0; i < y->size; i++) weights[i] = 1 + 0.37 * (double)(i % 7) - 0.11 * (double)(i % 3);
+    for (size_t i = 0; i < y->size; i++)
+        weights[i] = 1 + 0.37 * (double)(i % 7) - 0.11 * (double)(i % 3);
     lk_tensor *w = lk_constant(tape, LK_F64, lk_tensor_rows(y), lk_tensor_cols(y), weights);
     lk_tensor *total = lk_sum_all(tape, lk_mul(tape, y, w));
     if (gradients) lk_tape_backward(tape, total);
@@ -138,7 +180,9 @@ static double run(lk_tape *tape, inputs *in, size_t op, lk_dtype type, bool grad
     return *(double *)total->data;
 }
 
-static bool agrees(double analytic, double numeric) { return fabs(analytic - numeric) <= 1e-6 * (fabs(numeric) + 0.05); }
+static bool agrees(double analytic, double numeric) {
+    return fabs(analytic - numeric) <= 1e-6 * (fabs(numeric) + 0.05);
+}
 
 static void test_gradients(void **state) {
     (void)state;
@@ -163,7 +207,8 @@ static void test_gradients(void **state) {
                 }
                 double numeric = (4 * d[0] - d[1]) / 3;
                 if (!agrees(analytic, numeric))
-                    fail_msg("%s: input %d, element %zu: %.12g, differences say %.12g", ops[op].name, i, j, analytic, numeric);
+                    fail_msg("%s: input %d, element %zu: %.12g, differences say %.12g",
+                             ops[op].name, i, j, analytic, numeric);
                 if (fabs(numeric) < 0.1) continue;
                 assert_false(agrees(-analytic, numeric) || agrees(1.01 * analytic, numeric));
                 assert_false(agrees(NAN, numeric) || agrees(0, numeric));
@@ -188,10 +233,12 @@ static void test_types_and_threads(void **state) {
         run(tape, &in, op, LK_F64, true, wide, &n);
         run(tape, &in, op, LK_F32, true, narrow, &n);
         for (size_t i = 0; i < n; i++)
-            if (!(fabs(wide[i] - narrow[i]) < 3e-6 * (1 + fabs(wide[i])))) fail_msg("%s: float32 is far off", ops[op].name);
+            if (!(fabs(wide[i] - narrow[i]) < 3e-6 * (1 + fabs(wide[i]))))
+                fail_msg("%s: float32 is far off", ops[op].name);
         for (int i = 0; i < in.n; i++)
             for (size_t j = 0; j < ops[op].shape[i][0] * ops[op].shape[i][1]; j++)
-                if (!(fabs(in.grad[i][j] - (double)in.grad32[i][j]) < 2e-5 * (1 + fabs(in.grad[i][j]))))
+                if (!(fabs(in.grad[i][j] - (double)in.grad32[i][j]) <
+                      2e-5 * (1 + fabs(in.grad[i][j]))))
                     fail_msg("%s: a float32 gradient is far off", ops[op].name);
         for (int threads = 1; threads <= 5; threads += 2) {
             lk_context_set_threads(ctx, threads);
@@ -215,7 +262,8 @@ static void test_values(void **state) {
     double *sum = lk_add(tape, x, y)->data; /* rows wrap: 10, 20, 10, 20 */
     assert_true(sum[0] == 11 && sum[1] == 22 && sum[2] == 13 && sum[3] == 24);
     double *lse = lk_log_sum_exp_groups(tape, x, 2)->data; /* {1, 3}, {2, 4} */
-    assert_true(fabs(lse[0] - log(exp(1) + exp(3))) < 1e-14 && fabs(lse[1] - log(exp(2) + exp(4))) < 1e-14);
+    assert_true(
+        fabs(lse[0] - log(exp(1) + exp(3))) < 1e-14 && fabs(lse[1] - log(exp(2) + exp(4))) < 1e-14);
     double *repeated = lk_repeat_rows(tape, y, 4)->data;
     assert_true(repeated[2] == 10 && repeated[3] == 20);
     lk_tensor *parts[] = {x, y};
@@ -248,7 +296,9 @@ static void test_nonfinite_is_named(void **state) {
 
 /* ---- Memory ---------------------------------------------------------------------------------------------- */
 
-typedef struct counter { size_t calls, fail_at, live; } counter;
+typedef struct counter {
+    size_t calls, fail_at, live;
+} counter;
 static void *count_allocate(void *user, size_t n) {
     counter *c = user;
     if (++c->calls == c->fail_at) return NULL;
@@ -334,10 +384,19 @@ static void test_optimisers(void **state) {
         assert_int_equal(lk_params_add(&p, "w", LK_F64, 1, shape, LK_INIT_ZERO, 0, true), SIZE_MAX);
         lk_clear(ctx);
         assert_int_equal(lk_params_build(&p, 1), LK_OK);
-        lk_optimiser_options options = {.kind = kinds[k], .learning_rate = 0.1, .beta1 = 0.9, .beta2 = 0.999, .epsilon = 1e-8,
-                                        .weight_decay = 0.01, .momentum = 0.9, .clip_norm = 2, .average_decay = 0.5};
+        lk_optimiser_options options = {
+            .kind = kinds[k],
+            .learning_rate = 0.1,
+            .beta1 = 0.9,
+            .beta2 = 0.999,
+            .epsilon = 1e-8,
+            .weight_decay = 0.01,
+            .momentum = 0.9,
+            .clip_norm = 2,
+            .average_decay = 0.5};
         assert_int_equal(lk_optimiser_create(ctx, &o, &p, &options), LK_OK);
-        double *w = lk_param_values(&p, 0), *g = lk_param_grads(&p, 0), m[3] = {0}, v[3] = {0}, mine[3] = {1, 1, 1}, average[3] = {1, 1, 1};
+        double *w = lk_param_values(&p, 0), *g = lk_param_grads(&p, 0), m[3] = {0}, v[3] = {0},
+               mine[3] = {1, 1, 1}, average[3] = {1, 1, 1};
         for (int t = 1; t <= 5; t++) {
             double norm = 0;
             for (int i = 0; i < 3; i++) {
@@ -355,7 +414,8 @@ static void test_optimisers(void **state) {
                     m[i] = 0.9 * m[i] + 0.1 * x;
                     v[i] = 0.999 * v[i] + 0.001 * x * x;
                     if (kinds[k] == LK_ADAMW) mine[i] -= 0.1 * 0.01 * mine[i];
-                    mine[i] -= 0.1 * (m[i] / (1 - pow(0.9, t))) / (sqrt(v[i] / (1 - pow(0.999, t))) + 1e-8);
+                    mine[i] -= 0.1 * (m[i] / (1 - pow(0.9, t))) /
+                               (sqrt(v[i] / (1 - pow(0.999, t))) + 1e-8);
                 }
                 average[i] = 0.5 * average[i] + 0.5 * mine[i];
             }
@@ -382,14 +442,16 @@ static void test_schedules(void **state) {
     (void)state;
     lk_params none = {0};
     lk_optimiser o = {.params = &none, .plateau_scale = 1, .plateau_best = INFINITY};
-    o.options = (lk_optimiser_options){.learning_rate = 1, .schedule = LK_COSINE, .warmup_steps = 10, .total_steps = 110};
+    o.options = (lk_optimiser_options){
+        .learning_rate = 1, .schedule = LK_COSINE, .warmup_steps = 10, .total_steps = 110};
     o.step = 4;
     assert_true(fabs(lk_optimiser_rate(&o) - 0.5) < 1e-15);
     o.step = 60;
     assert_true(fabs(lk_optimiser_rate(&o) - 0.5) < 1e-15);
     o.step = 110;
     assert_true(lk_optimiser_rate(&o) == 0);
-    o.options = (lk_optimiser_options){.learning_rate = 1, .schedule = LK_PLATEAU, .plateau_factor = 0.5, .plateau_patience = 2};
+    o.options = (lk_optimiser_options){
+        .learning_rate = 1, .schedule = LK_PLATEAU, .plateau_factor = 0.5, .plateau_patience = 2};
     static const double losses[] = {3, 2, 2.5, 2.1, 1, 1.5, 1.2};
     static const double rates[] = {1, 1, 1, 0.5, 0.5, 0.5, 0.25};
     for (int i = 0; i < 7; i++) {
@@ -400,8 +462,13 @@ static void test_schedules(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_gradients), cmocka_unit_test(test_types_and_threads), cmocka_unit_test(test_values),
-        cmocka_unit_test(test_nonfinite_is_named), cmocka_unit_test(test_a_step_allocates_once),
-        cmocka_unit_test(test_memory_that_runs_out), cmocka_unit_test(test_optimisers), cmocka_unit_test(test_schedules)};
+        cmocka_unit_test(test_gradients),
+        cmocka_unit_test(test_types_and_threads),
+        cmocka_unit_test(test_values),
+        cmocka_unit_test(test_nonfinite_is_named),
+        cmocka_unit_test(test_a_step_allocates_once),
+        cmocka_unit_test(test_memory_that_runs_out),
+        cmocka_unit_test(test_optimisers),
+        cmocka_unit_test(test_schedules)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
