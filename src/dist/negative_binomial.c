@@ -81,6 +81,7 @@ static double quantile(const lk_dist_form *form, const double *params, double u)
 
 /* log of a gamma variate of shape r: for r < 1, that of r + 1 and u^(1/r). */
 static double log_gamma_draw(double r, lk_rng *rng) {
+    if (r != r) return r;
     double boost = 0, d = (r < 1 ? r + 1 : r) - 1.0 / 3, c = 1 / lk_sqrt(9 * d);
     if (r < 1) boost = lk_log(lk_open_unit(lk_rng_uniform(rng))) / r;
     for (;;) {

@@ -104,6 +104,7 @@ static double draw_by_inversion(double rate, lk_rng *rng) {
 }
 
 double lk_poisson_draw(double rate, lk_rng *rng) {
+    if (rate != rate) return rate;
     if (rate < 10) return draw_by_inversion(rate, rng);
     double log_rate = lk_log(rate), b = 0.931 + 2.53 * lk_sqrt(rate), a = -0.059 + 0.02483 * b;
     double inverse_alpha = 1.1239 + 1.1328 / (b - 3.4), v_r = 0.9277 - 3.6224 / (b - 2);

@@ -136,6 +136,10 @@ static void lentz_step(lentz *l, double t, double d_t) {
  * differentiated. It converges in some multiple of sqrt(max(a, b)) terms. */
 double lk_beta_fraction(double x, double a, double b, double dx, double da, double db,
                         double *d_f) {
+    if (!(x >= 0 && a > 0 && b > 0)) {
+        if (d_f) *d_f = (double)NAN;
+        return (double)NAN;
+    }
     double first = -(a + b) * x / (a + 1);
     double d_first = -((da + db) * x + (a + b) * dx + first * da) / (a + 1);
     lentz l = {.c = 1, .h = 1};

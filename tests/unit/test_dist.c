@@ -176,6 +176,29 @@ static int check_total(const dist_case *original) {
     return n;
 }
 
+/* Not a number in: every function returns, and what it tells of a NaN parameter is no number either. */
+static int check_nan(const dist_case *original) {
+    const lk_dist_kind *kind = original->form.kind;
+    dist_case c = *original;
+    double d[MOST_PARAMS], d_x, nan = (double)NAN;
+    int n = 0;
+    lk_rng rng = lk_rng_at(1, "nan", 0, 0, 0);
+    for (int j = -1; j < n_params_of(&c); j++) {
+        if (j >= 0) c.params[j] = nan;
+        double x = j < 0 ? nan : quantile_of(original, 0.3);
+        double l = kind->log_prob(&c.form, c.params, x, d, &d_x);
+        if (l - l == 0) n += wrong(&c, "log_prob of NaN", x, l, nan);
+        if (kind->log_mass && support_of(&c) == LK_SUPPORT_REAL)
+            kind->log_mass(&c.form, c.params, x, x + 1, d);
+        cdf_of(&c, x);
+        quantile_of(&c, j < 0 ? nan : 0.3);
+        kind->sample(&c.form, c.params, &rng);
+        kind->mean(&c.form, c.params);
+        if (j >= 0) c.params[j] = original->params[j];
+    }
+    return n;
+}
+
 /* ---- Planted bugs ------------------------------------------------------------------------------------- */
 
 static double spoilt_gradient(const lk_dist_form *form, const double *params, double x, double *d,
@@ -274,6 +297,11 @@ static void test_total(void **state) {
     run(check_total);
 }
 
+static void test_nan(void **state) {
+    (void)state;
+    run(check_nan);
+}
+
 /* ---- The list ----------------------------------------------------------------------------------------- */
 
 static void test_every_kind_has_cases(void **state) {
@@ -326,6 +354,7 @@ int main(void) {
         cmocka_unit_test(test_quantiles),
         cmocka_unit_test(test_clamps),
         cmocka_unit_test(test_total),
+        cmocka_unit_test(test_nan),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
