@@ -23,11 +23,14 @@ LK_INLINE float of_word(int32_t w) {
     return x;
 }
 
+/* a - b modulo 2^32: the words of NaNs and negative numbers, whose results are thrown away, overflow. */
+LK_INLINE int32_t less_word(int32_t a, int32_t b) { return (int32_t)((uint32_t)a - (uint32_t)b); }
+
 /* exp: n = round(x / ln 2), r = x - n ln 2 in two steps, e^r = 1 + r + r²p(r), scaled by 2^n in two
  * exact factors so that subnormals round once. */
 LK_INLINE float exp_f32(float x) {
     float y = x > 89.0f ? 89.0f : x;
-    y = y < -104.0f ? -104.0f : y;
+    y = y >= -104.0f ? y : -104.0f; /* a NaN, too: its words must not be shifted */
     float t = LK_FMA32(y, 0x1.715476p+0f, 0x1.8p23f);
     int32_t n = word_of(t) - 0x4b400000;
     t = t - 0x1.8p23f;
@@ -65,8 +68,8 @@ LK_INLINE float log1p_unit_f32(float f) {
 LK_INLINE float log_f32(float x) {
     int32_t small = x < 0x1p-126f;
     float y = small ? x * 0x1p23f : x;
-    int32_t w = word_of(y), e = (w - 0x3f3504f3) & (int32_t)0xff800000;
-    float m = of_word(w - e), n = (float)(e >> 23) - (small ? 23.0f : 0.0f);
+    int32_t w = word_of(y), e = less_word(w, 0x3f3504f3) & (int32_t)0xff800000;
+    float m = of_word(less_word(w, e)), n = (float)(e >> 23) - (small ? 23.0f : 0.0f);
     float f = m - 1.0f, s = f / (2.0f + f), z = s * s, half = 0.5f * f * f;
     float p = 0x1.ddd62cp-4f;
     p = LK_FMA32(p, z, 0x1.245c1cp-3f);
