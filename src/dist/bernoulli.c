@@ -60,7 +60,7 @@ static double kl(const lk_dist_form *form, const double *p, const double *q, dou
 const lk_dist_kind lk_bernoulli = {
     .name = "bernoulli",
     .summary = "P(1) = 1 / (1 + exp(-logit)), P(0) = 1 - P(1)",
-    .source = "Johnson, Kemp, Kotz, Univariate Discrete Distributions, 3rd ed., section 3.1",
+    .source = "Johnson, Kemp, Kotz, Univariate Discrete Distributions, 3rd ed., chapter 3",
     .support = LK_SUPPORT_FINITE,
     .params = "logit",
     .n_params = n_params,

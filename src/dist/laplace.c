@@ -93,7 +93,7 @@ static double kl(const lk_dist_form *form, const double *p, const double *q, dou
 
 const lk_dist_kind lk_laplace = {
     .name = "laplace",
-    .summary = "f(x) = exp(-|z|) / (2 scale), z = (x - mean)/scale, scale = exp(log_scale)",
+    .summary = "f(x) = exp(-abs(z)) / (2 scale), z = (x - mean)/scale, scale = exp(log_scale)",
     .source = "Johnson, Kotz, Balakrishnan, Continuous Univariate Distributions 2, chapter 24",
     .support = LK_SUPPORT_REAL,
     .params = "mean, log_scale",

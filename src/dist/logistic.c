@@ -38,6 +38,30 @@ static double sample(const lk_dist_form *form, const double *params, lk_rng *rng
     return quantile(form, params, lk_rng_uniform(rng));
 }
 
+double lk_logistic_mass(const lk_standard *s, double mean, double a, double b, double *decay,
+                        double *log_p, double *d_params) {
+    lk_interval i = lk_interval_of(s, mean, a, b); /* mirrored so that |a| <= |b| */
+    lk_decay w = lk_decay_of(i.width);
+    double ea = lk_exp(i.a < 0 ? i.a : -i.a);
+    /* e^-b: on the same side e^-a·e^-w, across 0 e^-w / e^a */
+    double eb = w.rest == 0 ? 0 : i.a < 0 ? w.rest / ea : ea * w.rest;
+    double both = ea + eb + ea * eb; /* (1 + e^-|a|)(1 + e^-|b|) - 1 */
+    double share = w.fall / (1 + both);
+    if (decay) *decay = i.a > 0 ? ea : 1;
+    if (log_p) {
+        double gone = (w.rest + both) / (1 + both); /* 1 - share */
+        *log_p = (i.a > 0 ? -i.a : 0) + (gone < 0.3 ? lk_log1p(-gone) : lk_log(share));
+    }
+    if (d_params) {
+        double up_a = (i.a < 0 ? ea : 1) / (1 + ea); /* σ(a) */
+        double down_b = eb / (1 + eb);               /* σ(-b); b > 0 as |a| <= |b| */
+        double spread = w.rest == 0 ? 0 : i.width * w.rest / w.fall;
+        d_params[0] = i.sign * s->inverse * (up_a - down_b);
+        d_params[1] = s->free * (i.a * up_a - (eb > 0 ? i.b * down_b : 0) - spread);
+    }
+    return share;
+}
+
 static double log_mass(const lk_dist_form *form, const double *params, double a, double b,
                        double *d_params) {
     if (!(a < b)) return lk_outside(2, d_params, NULL);
@@ -46,23 +70,9 @@ static double log_mass(const lk_dist_form *form, const double *params, double a,
         return 0;
     }
     lk_standard s = lk_standard_of(form, params);
-    lk_interval i = lk_interval_of(&s, params[0], a, b); /* mirrored so that |a| <= |b| */
-    lk_decay w = lk_decay_of(i.width);
-    double ea = lk_exp(i.a < 0 ? i.a : -i.a);
-    /* e^-b: on the same side e^-a·e^-w, across 0 e^-w / e^a */
-    double eb = w.rest == 0 ? 0 : i.a < 0 ? w.rest / ea : ea * w.rest;
-    double both = ea + eb + ea * eb; /* (1 + e^-|a|)(1 + e^-|b|) - 1 */
-    double gone = (w.rest + both) / (1 + both);
-    double value = (i.a > 0 ? -i.a : 0) +
-                   (gone < 0.3 ? lk_log1p(-gone) : lk_log(w.fall / (1 + both)));
-    if (d_params) {
-        double up_a = (i.a < 0 ? ea : 1) / (1 + ea); /* σ(a) */
-        double down_b = eb / (1 + eb);               /* σ(-b); b > 0 as |a| <= |b| */
-        double spread = w.rest == 0 ? 0 : i.width * w.rest / w.fall;
-        d_params[0] = i.sign * s.inverse * (up_a - down_b);
-        d_params[1] = s.free * (i.a * up_a - (eb > 0 ? i.b * down_b : 0) - spread);
-    }
-    return value;
+    double log_p;
+    lk_logistic_mass(&s, params[0], a, b, NULL, &log_p, d_params);
+    return log_p;
 }
 
 static double entropy(const lk_dist_form *form, const double *params, double *d_params) {

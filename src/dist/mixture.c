@@ -34,24 +34,51 @@ static double weights_of(int n, const double *logits, double *w) {
     return sum;
 }
 
+/* The derivatives: of the components from their own and the responsibilities. */
+static void spread_derivatives(int n, int each, const double *part, const double *weight,
+                               double total, double *d_params) {
+    for (int k = 0; k < n; k++) {
+        double *d = d_params + n + (size_t)k * (size_t)each;
+        d_params[k] = part[k] - weight[k] / total;
+        for (int j = 0; j < each; j++) d[j] *= part[k];
+    }
+}
+
 /* From the components' log-probabilities in `part` and their derivatives in d_params: the mixture's.
  * `part` becomes the responsibilities. */
 static double combine(int n, int each, const double *logits, double *part, double *d_params) {
     double weight[MOST_COMPONENTS], total = weights_of(n, logits, weight), top = largest(n, logits);
     for (int k = 0; k < n; k++) part[k] += logits[k] - top;
     double best = largest(n, part), sum = 0;
-    if (!(best > -INFINITY)) {
+    if (best == -INFINITY) {
         for (int k = 0; k < n; k++) part[k] = 0;
         return lk_outside(n * (1 + each), d_params, NULL);
     }
     for (int k = 0; k < n; k++) sum += part[k] = lk_exp(part[k] - best);
     for (int k = 0; k < n; k++) part[k] /= sum;
-    for (int k = 0; d_params && k < n; k++) {
-        double *d = d_params + n + (size_t)k * (size_t)each;
-        d_params[k] = part[k] - weight[k] / total;
-        for (int j = 0; j < each; j++) d[j] *= part[k];
-    }
+    if (d_params) spread_derivatives(n, each, part, weight, total, d_params);
     return best + lk_log(sum / total);
+}
+
+/* The pixel's own: logistics' masses added as they are, with one logarithm for all of them, unless their
+ * sum comes near underflow; then NaN is returned and log_mass goes by logarithms. */
+static double logistic_log_mass(const lk_dist_form *form, const double *params, double a, double b,
+                                double *d_params) {
+    int n = form->n;
+    double weight[MOST_COMPONENTS], part[MOST_COMPONENTS], total = weights_of(n, params, weight);
+    double sum = 0, decay;
+    for (int k = 0; k < n; k++) {
+        const double *own = params + n + 2 * k;
+        lk_standard s = lk_standard_of(form, own);
+        double share = lk_logistic_mass(&s, own[0], a, b, &decay, NULL,
+                                        d_params ? d_params + n + 2 * k : NULL);
+        sum += part[k] = weight[k] * (share * decay);
+    }
+    if (!(sum > 1e-200)) return (double)NAN;
+    for (int k = 0; k < n; k++) part[k] /= sum;
+    if (d_params) spread_derivatives(n, 2, part, weight, total, d_params);
+    double log_p = lk_log(sum / total);
+    return log_p < 0 ? log_p : 0;
 }
 
 static double log_prob(const lk_dist_form *form, const double *params, double x, double *d_params,
@@ -77,6 +104,10 @@ static double log_mass(const lk_dist_form *form, const double *params, double a,
     lk_dist_form c = component_of(form);
     int n = form->n, each = c.kind->n_params(&c);
     double part[MOST_COMPONENTS];
+    if (c.kind == &lk_logistic && a < b && (a > -INFINITY || b < INFINITY)) {
+        double log_p = logistic_log_mass(form, params, a, b, d_params);
+        if (log_p == log_p) return log_p;
+    }
     for (int k = 0; k < n; k++) {
         int at = n + k * each;
         part[k] = c.kind->log_mass(&c, params + at, a, b, d_params ? d_params + at : NULL);
@@ -152,7 +183,7 @@ static double quantile(const lk_dist_form *form, const double *params, double u)
 const lk_dist_kind lk_mixture = {
     .name = "mixture",
     .summary = "f(x) = sum of weight_k f_k(x), weight = softmax(logits), f_k of one kind",
-    .source = "McLachlan, Peel, Finite Mixture Models, section 1.4",
+    .source = "McLachlan, Peel, Finite Mixture Models, chapter 1",
     .support = LK_SUPPORT_REAL,
     .params = "logits, each component's parameters",
     .n_params = n_params,

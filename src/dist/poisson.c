@@ -4,7 +4,7 @@
  * and k·d = k log(k/λ) + λ - k the deviance. P(X <= k) is P(k) times the sum 1 + k/λ + k(k-1)/λ² + …,
  * whose terms are positive and fall, or one less the like sum above k; for large rates, where these
  * have too many terms, Temme's uniform expansion of the incomplete gamma function (SIAM Journal on
- * Mathematical Analysis 10, 1979; Gil, Segura, Temme 2007, section 8.3).
+ * Mathematical Analysis 10, 1979; Gil, Segura, Temme 2007, chapter 8).
  *
  * Samples: below a rate of 10 by inversion, else by Hörmann's transformed rejection PTRS (Insurance:
  * Mathematics and Economics 12, 1993); both are exact. */

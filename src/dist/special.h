@@ -130,6 +130,12 @@ double lk_count_quantile(double (*cdf)(const lk_dist_form *form, const double *p
                          const lk_dist_form *form, const double *params, double u, double guess,
                          double spread);
 
+/* The logistic's mass of (a, b], not both infinite, as share·decay: the share is in (0, 1], decay = e^-t
+ * at a distance t >= 0 from the middle, which may underflow. What is not NULL is written: decay, the
+ * mass's logarithm, that one's derivatives (dist/logistic.c). */
+double lk_logistic_mass(const lk_standard *s, double mean, double a, double b, double *decay,
+                        double *log_p, double *d_params);
+
 /* A draw from Poisson(rate), 0 <= rate <= 1e18 (dist/poisson.c). */
 double lk_poisson_draw(double rate, lk_rng *rng);
 
