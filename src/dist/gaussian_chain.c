@@ -56,72 +56,99 @@ static double element(size_t n, const double *factor, const double *covariance, 
     return covariance ? covariance[high * n + low] : lk_gaussian_covariance(n, factor, high, low);
 }
 
-/* The next row of a Cholesky factor: cell `cell` on the cells order[0 … before-1], whose rows stand in
- * l with stride n. Returns the conditional variance. */
-static double factor_row(size_t n, const double *factor, const double *covariance,
-                         const size_t *order, size_t before, size_t cell, const double *l,
-                         double *row) {
-    for (size_t j = 0; j < before; j++) {
-        double sum = element(n, factor, covariance, cell, order[j]);
-        for (size_t k = 0; k < j; k++) sum -= row[k] * l[j * n + k];
-        row[j] = sum / l[j * n + j];
-    }
-    double variance = element(n, factor, covariance, cell, cell);
-    for (size_t k = 0; k < before; k++) variance -= row[k] * row[k];
-    return variance;
+/* ---- One cell at a time -------------------------------------------------------------------------- */
+
+size_t lk_conditioner_doubles(size_t n) { return n * n + 3 * n + 3; }
+
+void lk_conditioner_lay(lk_conditioner *c, size_t n, double *scratch) {
+    c->n = n;
+    c->e = scratch;
+    c->own = scratch + n;
+    c->row = (const double **)(void *)(scratch + n + n * n);
+    c->cell = (size_t *)(void *)(scratch + 2 * n + n * n + 1);
 }
 
-static double predicted(const double *mu, size_t cell, size_t before, const double *row,
-                        const double *e) {
-    double m = mu[cell];
-    for (size_t j = 0; j < before; j++) m += row[j] * e[j];
-    return m;
+void lk_conditioner_begin(lk_conditioner *c, const double *mu, const double *factor,
+                          const double *covariance) {
+    c->mu = mu;
+    c->factor = factor;
+    c->covariance = covariance;
+    c->there = 0;
+    c->complete = factor != NULL;
+}
+
+/* The row that cell i would have after the observed ones, in the Cholesky factor of them and it. */
+static const double *factor_row(lk_conditioner *c, size_t i) {
+    double *row = c->own + i * c->n;
+    for (size_t j = 0; j < c->there; j++) {
+        double sum = element(c->n, c->factor, c->covariance, i, c->cell[j]);
+        for (size_t k = 0; k < j; k++) sum -= row[k] * c->row[j][k];
+        row[j] = sum / c->row[j][j];
+    }
+    double variance = element(c->n, c->factor, c->covariance, i, i);
+    for (size_t k = 0; k < c->there; k++) variance -= row[k] * row[k];
+    row[c->there] = variance > 0 ? lk_sqrt(variance) : 0;
+    return row;
+}
+
+void lk_conditioner_predict(lk_conditioner *c, size_t i) {
+    c->next = c->complete && i == c->there ? c->factor + i * c->n : factor_row(c, i);
+    double mean = c->mu[i];
+    for (size_t j = 0; j < c->there; j++) mean += c->next[j] * c->e[j];
+    c->mean = mean;
+    c->sd = c->next[c->there];
+}
+
+void lk_conditioner_observe(lk_conditioner *c, size_t i, double x) {
+    c->complete = c->complete && i == c->there;
+    c->e[c->there] = (x - c->mean) / c->sd;
+    c->row[c->there] = c->next;
+    c->cell[c->there++] = i;
 }
 
 size_t lk_gaussian_chain_present(
     size_t n, const double *mu, const double *factor, const double *covariance, const double *x,
-    const uint8_t *present, double *mean, double *sd, double *work, size_t *order) {
-    double *l = work, *e = work + n * n;
-    size_t before = 0;
+    const uint8_t *present, double *mean, double *sd, double *work) {
+    lk_conditioner c;
+    lk_conditioner_lay(&c, n, work);
+    lk_conditioner_begin(&c, mu, factor, covariance);
     for (size_t i = 0; i < n; i++) {
-        double *row = l + before * n; /* an absent cell's is overwritten by the next */
-        double variance = factor_row(n, factor, covariance, order, before, i, l, row);
-        if (!(variance > 0)) return i + 1;
-        mean[i] = predicted(mu, i, before, row, e);
-        sd[i] = row[before] = lk_sqrt(variance);
-        if (!present[i]) continue;
-        e[before] = (x[i] - mean[i]) / sd[i];
-        order[before++] = i;
+        lk_conditioner_predict(&c, i);
+        if (!(c.sd > 0)) return i + 1;
+        mean[i] = c.mean;
+        sd[i] = c.sd;
+        if (present[i]) lk_conditioner_observe(&c, i, x[i]);
     }
     return 0;
 }
 
+/* The present cells, then the absent ones, each put at its mean: that adds nothing to later means, and
+ * the rows from `there` on are the factor of what is left. */
 size_t lk_gaussian_condition(
     size_t n, const double *mu, const double *factor, const double *covariance, const double *x,
     const uint8_t *present, double *mean_absent, double *factor_absent, double *log_density,
-    double *work, size_t *order) {
-    double *l = work, *e = work + n * n, log_p = 0;
-    size_t there = 0, at = 0;
+    double *work) {
+    lk_conditioner c;
+    size_t there = 0;
+    double log_p = 0;
     for (size_t i = 0; i < n; i++) there += present[i] != 0;
-    size_t absent = n - there;
-    for (int pass = 1; pass >= 0; pass--) /* the present cells, then the absent ones */
+    lk_conditioner_lay(&c, n, work);
+    lk_conditioner_begin(&c, mu, factor, covariance);
+    for (int pass = 1; pass >= 0; pass--)
         for (size_t i = 0; i < n; i++) {
             if ((present[i] != 0) != pass) continue;
-            double *row = l + at * n;
-            double variance = factor_row(n, factor, covariance, order, at, i, l, row);
-            if (!(variance > 0)) return i + 1;
-            double sd = row[at] = lk_sqrt(variance),
-                   m = predicted(mu, i, pass ? at : there, row, e);
+            lk_conditioner_predict(&c, i);
+            if (!(c.sd > 0)) return i + 1;
             if (pass) {
-                e[at] = (x[i] - m) / sd;
-                log_p += -0.5 * e[at] * e[at] - lk_log(sd) - LK_HALF_LOG_2PI;
+                double e = (x[i] - c.mean) / c.sd;
+                log_p += -0.5 * e * e - lk_log(c.sd) - LK_HALF_LOG_2PI;
             } else {
-                size_t q = at - there;
-                mean_absent[q] = m;
-                for (size_t k = 0; k < absent; k++)
-                    factor_absent[q * absent + k] = k <= q ? row[there + k] : 0;
+                size_t q = c.there - there;
+                mean_absent[q] = c.mean;
+                for (size_t k = 0; k < n - there; k++)
+                    factor_absent[q * (n - there) + k] = k <= q ? c.next[there + k] : 0;
             }
-            order[at++] = i;
+            lk_conditioner_observe(&c, i, pass ? x[i] : c.mean);
         }
     if (log_density) *log_density = log_p;
     return 0;

@@ -18,6 +18,7 @@
 #include "family/family.h"
 
 #include "base/threads.h"
+#include "dist/gaussian_chain.h"
 #include "nn/features.h"
 #include "nn/heads.h"
 
@@ -71,82 +72,44 @@ static size_t n_levels(const lk_cell *cell) { return cell->kind == LK_FIELD_BINA
 
 /* ---- The normal, cell by cell ---------------------------------------------------------------------- */
 
-/* Row i of a Cholesky factor from the rows before it: a[j] holds the covariance with cell j. */
-static void factor_row(size_t i, const double *const *rows, const double *a, double *row) {
-    for (size_t j = 0; j < i; j++) {
-        double sum = a[j];
-        for (size_t k = 0; k < j; k++) sum -= row[k] * rows[j][k];
-        row[j] = sum / rows[j][j];
-    }
-    double sum = a[i];
-    for (size_t k = 0; k < i; k++) sum -= row[k] * row[k];
-    row[i] = sum > 0 ? lk_sqrt(sum) : 0;
-}
-
-/* What is known of one row so far, under one component. While no cell was absent, the component's own
- * factor serves; after that, rows of the present cells' factor are made one by one in `own`. */
+/* What is known of one row so far, under component k. */
 typedef struct conditioner {
-    size_t k, n; /* component; cells there so far */
-    bool complete;
-    const double **row;  /* [d] rows of the factor of the present cells */
-    size_t *cell;        /* [d] which those are */
-    double *e, *own, *a; /* [d] whitened values; [d, d]; [d] */
-    double mean, sd;     /* of the cell predicted last */
-    const double *last;
+    size_t k;
+    lk_conditioner normal; /* of dense shapes */
+    double mean, sd;       /* of the cell predicted last */
 } conditioner;
-
-static size_t conditioner_doubles(size_t d) { return d * d + 5 * d + 2; }
-
-/* Lays a conditioner over scratch memory of conditioner_doubles. */
-static void lay(conditioner *c, size_t d, double *scratch) {
-    c->e = scratch;
-    c->a = scratch + d;
-    c->own = scratch + 2 * d;
-    c->row = (const double **)(void *)(scratch + 2 * d + d * d);
-    c->cell = (size_t *)(void *)(scratch + 3 * d + d * d + 1);
-}
-
-static void begin_row(conditioner *c, size_t k) {
-    c->k = k;
-    c->n = 0;
-    c->complete = true;
-}
 
 static const double *covariance_of(const gmm_state *s, size_t k) {
     const double *all = values(s->model, s->covariances);
     return s->shape == FULL ? all + k * s->d * s->d : all;
 }
 
+static void lay(conditioner *c, size_t d, double *scratch) {
+    lk_conditioner_lay(&c->normal, d, scratch);
+}
+
+static void begin_row(const gmm_state *s, conditioner *c, size_t k) {
+    size_t d = s->d;
+    c->k = k;
+    if (dense(s))
+        lk_conditioner_begin(&c->normal, values(s->model, s->means) + k * d, s->factors + k * d * d,
+                             covariance_of(s, k));
+}
+
 /* Mean and standard deviation of numeric cell i given the cells observed so far. */
 static void predict(conditioner *c, const gmm_state *s, size_t i) {
-    size_t d = s->d;
-    double mean = values(s->model, s->means)[c->k * d + i];
-    if (!dense(s)) {
-        c->mean = mean;
-        c->sd = s->factors[c->k * d + i];
-        return;
-    }
-    if (c->complete) {
-        c->last = s->factors + (c->k * d + i) * d;
+    if (dense(s)) {
+        lk_conditioner_predict(&c->normal, i);
+        c->mean = c->normal.mean;
+        c->sd = c->normal.sd;
     } else {
-        const double *sigma = covariance_of(s, c->k) + i * d;
-        double *row = c->own + i * d;
-        for (size_t j = 0; j < c->n; j++) c->a[j] = sigma[c->cell[j]];
-        c->a[c->n] = sigma[i];
-        factor_row(c->n, c->row, c->a, row);
-        c->last = row;
+        c->mean = values(s->model, s->means)[c->k * s->d + i];
+        c->sd = s->factors[c->k * s->d + i];
     }
-    for (size_t j = 0; j < c->n; j++) mean += c->last[j] * c->e[j];
-    c->mean = mean;
-    c->sd = c->last[c->n];
 }
 
 static void observe(conditioner *c, const gmm_state *s, size_t i, double x) {
-    if (!dense(s)) return;
-    c->e[c->n] = (x - c->mean) / c->sd;
-    c->row[c->n] = c->last;
-    c->cell[c->n] = i;
-    c->n++;
+    if (dense(s)) lk_conditioner_observe(&c->normal, i, x);
 }
 
 /* ---- The chain ------------------------------------------------------------------------------------- */
@@ -190,17 +153,14 @@ static void all_pieces(void *argument, size_t begin, size_t end) {
     size_t n = s->row.n, rows = lk_tensor_rows(job->x);
     for (size_t piece = begin; piece < end; piece++) {
         conditioner c;
-        lay(&c, s->d, job->scratch + piece * conditioner_doubles(s->d));
+        lay(&c, s->d, job->scratch + piece * lk_conditioner_doubles(s->d));
         for (size_t lane = piece * job->lanes / PIECES; lane < (piece + 1) * job->lanes / PIECES;
              lane++) {
             const double *row = (const double *)job->x->data + lane % rows * n;
             const uint8_t *there = job->present ? job->present + lane % rows * n : NULL;
-            begin_row(&c, component_of(job->chain, lane));
+            begin_row(s, &c, component_of(job->chain, lane));
             for (size_t i = 0; i < n; i++) {
-                if (there && !there[i]) {
-                    c.complete = c.complete && s->place[i] == SIZE_MAX;
-                    continue;
-                }
+                if (there && !there[i]) continue;
                 write_cell(s, c.k, i, &c, job->out + lane * s->width);
                 if (s->place[i] != SIZE_MAX) observe(&c, s, s->place[i], row[i]);
             }
@@ -213,7 +173,7 @@ static lk_tensor *all(void *self, lk_trace *trace, lk_tensor *x, const uint8_t *
     const gmm_state *s = chain->s;
     lk_tensor *out = lk_zeros(trace->tape, LK_F64, trace->lanes, s->width);
     double *scratch =
-        lk_arena_alloc(trace->arena, PIECES * conditioner_doubles(s->d), sizeof *scratch);
+        lk_arena_alloc(trace->arena, PIECES * lk_conditioner_doubles(s->d), sizeof *scratch);
     if (!scratch || lk_trace_status(trace) != LK_OK) {
         lk_tape_fail(trace->tape, LK_NO_MEMORY, "out of memory for %zu rows", trace->lanes);
         return lk_tape_empty(trace->tape);
@@ -231,14 +191,14 @@ typedef struct gmm_cache {
 static void *start(void *self, lk_trace *trace, size_t lanes) {
     gmm_chain *chain = self;
     gmm_cache *cache = lk_arena_alloc(trace->arena, 1, sizeof *cache);
-    size_t each = conditioner_doubles(chain->s->d);
+    size_t each = lk_conditioner_doubles(chain->s->d);
     double *scratch = lk_arena_alloc(trace->arena, lanes * each, sizeof *scratch);
     if (!cache || !scratch) return NULL;
     cache->lanes = lk_arena_alloc(trace->arena, lanes, sizeof *cache->lanes);
     cache->n = lanes;
     for (size_t lane = 0; cache->lanes && lane < lanes; lane++) {
         lay(&cache->lanes[lane], chain->s->d, scratch + lane * each);
-        begin_row(&cache->lanes[lane], component_of(chain, lane));
+        begin_row(chain->s, &cache->lanes[lane], component_of(chain, lane));
     }
     return cache->lanes ? cache : NULL;
 }
@@ -253,7 +213,6 @@ static void one(void *self, lk_trace *trace, void *state, size_t i, const double
         conditioner *c = &cache->lanes[lane];
         if (i > 0 && s->place[i - 1] != SIZE_MAX) {
             if (present[lane * n + i - 1]) observe(c, s, s->place[i - 1], x[lane * n + i - 1]);
-            else c->complete = false;
         }
         write_cell(s, c->k, i, c, (double *)params + lane * s->width);
     }
@@ -295,7 +254,7 @@ static size_t em_stats(const lk_model *model) {
 
 static size_t em_scratch(const lk_model *model) {
     const gmm_state *s = model->state;
-    return s->k + 3 * s->d + conditioner_doubles(s->d) + (dense(s) ? s->d * s->d : 0);
+    return s->k + 3 * s->d + lk_conditioner_doubles(s->d) + (dense(s) ? s->d * s->d : 0);
 }
 
 /* A row as the E step sees it: numeric values side by side, and which are there. */
@@ -350,9 +309,8 @@ static void add_missing(const gmm_state *s, conditioner *c, const uint8_t *prese
     const double *sigma = covariance_of(s, c->k);
     for (size_t i = 0; i < d; i++) {
         if (present[s->numeric[i]]) continue;
-        c->complete = false;
         predict(c, s, i);
-        memcpy(w + i * d, c->last, c->n * sizeof *w);
+        memcpy(w + i * d, c->normal.next, c->normal.there * sizeof *w);
         y[i] = c->mean - s->centre[i];
         missing++;
     }
@@ -360,7 +318,7 @@ static void add_missing(const gmm_state *s, conditioner *c, const uint8_t *prese
         for (size_t j = 0; j <= i; j++) {
             if (present[s->numeric[i]] || present[s->numeric[j]]) continue;
             double cov = sigma[i * d + j];
-            for (size_t q = 0; q < c->n; q++) cov -= w[i * d + q] * w[j * d + q];
+            for (size_t q = 0; q < c->normal.there; q++) cov -= w[i * d + q] * w[j * d + q];
             second[i * d + j] += r * cov;
         }
 }
@@ -378,10 +336,7 @@ static size_t whiten(const gmm_state *s, conditioner *c, const em_row *row, doub
     }
     if (!row->complete) *log_det = 0;
     for (size_t i = 0; i < d; i++) {
-        if (!row->present[s->numeric[i]]) {
-            c->complete = false;
-            continue;
-        }
+        if (!row->present[s->numeric[i]]) continue;
         predict(c, s, i);
         e[n++] = (row->v[i] - c->mean) / c->sd;
         observe(c, s, i, row->v[i]);
@@ -395,7 +350,7 @@ static double log_component(const gmm_state *s, conditioner *c, size_t k, const 
                             double *e) {
     const double *levels = s->log_levels + k * s->levels;
     double log_det;
-    begin_row(c, k);
+    begin_row(s, c, k);
     size_t n = whiten(s, c, row, e, &log_det);
     double log_p = s->log_weights[k] - log_det - 0.5 * (lk_dot_f64(n, e, e) + (double)n * LOG_2PI);
     for (size_t i = 0; s->levels && i < s->row.n; i++)
@@ -468,20 +423,16 @@ static void refresh(lk_model *model) {
         s->log_weights[k] = lk_log(values(model, s->weights)[k]);
         refresh_levels(s, k);
         s->log_det[k] = 0;
+        if (dense(s)) lk_cholesky(d, covariance_of(s, k), s->factors + k * d * d);
         for (size_t i = 0; i < d; i++) {
             if (dense(s)) {
-                const double *sigma = covariance_of(s, k);
-                double *factor = s->factors + k * d * d;
-                const double **rows = (const double **)(void *)(s->factors + s->k * d * d);
-                for (size_t j = 0; j < i; j++) rows[j] = factor + j * d;
-                factor_row(i, rows, sigma + i * d, factor + i * d);
-                s->log_det[k] += lk_log(factor[i * d + i]);
-            } else {
-                double v = s->shape == DIAGONAL ? cov[k * d + i] : cov[k] * s->variance[i];
-                s->factors[k * d + i] = lk_sqrt(v);
-                s->log_det[k] += lk_log(s->factors[k * d + i]);
-                s->inverse[k * d + i] = 1 / s->factors[k * d + i];
+                s->log_det[k] += lk_log(s->factors[(k * d + i) * d + i]);
+                continue;
             }
+            double v = s->shape == DIAGONAL ? cov[k * d + i] : cov[k] * s->variance[i];
+            s->factors[k * d + i] = lk_sqrt(v);
+            s->log_det[k] += lk_log(s->factors[k * d + i]);
+            s->inverse[k * d + i] = 1 / s->factors[k * d + i];
         }
     }
 }
@@ -854,7 +805,7 @@ static lk_status declare(lk_model *model, gmm_state *s) {
     if (s->weights == SIZE_MAX || s->means == SIZE_MAX || s->covariances == SIZE_MAX ||
         s->logits == SIZE_MAX)
         return model->ctx->status;
-    s->factors = lk_alloc(model->ctx, dense(s) ? k * d * d + d : k * d, sizeof *s->factors);
+    s->factors = lk_alloc(model->ctx, dense(s) ? k * d * d : k * d, sizeof *s->factors);
     s->log_det = lk_alloc(model->ctx, k, sizeof *s->log_det);
     s->inverse = lk_alloc(model->ctx, k * d, sizeof *s->inverse);
     s->log_weights = lk_alloc(model->ctx, k, sizeof *s->log_weights);
