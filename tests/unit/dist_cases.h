@@ -166,10 +166,10 @@ static inline void spoil(const lk_dist_form *form, double *d) {
 
 typedef int (*check)(const dist_case *c);
 
-/* Runs the check over every case of the kind, with `with` in the kind's stead. */
+/* Runs the check over the cases of the kind, with `with` in the kind's stead, until it finds fault. */
 static inline int check_kind(check f, const lk_dist_kind *kind, const lk_dist_kind *with) {
     int n = 0;
-    for (int i = 0; i < N_DIST_CASES; i++) {
+    for (int i = 0; i < N_DIST_CASES && !n; i++) {
         dist_case c = dist_cases[i];
         if (c.form.kind != kind) continue;
         c.form.kind = with;
