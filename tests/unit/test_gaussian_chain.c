@@ -163,7 +163,7 @@ static void test_not_positive(void **state) {
     (void)state;
     const double bad[] = {1, 0, 2, 1};
     const uint8_t present[] = {1, 1};
-    double mean[2], sd[2], l[4], work[6];
+    double mean[2], sd[2], l[4], work[2 * 2 + 3 * 2 + 3];
     assert_int_equal(lk_gaussian_chain_present(2, mu, NULL, bad, x, present, mean, sd, work), 2);
     assert_int_equal(lk_gaussian_condition(2, mu, NULL, bad, x, present, mean, l, NULL, work), 2);
     const double nan[] = {(double)NAN, 0, 0, 1};
