@@ -5,20 +5,24 @@
 
 Everything is computed with mpmath at 60 digits from textbook formulas that share nothing with src/dist,
 and compared with scipy wherever scipy has the function and does not lose accuracy itself; the script
-stops when they disagree. A line is
+stops when they disagree. With --check it prints nothing and says whether the file is as it would be written,
+after it has been shown a changed one. A line is
 
     FORM PARAMETERS FUNCTION ARGUMENTS VALUE
 
 with FORM kind[:component][:n], lists separated by commas, numbers as C99 hexadecimal or decimals that
 round to the double meant. `pair` functions have the second distribution's parameters as ARGUMENTS."""
 import itertools
+import pathlib
 import sys
+import warnings
 
 import mpmath as mp
 import numpy as np
 from scipy import stats
 
 mp.mp.dps = 60
+warnings.simplefilter("ignore")  # scipy's own divisions by zero; its values are compared
 rows = []
 checked = 0
 
@@ -425,6 +429,12 @@ counts()
 finite()
 mixtures()
 pairs()
-print("# Made by tests/oracle/dist_oracle.py; mpmath at 60 digits.")
-print("\n".join(rows))
+lines = ["# Made by tests/oracle/dist_oracle.py; mpmath at 60 digits."] + rows
+if sys.argv[1:] == ["--check"]:
+    path = pathlib.Path(__file__).parent.parent / "golden" / "dist" / "values.txt"
+    assert lines != lines[:7] + [lines[7] + "1"] + lines[8:]
+    if path.read_text().splitlines() != lines:
+        sys.exit(f"{path.name} is not what this script writes")
+else:
+    print("\n".join(lines))
 print(f"{len(rows)} values, {checked} of them compared with scipy", file=sys.stderr)
