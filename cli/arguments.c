@@ -60,6 +60,34 @@ static const lk_option *find_option(const cli_command *command, const lk_option 
     return o ? o : find_in(more, name, length);
 }
 
+/* The option that begins most like what was typed; NULL when none shares three letters. */
+static const char *nearest(const lk_option *const *tables, const char *name, size_t length,
+                           size_t *best) {
+    const char *found = NULL;
+    for (size_t t = 0; tables && tables[t]; t++)
+        for (const lk_option *o = tables[t]; o->name; o++) {
+            size_t same = 0;
+            while (same < length && o->name[same] && o->name[same] == name[same]) same++;
+            if (same <= *best) continue;
+            *best = same;
+            found = o->name;
+        }
+    return found;
+}
+
+static bool no_such_option(const cli_command *command, const lk_option *const *more,
+                           const char *text) {
+    const char *name = text + (text[1] == '-' ? 2 : 1), *first, *second;
+    size_t best = 2, length = strcspn(name, "=");
+    first = nearest(command->tables, name, length, &best);
+    second = nearest(more, name, length, &best);
+    const char *meant = second ? second : first;
+    cli_usage("`likely %s` has no option %s; %s%s%s`likely %s --help` lists them", command->name,
+              text, meant ? "perhaps --" : "", meant ? meant : "", meant ? " is meant, and " : "",
+              command->name);
+    return false;
+}
+
 /* Whole numbers, reals and choices are checked here for the program's own options; the library checks
  * a family's, with their ranges. */
 static bool check_value(const lk_option *o, const char *value) {
@@ -104,11 +132,7 @@ static bool take_option(const cli_command *command, const lk_option *const *more
         length = name ? strlen(name) : 0;
     }
     const lk_option *o = name ? find_option(command, more, name, length) : NULL;
-    if (!o) {
-        cli_usage("`likely %s` has no option %s; `likely %s --help` lists them", command->name,
-                  text, command->name);
-        return false;
-    }
+    if (!o) return no_such_option(command, more, text);
     if (!value && o->type == LK_OPTION_FLAG) value = "true";
     if (!value && *i + 1 < argc) value = argv[++*i];
     if (!value) {

@@ -44,7 +44,7 @@ uint64_t lk_rng_u64(lk_rng *rng) {
     return low | (uint64_t)lk_rng_u32(rng) << 32;
 }
 
-double lk_rng_uniform(lk_rng *rng) { return ((double)(lk_rng_u64(rng) >> 11) + 0.5) * 0x1p-53; }
+double lk_rng_uniform(lk_rng *rng) { return ((double)(lk_rng_u64(rng) >> 12) + 0.5) * 0x1p-52; }
 
 uint64_t lk_rng_below(lk_rng *rng, uint64_t n) {
     uint64_t low = (0 - n) % n, x;

@@ -69,7 +69,7 @@ def uniforms(stream):
     while True:
         low = next(stream)
         u = low | next(stream) << 32
-        yield ((u >> 11) + 0.5) * 2.0 ** -53
+        yield ((u >> 12) + 0.5) * 2.0 ** -52
 
 
 def permute(n, i, seed, site, step):
