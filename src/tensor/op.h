@@ -1,5 +1,9 @@
 /* The record behind every op: forward and backward side by side in one file under src/tensor (or
- * beside what they belong to: the likelihood's op lives in src/trace). */
+ * beside what they belong to: the likelihood's op lives in src/trace).
+ *
+ * How an op is made: a constructor checks its operands (lk_tape_refuse says what does not fit), puts
+ * its attributes and whatever backward needs into memory of the step (lk_tape_alloc), and hands a
+ * record to lk_tape_run. On a failed tape all three are harmless, so no constructor asks first. */
 #ifndef LK_TENSOR_OP_H
 #define LK_TENSOR_OP_H
 
@@ -33,5 +37,12 @@ lk_tensor *lk_tape_run(lk_tape *tape, const lk_op *op, lk_dtype t, size_t rows, 
                        int n_in, lk_tensor *const *in, void *extra);
 /* What ops return on a failed tape: 1 row, 1 column, zero. */
 lk_tensor *lk_tape_empty(lk_tape *tape);
+/* Records a misuse (LK_USAGE) and returns the empty tensor. */
+lk_tensor *lk_tape_refuse(lk_tape *tape, const char *format, ...) LK_PRINTF(2, 3);
+/* Memory until the next reset, not zeroed; NULL when the tape has failed, as it has when there is none. */
+void *lk_tape_alloc(lk_tape *tape, size_t count, size_t size);
+/* One piece of memory that all ops share, valid until the next call (or reset): for what lives no
+ * longer than one forward or backward. Not zeroed; NULL as above. */
+void *lk_tape_scratch(lk_tape *tape, size_t count, size_t size);
 
 #endif

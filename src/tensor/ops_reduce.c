@@ -1,138 +1,111 @@
-#include "tensor/typed.h"
+/* Sums, and what is made of sums of exponentials. A sum is lk_sum's, of 64 lanes; a sum over groups
+ * widens its terms to float64, whatever their type. */
+#include "base/threads.h"
+#include "tensor/op.h"
 
 #include <string.h>
 
-/* ---- Sums ---------------------------------------------------------------------------------------------- */
+/* A loop over rows of `cols` numbers of the input. */
+typedef struct rows_job {
+    const lk_node *node;
+    size_t cols;
+} rows_job;
 
-static void put(lk_tensor *t, size_t i, double f64, float f32) {
-    if (t->dtype == LK_F32) ((float *)t->data)[i] = f32;
-    else ((double *)t->data)[i] = f64;
-}
+typedef struct groups_job {
+    const lk_node *node;
+    size_t k;
+    double *terms; /* [rows, k] */
+} groups_job;
 
-static void sum_rows_of(lk_node *node, size_t rows, size_t cols) {
+typedef struct groups_extra {
+    size_t k;
+} groups_extra;
+
+typedef struct pick_extra {
+    size_t *index;
+    void *log_p; /* like the input */
+} pick_extra;
+
+#define LK_TYPED_FILE "tensor/ops_reduce.inc"
+#include "tensor/typed.h"
+
+/* At least this many numbers for a thread, where each costs an addition, or an exponential. */
+enum { GRAIN = 16384, COSTLY_GRAIN = 1024 };
+
+static void run_rows(lk_tape *tape, const lk_node *node, size_t rows, size_t grain,
+                     lk_range_fn fn) {
     const lk_tensor *x = node->in[0];
-    for (size_t row = 0; row < rows; row++)
-        put(node->out, row,
-            x->dtype == LK_F64 ? lk_sum_f64(cols, (const double *)x->data + row * cols) : 0,
-            x->dtype == LK_F32 ? lk_sum_f32(cols, (const float *)x->data + row * cols) : 0);
+    rows_job job = {node, rows ? x->size / rows : 0};
+    lk_parallel(lk_tape_context(tape), rows, 1 + grain / (job.cols + 1), fn, &job);
 }
 
-static void spread(lk_node *node, size_t rows, size_t cols) {
-    lk_tensor *x = node->in[0];
-    LK_TYPED(x->dtype, const real *g = node->out->grad; real *d = x->grad;
-             for (size_t row = 0; row < rows; row++) for (size_t j = 0; j < cols; j++)
-                 d[row * cols + j] += g[row];);
+/* ---- Sums -------------------------------------------------------------------------------------- */
+
+static void sum_forward(lk_tape *tape, lk_node *node) {
+    run_rows(tape, node, node->out->size, GRAIN, LK_FOR_TYPE(node->out->dtype, sum_range));
 }
 
-static void sum_cols_forward(lk_tape *tape, lk_node *node) {
-    (void)tape;
-    sum_rows_of(node, lk_tensor_rows(node->in[0]), lk_tensor_cols(node->in[0]));
+static void sum_backward(lk_tape *tape, lk_node *node) {
+    run_rows(tape, node, node->out->size, GRAIN, LK_FOR_TYPE(node->out->dtype, sum_back_range));
 }
 
-static void sum_cols_backward(lk_tape *tape, lk_node *node) {
-    (void)tape;
-    spread(node, lk_tensor_rows(node->in[0]), lk_tensor_cols(node->in[0]));
-}
-
-static const lk_op sum_cols_op = {"sum_cols", sum_cols_forward, sum_cols_backward};
+static const lk_op sum_cols_op = {"sum_cols", sum_forward, sum_backward};
+static const lk_op sum_all_op = {"sum_all", sum_forward, sum_backward};
 
 lk_tensor *lk_sum_cols(lk_tape *tape, lk_tensor *x) {
     return lk_tape_run(tape, &sum_cols_op, x->dtype, lk_tensor_rows(x), 1, 1, &x, NULL);
 }
 
-static void sum_all_forward(lk_tape *tape, lk_node *node) {
-    (void)tape;
-    sum_rows_of(node, 1, node->in[0]->size);
-}
-
-static void sum_all_backward(lk_tape *tape, lk_node *node) {
-    (void)tape;
-    spread(node, 1, node->in[0]->size);
-}
-
-static const lk_op sum_all_op = {"sum_all", sum_all_forward, sum_all_backward};
-
 lk_tensor *lk_sum_all(lk_tape *tape, lk_tensor *x) {
     return lk_tape_run(tape, &sum_all_op, x->dtype, 1, 1, 1, &x, NULL);
 }
 
-static void mean_all_forward(lk_tape *tape, lk_node *node) {
-    (void)tape;
-    sum_rows_of(node, 1, node->in[0]->size);
-    LK_TYPED(node->out->dtype, *(real *)node->out->data /= (real)node->in[0]->size;);
+static void mean_forward(lk_tape *tape, lk_node *node) {
+    sum_forward(tape, node);
+    LK_FOR_TYPE(node->out->dtype, divide)(node->out->data, node->in[0]->size);
 }
 
-static void mean_all_backward(lk_tape *tape, lk_node *node) {
+static void mean_backward(lk_tape *tape, lk_node *node) {
     (void)tape;
-    LK_TYPED(node->out->dtype, real g = *(const real *)node->out->grad / (real)node->in[0]->size;
-             real *d = node->in[0]->grad;
-             for (size_t i = 0; i < node->in[0]->size; i++) d[i] += g;);
+    LK_FOR_TYPE(node->out->dtype, mean_back)(node);
 }
 
-static const lk_op mean_all_op = {"mean_all", mean_all_forward, mean_all_backward};
+static const lk_op mean_all_op = {"mean_all", mean_forward, mean_backward};
 
 lk_tensor *lk_mean_all(lk_tape *tape, lk_tensor *x) {
     return lk_tape_run(tape, &mean_all_op, x->dtype, 1, 1, 1, &x, NULL);
 }
 
-/* ---- log sum exp over groups: element (j, i) of group i stands at j·rows + i ------------------------------ */
+/* ---- log Σ exp over groups: term j of group i stands at j·rows + i ------------------------------- */
 
-typedef struct groups_extra {
-    size_t k;
-    double *column; /* [k] */
-} groups_extra;
-
-static double get(const void *data, size_t i, lk_dtype t) {
-    return t == LK_F32 ? (double)((const float *)data)[i] : ((const double *)data)[i];
+static void run_groups(lk_tape *tape, const lk_node *node, double *terms, lk_range_fn fn) {
+    groups_job job = {node, ((const groups_extra *)node->extra)->k, terms};
+    lk_parallel(lk_tape_context(tape), lk_tensor_rows(node->out), 1 + COSTLY_GRAIN / job.k, fn,
+                &job);
 }
 
 static void groups_forward(lk_tape *tape, lk_node *node) {
-    const groups_extra *e = node->extra;
-    const lk_tensor *x = node->in[0];
-    size_t rows = lk_tensor_rows(node->out);
-    (void)tape;
-    for (size_t i = 0; i < rows; i++) {
-        for (size_t j = 0; j < e->k; j++) e->column[j] = get(x->data, j * rows + i, x->dtype);
-        double y = lk_log_sum_exp_f64(e->k, e->column);
-        put(node->out, i, y, (float)y);
-    }
+    double *terms = lk_tape_scratch(tape, node->in[0]->size, sizeof *terms);
+    if (terms) run_groups(tape, node, terms, LK_FOR_TYPE(node->out->dtype, groups_range));
 }
 
 static void groups_backward(lk_tape *tape, lk_node *node) {
-    const groups_extra *e = node->extra;
-    lk_tensor *x = node->in[0];
-    size_t rows = lk_tensor_rows(node->out);
-    (void)tape;
-    for (size_t i = 0; i < rows; i++) {
-        double y = get(node->out->data, i, node->out->dtype),
-               g = get(node->out->grad, i, node->out->dtype);
-        for (size_t j = 0; j < e->k; j++) {
-            double d = g * lk_exp(get(x->data, j * rows + i, x->dtype) - y);
-            if (x->dtype == LK_F32) ((float *)x->grad)[j * rows + i] += (float)d;
-            else ((double *)x->grad)[j * rows + i] += d;
-        }
-    }
+    run_groups(tape, node, NULL, LK_FOR_TYPE(node->out->dtype, groups_back_range));
 }
 
 static const lk_op groups_op = {"log_sum_exp_groups", groups_forward, groups_backward};
 
 lk_tensor *lk_log_sum_exp_groups(lk_tape *tape, lk_tensor *x, size_t k) {
-    if (lk_tape_status(tape) != LK_OK) return lk_tape_empty(tape);
-    if (!k || x->size % k) {
-        lk_tape_fail(tape, LK_USAGE, "log_sum_exp_groups: %zu numbers in groups of %zu", x->size,
-                     k);
-        return lk_tape_empty(tape);
-    }
-    groups_extra *e = lk_arena_alloc(lk_tape_arena(tape), 1, sizeof *e);
-    if (!e || !(e->column = lk_arena_alloc(lk_tape_arena(tape), k, sizeof *e->column))) {
-        lk_tape_fail(tape, LK_NO_MEMORY, "out of memory for an op");
-        return lk_tape_empty(tape);
-    }
+    if (!k || x->size % k || lk_tensor_cols(x) != 1)
+        return lk_tape_refuse(tape, "log_sum_exp_groups: [%zu, %zu] in groups of %zu",
+                              lk_tensor_rows(x), lk_tensor_cols(x), k);
+    groups_extra *e = lk_tape_alloc(tape, 1, sizeof *e);
+    if (!e) return lk_tape_empty(tape);
     e->k = k;
     return lk_tape_run(tape, &groups_op, x->dtype, x->size / k, 1, 1, &x, e);
 }
 
-/* ---- log softmax ------------------------------------------------------------------------------------------- */
+/* ---- log softmax ------------------------------------------------------------------------------- */
 
 static void log_softmax_forward(lk_tape *tape, lk_node *node) {
     const lk_tensor *x = node->in[0];
@@ -140,19 +113,9 @@ static void log_softmax_forward(lk_tape *tape, lk_node *node) {
                         x->data, node->out->data);
 }
 
-/* dx = g - softmax · sum(g) */
 static void log_softmax_backward(lk_tape *tape, lk_node *node) {
-    lk_tensor *x = node->in[0];
-    size_t cols = lk_tensor_cols(x);
-    (void)tape;
-    LK_TYPED(
-        x->dtype, for (size_t row = 0; row < lk_tensor_rows(x); row++) {
-            const real *y = (const real *)node->out->data + row * cols;
-            const real *g = (const real *)node->out->grad + row * cols;
-            real *d = (real *)x->grad + row * cols, total = 0;
-            for (size_t j = 0; j < cols; j++) total += g[j];
-            for (size_t j = 0; j < cols; j++) d[j] += g[j] - (real)lk_exp(y[j]) * total;
-        });
+    run_rows(tape, node, lk_tensor_rows(node->in[0]), COSTLY_GRAIN,
+             LK_FOR_TYPE(node->out->dtype, softmax_back_range));
 }
 
 static const lk_op log_softmax_op = {"log_softmax", log_softmax_forward, log_softmax_backward};
@@ -162,57 +125,33 @@ lk_tensor *lk_log_softmax(lk_tape *tape, lk_tensor *x) {
                        NULL);
 }
 
-/* The same, and then one column of each row: the gradient is (one-hot - softmax)·g. */
-typedef struct pick_extra {
-    const size_t *index;
-    void *log_p;
-} pick_extra;
-
+/* The same, and then one column of each row. */
 static void pick_forward(lk_tape *tape, lk_node *node) {
     const pick_extra *e = node->extra;
     const lk_tensor *x = node->in[0];
-    size_t cols = lk_tensor_cols(x);
-    lk_log_softmax_rows(lk_tape_context(tape), x->dtype, lk_tensor_rows(x), cols, x->data,
-                        e->log_p);
-    LK_TYPED(x->dtype,
-             for (size_t row = 0; row < lk_tensor_rows(x); row++)((real *)node->out->data)[row] =
-                 ((const real *)e->log_p)[row * cols + e->index[row]];);
+    lk_log_softmax_rows(lk_tape_context(tape), x->dtype, lk_tensor_rows(x), lk_tensor_cols(x),
+                        x->data, e->log_p);
+    LK_FOR_TYPE(x->dtype, pick)(node);
 }
 
 static void pick_backward(lk_tape *tape, lk_node *node) {
-    const pick_extra *e = node->extra;
-    lk_tensor *x = node->in[0];
-    size_t cols = lk_tensor_cols(x);
-    (void)tape;
-    LK_TYPED(
-        x->dtype, for (size_t row = 0; row < lk_tensor_rows(x); row++) {
-            real g = ((const real *)node->out->grad)[row];
-            const real *y = (const real *)e->log_p + row * cols;
-            real *d = (real *)x->grad + row * cols;
-            for (size_t j = 0; j < cols; j++)
-                d[j] += g * ((real)(j == e->index[row]) - (real)lk_exp(y[j]));
-        });
+    run_rows(tape, node, lk_tensor_rows(node->in[0]), COSTLY_GRAIN,
+             LK_FOR_TYPE(node->out->dtype, pick_back_range));
 }
 
 static const lk_op pick_op = {"log_softmax_pick", pick_forward, pick_backward};
 
 lk_tensor *lk_log_softmax_pick(lk_tape *tape, lk_tensor *x, const size_t *index) {
-    if (lk_tape_status(tape) != LK_OK) return lk_tape_empty(tape);
-    lk_arena *arena = lk_tape_arena(tape);
-    size_t rows = lk_tensor_rows(x), *copy = lk_arena_alloc_raw(arena, rows, sizeof *copy);
-    pick_extra *e = lk_arena_alloc(arena, 1, sizeof *e);
-    if (!e || !copy || !(e->log_p = lk_arena_alloc(arena, x->size, lk_dtype_size(x->dtype)))) {
-        lk_tape_fail(tape, LK_NO_MEMORY, "out of memory for an op");
-        return lk_tape_empty(tape);
-    }
+    size_t rows = lk_tensor_rows(x);
+    pick_extra *e = lk_tape_alloc(tape, 1, sizeof *e);
+    if (e) e->index = lk_tape_alloc(tape, rows, sizeof *e->index);
+    if (e) e->log_p = lk_tape_alloc(tape, x->size, lk_dtype_size(x->dtype));
+    if (!e || !e->index || !e->log_p) return lk_tape_empty(tape);
     for (size_t i = 0; i < rows; i++) {
-        copy[i] = index[i];
-        if (index[i] >= lk_tensor_cols(x)) {
-            lk_tape_fail(tape, LK_USAGE, "log_softmax_pick: column %zu of %zu", index[i],
-                         lk_tensor_cols(x));
-            return lk_tape_empty(tape);
-        }
+        if (index[i] >= lk_tensor_cols(x))
+            return lk_tape_refuse(tape, "log_softmax_pick: column %zu of %zu", index[i],
+                                  lk_tensor_cols(x));
+        e->index[i] = index[i];
     }
-    e->index = copy;
     return lk_tape_run(tape, &pick_op, x->dtype, rows, 1, 1, &x, e);
 }

@@ -1,29 +1,60 @@
 /* Adam (Kingma and Ba 2015, algorithm 1), AdamW (Loshchilov and Hutter 2019, algorithm 2) and
- * stochastic gradient descent with momentum. Coefficients are computed in float64 and rounded once to
- * the parameter's type, in which an update is made. */
+ * stochastic gradient descent with momentum; schedules of the learning rate; clipping; the weights'
+ * moving average.
+ *
+ *     x = g·clip
+ *     Adam    m = β₁·m + (1 - β₁)·x,  v = β₂·v + (1 - β₂)·x²
+ *             w = w - rate·m̂/(√v̂ + ε),  m̂ = m/(1 - β₁ᵗ),  v̂ = v/(1 - β₂ᵗ)
+ *     AdamW   the same from (1 - rate·decay)·w: the decay is scaled by the learning rate, as it is
+ *             in most libraries; the paper's λ is the product, with its schedule
+ *     SGD     m = momentum·m + x,  w = w - rate·m
+ *
+ * The two corrections do not depend on the weight, so they are computed in float64 and join other
+ * coefficients: rate/(1 - β₁ᵗ) and √(1/(1 - β₂ᵗ)). Coefficients are rounded once to the parameter's
+ * type, in which the update is made and the state is kept. */
 #include "tensor/optimiser.h"
 
 #include "base/threads.h"
-#include "tensor/typed.h"
 
 #include <math.h>
 #include <string.h>
 
+typedef struct update {
+    const lk_optimiser *o;
+    void *w, *m, *v, *average;
+    const void *g;
+    double clip, rate; /* rate: for Adam, with the first correction */
+    double root;       /* the second correction */
+    double keep;       /* what decay leaves of a weight */
+} update;
+
+static inline float square_root_f32(float x) { return sqrtf(x); }
+static inline double square_root_f64(double x) { return sqrt(x); }
+
+#define LK_TYPED_FILE "tensor/optimiser.inc"
+#include "tensor/typed.h"
+
+enum { GRAIN = 16384 };
+
 lk_status lk_optimiser_create(lk_context *ctx, lk_optimiser *o, lk_params *params,
                               const lk_optimiser_options *options) {
     memset(o, 0, sizeof *o);
+    if (!params->values)
+        return lk_fail(ctx, LK_USAGE, "an optimiser needs parameters that have been built");
     o->options = *options;
     o->params = params;
     o->plateau_scale = 1;
     o->plateau_best = INFINITY;
     o->first = lk_alloc(ctx, params->bytes, 1);
     o->second = lk_alloc(ctx, params->bytes, 1);
-    if (!o->first || !o->second) return LK_NO_MEMORY;
-    if (options->average_decay > 0) {
-        if (!(o->average = lk_alloc(ctx, params->bytes, 1))) return LK_NO_MEMORY;
-        memcpy(o->average, params->values, params->bytes);
+    bool good = o->first && o->second;
+    if (good && options->average_decay > 0) {
+        good = (o->average = lk_alloc(ctx, params->bytes, 1)) != NULL;
+        if (good) memcpy(o->average, params->values, params->bytes);
     }
-    return LK_OK;
+    if (good) return LK_OK;
+    lk_optimiser_destroy(o);
+    return LK_NO_MEMORY;
 }
 
 void lk_optimiser_destroy(lk_optimiser *o) {
@@ -35,24 +66,28 @@ void lk_optimiser_destroy(lk_optimiser *o) {
     memset(o, 0, sizeof *o);
 }
 
+/* ---- The learning rate ------------------------------------------------------------------------- */
+
+/* A half cosine from 1 to 0 over the steps after warming up; 0 from then on. */
+static double cosine(const lk_optimiser *o) {
+    const lk_optimiser_options *c = &o->options;
+    double pi = 0x1.921fb54442d18p+1, whole = 1;
+    if (c->total_steps > c->warmup_steps) whole = (double)(c->total_steps - c->warmup_steps);
+    double done = (double)(o->step - c->warmup_steps) / whole;
+    return done >= 1 ? 0 : 0.5 * (1 + lk_cos(pi * done));
+}
+
 double lk_optimiser_rate(const lk_optimiser *o) {
     const lk_optimiser_options *c = &o->options;
-    double rate = c->learning_rate, pi = 0x1.921fb54442d18p+1;
+    double rate = c->learning_rate;
     if (c->schedule == LK_PLATEAU) rate *= o->plateau_scale;
-    if (c->warmup_steps && o->step < c->warmup_steps)
-        return rate * ((double)(o->step + 1) / (double)c->warmup_steps);
-    if (c->schedule == LK_COSINE) {
-        double whole =
-            c->total_steps > c->warmup_steps ? (double)(c->total_steps - c->warmup_steps) : 1;
-        double done = (double)(o->step - c->warmup_steps) / whole;
-        rate *= done >= 1 ? 0 : 0.5 * (1 + lk_cos(pi * done));
-    }
-    return rate;
+    if (o->step < c->warmup_steps) return rate * ((double)(o->step + 1) / (double)c->warmup_steps);
+    return c->schedule == LK_COSINE ? rate * cosine(o) : rate;
 }
 
 void lk_optimiser_validated(lk_optimiser *o, double loss) {
     if (o->options.schedule != LK_PLATEAU) return;
-    if (loss < o->plateau_best) {
+    if (loss < o->plateau_best) { /* a NaN is not better */
         o->plateau_best = loss;
         o->plateau_bad = 0;
         return;
@@ -62,6 +97,8 @@ void lk_optimiser_validated(lk_optimiser *o, double loss) {
         o->plateau_bad = 0;
     }
 }
+
+/* ---- A step ------------------------------------------------------------------------------------ */
 
 static double gradient_norm(const lk_params *params) {
     double squares = 0;
@@ -75,75 +112,37 @@ static double gradient_norm(const lk_params *params) {
     return lk_sqrt(squares);
 }
 
-typedef struct update {
-    const lk_optimiser *o;
-    lk_dtype t;
-    void *w, *m, *v, *average;
-    const void *g;
-    double clip, rate, correction1, correction2;
-} update;
-
-static void adam_range(void *argument, size_t begin, size_t end) {
-    const update *u = argument;
-    const lk_optimiser_options *c = &u->o->options;
-    LK_TYPED(
-        u->t, real *w = u->w, *m = u->m, *v = u->v; const real *g = u->g;
-        const real clip = (real)u->clip, b1 = (real)c->beta1, a1 = (real)(1 - c->beta1),
-        b2 = (real)c->beta2;
-        const real a2 = (real)(1 - c->beta2), rate = (real)(u->rate * u->correction1);
-        const real root = (real)u->correction2, eps = (real)c->epsilon;
-        const real decay = (real)(c->kind == LK_ADAMW ? 1 - u->rate * c->weight_decay : 1);
-        for (size_t i = begin; i < end; i++) {
-            real x = g[i] * clip;
-            m[i] = b1 * m[i] + a1 * x;
-            v[i] = b2 * v[i] + a2 * x * x;
-            real s = sizeof(real) == 4 ? (real)sqrtf((float)v[i]) : (real)sqrt(v[i]);
-            w[i] = decay * w[i] - rate * m[i] / (s * root + eps);
-        });
-}
-
-static void sgd_range(void *argument, size_t begin, size_t end) {
-    const update *u = argument;
-    LK_TYPED(
-        u->t, real *w = u->w, *m = u->m; const real *g = u->g;
-        const real clip = (real)u->clip, momentum = (real)u->o->options.momentum,
-        rate = (real)u->rate;
-        for (size_t i = begin; i < end; i++) {
-            m[i] = momentum * m[i] + g[i] * clip;
-            w[i] = w[i] - rate * m[i];
-        });
-}
-
-static void average_range(void *argument, size_t begin, size_t end) {
-    const update *u = argument;
-    LK_TYPED(u->t, const real *w = u->w; real *a = u->average;
-             const real keep = (real)u->o->options.average_decay,
-             take = (real)(1 - u->o->options.average_decay);
-             for (size_t i = begin; i < end; i++) a[i] = keep * a[i] + take * w[i];);
+static update coefficients(const lk_optimiser *o) {
+    const lk_optimiser_options *c = &o->options;
+    update u = {.o = o, .rate = lk_optimiser_rate(o), .clip = 1, .keep = 1};
+    int64_t t = (int64_t)o->step + 1;
+    if (c->clip_norm > 0 && o->last_norm > c->clip_norm) u.clip = c->clip_norm / o->last_norm;
+    if (c->kind == LK_SGD) return u;
+    if (c->kind == LK_ADAMW) u.keep = 1 - u.rate * c->weight_decay;
+    u.rate = u.rate * (1 / (1 - lk_pow_int(c->beta1, t)));
+    u.root = lk_sqrt(1 / (1 - lk_pow_int(c->beta2, t)));
+    return u;
 }
 
 void lk_optimiser_step(lk_optimiser *o) {
-    const lk_optimiser_options *c = &o->options;
     lk_params *params = o->params;
     o->last_norm = gradient_norm(params);
-    if (!(o->last_norm - o->last_norm == 0)) return; /* not finite: nothing is changed */
-    update u = {.o = o, .rate = lk_optimiser_rate(o), .clip = 1};
-    if (c->clip_norm > 0 && o->last_norm > c->clip_norm) u.clip = c->clip_norm / o->last_norm;
-    int64_t t = (int64_t)o->step + 1;
-    u.correction1 = 1 / (1 - lk_pow_int(c->beta1, t));
-    u.correction2 = lk_sqrt(1 / (1 - lk_pow_int(c->beta2, t)));
+    if (!(o->last_norm - o->last_norm == 0)) return;
+    update u = coefficients(o);
     for (size_t i = 0; i < params->n; i++) {
         const lk_param_info *p = &params->info[i];
         if (!p->trainable) continue;
-        u.t = p->dtype;
         u.w = lk_param_values(params, i);
         u.g = lk_param_grads(params, i);
-        u.m = (void *)(o->first + p->offset);
-        u.v = (void *)(o->second + p->offset);
-        lk_parallel(params->ctx, p->size, 16384, c->kind == LK_SGD ? sgd_range : adam_range, &u);
+        u.m = o->first + p->offset;
+        u.v = o->second + p->offset;
+        lk_parallel(params->ctx, p->size, GRAIN,
+                    o->options.kind == LK_SGD ? LK_FOR_TYPE(p->dtype, sgd_range)
+                                              : LK_FOR_TYPE(p->dtype, adam_range),
+                    &u);
         if (!o->average) continue;
-        u.average = (void *)(o->average + p->offset);
-        lk_parallel(params->ctx, p->size, 16384, average_range, &u);
+        u.average = o->average + p->offset;
+        lk_parallel(params->ctx, p->size, GRAIN, LK_FOR_TYPE(p->dtype, average_range), &u);
     }
     o->step++;
 }

@@ -1,8 +1,16 @@
+/* Parameters: one slab of values, one of gradients, one table that says where each stands.
+ *
+ * Element i of the parameter NAME begins as a function of (seed, NAME, i) alone: a random number
+ * keyed by them, so that neither the order of declaration, nor other parameters, nor threads change
+ * it. */
 #include "tensor/params.h"
 
 #include "base/philox.h"
+#include "base/threads.h"
 
 #include <string.h>
+
+enum { GRAIN = 1024 }; /* numbers for a thread: each costs a Philox block and perhaps a quantile */
 
 void lk_params_create(lk_context *ctx, lk_params *params) {
     memset(params, 0, sizeof *params);
@@ -10,6 +18,7 @@ void lk_params_create(lk_context *ctx, lk_params *params) {
 }
 
 void lk_params_destroy(lk_params *params) {
+    if (!params->ctx) return;
     lk_free(params->ctx, params->info);
     lk_free(params->ctx, params->values);
     lk_free(params->ctx, params->grads);
@@ -22,46 +31,70 @@ size_t lk_params_find(const lk_params *params, const char *name) {
     return SIZE_MAX;
 }
 
+/* ---- Declaring --------------------------------------------------------------------------------- */
+
+static lk_status check_name(const lk_params *params, const char *name) {
+    size_t length = strlen(name);
+    if (params->values)
+        return lk_fail(params->ctx, LK_USAGE,
+                       "the parameter \"%s\" comes too late: memory has been shared out", name);
+    if (!length || length >= sizeof params->info->name)
+        return lk_fail(params->ctx, LK_USAGE,
+                       "a parameter cannot be called \"%s\": names have 1 to %zu bytes", name,
+                       sizeof params->info->name - 1);
+    if (lk_params_find(params, name) != SIZE_MAX)
+        return lk_fail(params->ctx, LK_USAGE, "there is a parameter \"%s\" already", name);
+    return LK_OK;
+}
+
+static lk_status check_shape(const lk_params *params, const char *name, int rank,
+                             const size_t *shape) {
+    size_t size = 1;
+    if (rank < 1 || rank > LK_MAX_RANK)
+        return lk_fail(params->ctx, LK_USAGE, "the parameter \"%s\" has %d dimensions, not 1 to %d",
+                       name, rank, LK_MAX_RANK);
+    for (int i = 0; i < rank; i++) {
+        if (shape[i] && size > ((size_t)1 << 40) / shape[i])
+            return lk_fail(params->ctx, LK_NO_MEMORY,
+                           "the parameter \"%s\" would have more than 2^40 numbers", name);
+        size *= shape[i];
+    }
+    return LK_OK;
+}
+
+static bool make_room(lk_params *params) {
+    if (params->n < params->capacity) return true;
+    size_t more = params->capacity ? 2 * params->capacity : 16;
+    void *info = lk_resize(params->ctx, params->info, params->capacity, more, sizeof *params->info);
+    if (!info) return false;
+    params->info = info;
+    params->capacity = more;
+    return true;
+}
+
 size_t lk_params_add(lk_params *params, const char *name, lk_dtype t, int rank, const size_t *shape,
                      lk_init init, double scale, bool trainable) {
-    if (strlen(name) >= sizeof params->info->name || lk_params_find(params, name) != SIZE_MAX ||
-        rank < 1 || rank > LK_MAX_RANK) {
-        lk_fail(params->ctx, LK_USAGE,
-                "a parameter cannot be called \"%s\": the name is taken or too long", name);
+    if (check_name(params, name) != LK_OK || check_shape(params, name, rank, shape) != LK_OK ||
+        !make_room(params))
         return SIZE_MAX;
-    }
-    if (params->n == params->capacity) {
-        size_t more = params->capacity ? 2 * params->capacity : 16;
-        void *info =
-            lk_resize(params->ctx, params->info, params->capacity, more, sizeof *params->info);
-        if (!info) return SIZE_MAX;
-        params->info = info;
-        params->capacity = more;
-    }
     lk_param_info *p = &params->info[params->n];
-    memset(p, 0, sizeof *p);
+    *p = (lk_param_info){
+        .dtype = t,
+        .rank = rank,
+        .size = 1,
+        .offset = params->bytes,
+        .init = init,
+        .scale = scale,
+        .trainable = trainable};
     memcpy(p->name, name, strlen(name) + 1);
-    p->dtype = t;
-    p->rank = rank;
-    p->size = 1;
-    for (int i = 0; i < rank; i++) {
-        p->shape[i] = shape[i];
-        if (shape[i] && p->size > ((size_t)1 << 40) / shape[i]) {
-            lk_fail(params->ctx, LK_NO_MEMORY,
-                    "the parameter \"%s\" would have more than 2^40 numbers", name);
-            return SIZE_MAX;
-        }
-        p->size *= shape[i];
-    }
-    p->offset = params->bytes;
-    p->init = init;
-    p->scale = scale;
-    p->trainable = trainable;
+    for (int i = 0; i < rank; i++) p->size *= p->shape[i] = shape[i];
     params->bytes += (p->size * lk_dtype_size(t) + 63) / 64 * 64;
     return params->n++;
 }
 
-/* One number an element, keyed by its index: neither layout nor other parameters matter. */
+/* ---- Initial values ---------------------------------------------------------------------------- */
+
+/* in is the number of rows, [in, out], and 1 for a vector. */
 static double initial(const lk_param_info *p, uint64_t seed, size_t i) {
     double in = p->rank > 1 ? (double)p->shape[0] : 1, out = (double)p->shape[p->rank - 1];
     if (p->init == LK_INIT_ZERO) return 0;
@@ -75,20 +108,39 @@ static double initial(const lk_param_info *p, uint64_t seed, size_t i) {
     }
 }
 
+typedef struct fill_job {
+    const lk_param_info *p;
+    uint64_t seed;
+    void *values;
+} fill_job;
+
+static void fill_range(void *argument, size_t begin, size_t end) {
+    const fill_job *job = argument;
+    for (size_t i = begin; i < end; i++) {
+        double x = initial(job->p, job->seed, i);
+        if (job->p->dtype == LK_F32) ((float *)job->values)[i] = (float)x;
+        else ((double *)job->values)[i] = x;
+    }
+}
+
 lk_status lk_params_build(lk_params *params, uint64_t seed) {
+    if (params->values) return lk_fail(params->ctx, LK_USAGE, "parameters are built once");
     params->values = lk_alloc(params->ctx, params->bytes, 1);
     params->grads = lk_alloc(params->ctx, params->bytes, 1);
-    if (!params->values || !params->grads) return LK_NO_MEMORY;
-    for (size_t q = 0; q < params->n; q++) {
-        const lk_param_info *p = &params->info[q];
-        for (size_t i = 0; i < p->size; i++) {
-            double x = initial(p, seed, i);
-            if (p->dtype == LK_F32) ((float *)lk_param_values(params, q))[i] = (float)x;
-            else ((double *)lk_param_values(params, q))[i] = x;
-        }
+    if (!params->values || !params->grads) {
+        lk_free(params->ctx, params->values);
+        lk_free(params->ctx, params->grads);
+        params->values = params->grads = NULL;
+        return LK_NO_MEMORY;
+    }
+    for (size_t i = 0; i < params->n; i++) {
+        fill_job job = {&params->info[i], seed, lk_param_values(params, i)};
+        lk_parallel(params->ctx, params->info[i].size, GRAIN, fill_range, &job);
     }
     return LK_OK;
 }
+
+/* ---- Using ------------------------------------------------------------------------------------- */
 
 /* Offsets are multiples of 64 in blocks that the allocator aligns for any type. */
 void *lk_param_values(const lk_params *params, size_t index) {

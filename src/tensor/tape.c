@@ -1,3 +1,10 @@
+/* The tape: ops run as they are written, and are remembered in the step's arena as a list that
+ * lk_tape_backward walks from its end. Each node adds to its inputs' gradients, so that a tensor used
+ * twice gets both parts, and always in the same order.
+ *
+ * Everything that a step needs comes from the arena: the second step of the same shapes takes nothing
+ * from the system. The first failure stays, and every later op returns `empty`, a tensor of one
+ * zero that may be read, but never written by an op, for none runs. */
 #include "tensor/op.h"
 
 #include <stdarg.h>
@@ -10,7 +17,9 @@ struct lk_tape {
     lk_node *last;
     lk_status status;
     bool gradients;
-    double zero[2]; /* the value and gradient of the empty tensor */
+    void *scratch;
+    size_t scratch_bytes;
+    double zero[2]; /* the value of the empty tensor */
     lk_tensor empty;
 };
 
@@ -39,65 +48,97 @@ void lk_tape_reset(lk_tape *tape, bool gradients) {
     tape->last = NULL;
     tape->status = LK_OK;
     tape->gradients = gradients;
+    tape->scratch = NULL;
+    tape->scratch_bytes = 0;
     tape->zero[0] = tape->zero[1] = 0;
-    tape->empty = (lk_tensor){
-        .dtype = LK_F64,
-        .rank = 2,
-        .shape = {1, 1},
-        .size = 1,
-        .data = &tape->zero[0],
-        .grad = NULL};
+    tape->empty =
+        (lk_tensor){.dtype = LK_F64, .rank = 2, .shape = {1, 1}, .size = 1, .data = tape->zero};
 }
 
 lk_context *lk_tape_context(lk_tape *tape) { return tape->ctx; }
 lk_arena *lk_tape_arena(lk_tape *tape) { return tape->arena; }
 lk_status lk_tape_status(const lk_tape *tape) { return tape->status; }
+lk_tensor *lk_tape_empty(lk_tape *tape) { return &tape->empty; }
 
-void lk_tape_fail(lk_tape *tape, lk_status status, const char *format, ...) {
-    if (tape->status != LK_OK) return;
+/* ---- Failures ---------------------------------------------------------------------------------- */
+
+static void fail(lk_tape *tape, lk_status status, const char *format, va_list args) {
     char message[512];
-    va_list args;
-    va_start(args, format);
+    if (tape->status != LK_OK) return;
     vsnprintf(message, sizeof message, format, args);
-    va_end(args);
     tape->status = status;
     lk_fail(tape->ctx, status, "%s", message);
 }
 
-lk_tensor *lk_tape_empty(lk_tape *tape) { return &tape->empty; }
+void lk_tape_fail(lk_tape *tape, lk_status status, const char *format, ...) {
+    va_list args;
+    va_start(args, format);
+    fail(tape, status, format, args);
+    va_end(args);
+}
 
+lk_tensor *lk_tape_refuse(lk_tape *tape, const char *format, ...) {
+    va_list args;
+    va_start(args, format);
+    fail(tape, LK_USAGE, format, args);
+    va_end(args);
+    return &tape->empty;
+}
+
+/* ---- Memory of a step -------------------------------------------------------------------------- */
+
+void *lk_tape_alloc(lk_tape *tape, size_t count, size_t size) {
+    if (tape->status != LK_OK) return NULL;
+    void *piece = lk_arena_alloc_raw(tape->arena, count, size);
+    if (!piece)
+        lk_tape_fail(tape, LK_NO_MEMORY,
+                     "out of memory for %zu numbers of a step; try a smaller batch", count);
+    return piece;
+}
+
+static void *zeroed(lk_tape *tape, size_t count, size_t size) {
+    void *piece = lk_tape_alloc(tape, count, size);
+    return piece ? memset(piece, 0, count * size) : NULL;
+}
+
+/* An outgrown piece is left to the arena; growing at least twofold, all of them are less than the last. */
+void *lk_tape_scratch(lk_tape *tape, size_t count, size_t size) {
+    if (tape->status != LK_OK) return NULL;
+    if (tape->scratch && count <= tape->scratch_bytes / size) return tape->scratch;
+    size_t least = 2 * tape->scratch_bytes / size;
+    if (count < least) count = least;
+    if ((tape->scratch = lk_tape_alloc(tape, count, size))) tape->scratch_bytes = count * size;
+    return tape->scratch;
+}
+
+/* ---- Recording and going back ------------------------------------------------------------------ */
+
+/* Without memory for its numbers. NULL: the tape has failed. */
 static lk_tensor *new_tensor(lk_tape *tape, lk_dtype t, int rank, const size_t *shape) {
-    lk_tensor *x = lk_arena_alloc(tape->arena, 1, sizeof *x);
-    if (!x) {
-        lk_tape_fail(tape, LK_NO_MEMORY, "out of memory for a tensor");
-        return NULL;
-    }
+    LK_ASSERT(rank >= 1 && rank <= LK_MAX_RANK);
+    lk_tensor *x = zeroed(tape, 1, sizeof *x);
+    if (!x) return NULL;
     x->dtype = t;
     x->rank = rank;
     x->size = 1;
     for (int i = 0; i < rank; i++) {
+        if (shape[i] && x->size > SIZE_MAX / 16 / shape[i]) {
+            lk_tape_fail(tape, LK_NO_MEMORY, "a tensor of %zu rows has too many numbers", shape[0]);
+            return NULL;
+        }
         x->shape[i] = shape[i];
         x->size *= shape[i];
     }
     return x;
 }
 
-static bool give_memory(lk_tape *tape, void **at, size_t count, lk_dtype t) {
-    *at = lk_arena_alloc(tape->arena, count, lk_dtype_size(t));
-    if (!*at)
-        lk_tape_fail(tape, LK_NO_MEMORY,
-                     "out of memory for a tensor of %zu numbers; try a smaller batch", count);
-    return *at != NULL;
-}
-
 lk_tensor *lk_tape_run(lk_tape *tape, const lk_op *op, lk_dtype t, size_t rows, size_t cols,
                        int n_in, lk_tensor *const *in, void *extra) {
-    size_t shape[2] = {rows, cols};
-    if (tape->status != LK_OK) return lk_tape_empty(tape);
+    size_t shape[2] = {rows, cols}, size = lk_dtype_size(t);
     lk_tensor *out = new_tensor(tape, t, 2, shape);
-    lk_node *node = lk_arena_alloc(tape->arena, 1, sizeof *node);
-    if (!node) lk_tape_fail(tape, LK_NO_MEMORY, "out of memory for an op");
-    if (!out || !node || !give_memory(tape, &out->data, out->size, t)) return lk_tape_empty(tape);
+    lk_node *node = zeroed(tape, 1, sizeof *node);
+    if (!out || !node || !(out->data = zeroed(tape, out->size, size))) return &tape->empty;
+    LK_ASSERT(n_in <= LK_MAX_INPUTS);
     bool wanted = false;
     node->op = op;
     node->out = out;
@@ -108,25 +149,25 @@ lk_tensor *lk_tape_run(lk_tape *tape, const lk_op *op, lk_dtype t, size_t rows, 
         wanted = wanted || (in[i] && in[i]->grad);
     }
     if (tape->gradients && wanted) {
-        if (!give_memory(tape, &out->grad, out->size, t)) return lk_tape_empty(tape);
+        if (!(out->grad = zeroed(tape, out->size, size))) return &tape->empty;
         out->node = node;
         node->previous = tape->last;
         tape->last = node;
     }
     op->forward(tape, node);
-    return tape->status == LK_OK ? out : lk_tape_empty(tape);
+    return tape->status == LK_OK ? out : &tape->empty;
 }
 
 lk_status lk_tape_backward(lk_tape *tape, lk_tensor *loss) {
     if (tape->status != LK_OK) return tape->status;
     if (loss->size != 1) {
-        lk_tape_fail(tape, LK_USAGE, "backward starts from one number, not from %zu", loss->size);
+        lk_tape_refuse(tape, "backward starts from one number, not from %zu", loss->size);
         return tape->status;
     }
-    if (!loss->grad) return LK_OK;
+    if (!loss->grad) return LK_OK; /* it depends on nothing that wants a gradient */
     if (loss->dtype == LK_F32) *(float *)loss->grad = 1;
     else *(double *)loss->grad = 1;
-    for (lk_node *node = tape->last; node; node = node->previous)
+    for (lk_node *node = tape->last; node && tape->status == LK_OK; node = node->previous)
         if (node->op->backward) node->op->backward(tape, node);
     return tape->status;
 }
@@ -139,24 +180,23 @@ static bool finite(const void *data, size_t n, lk_dtype t) {
     return true;
 }
 
+/* Values go wrong at the first node that has one, gradients at the last; a wrong value explains more. */
 const char *lk_tape_first_nonfinite(const lk_tape *tape) {
     const char *value = NULL, *gradient = NULL;
     for (const lk_node *node = tape->last; node; node = node->previous) {
         const lk_tensor *out = node->out;
-        if (!finite(out->data, out->size, out->dtype))
-            value = node->op->name; /* the earliest stays */
+        if (!finite(out->data, out->size, out->dtype)) value = node->op->name;
         if (!gradient && !finite(out->grad, out->size, out->dtype)) gradient = node->op->name;
     }
     return value ? value : gradient;
 }
 
-/* ---- Leaves ----------------------------------------------------------------------------------------- */
+/* ---- Leaves ------------------------------------------------------------------------------------ */
 
 lk_tensor *lk_leaf(lk_tape *tape, lk_dtype t, int rank, const size_t *shape, void *data,
                    void *grad) {
-    if (tape->status != LK_OK) return lk_tape_empty(tape);
     lk_tensor *x = new_tensor(tape, t, rank, shape);
-    if (!x) return lk_tape_empty(tape);
+    if (!x) return &tape->empty;
     x->data = data;
     x->grad = tape->gradients ? grad : NULL;
     return x;
@@ -173,23 +213,18 @@ lk_tensor *lk_constant(lk_tape *tape, lk_dtype t, size_t rows, size_t cols, cons
 
 lk_tensor *lk_zeros(lk_tape *tape, lk_dtype t, size_t rows, size_t cols) {
     size_t shape[2] = {rows, cols};
-    void *data;
-    if (tape->status != LK_OK || !give_memory(tape, &data, rows * cols, t))
-        return lk_tape_empty(tape);
-    return lk_leaf(tape, t, 2, shape, data, NULL);
+    lk_tensor *x = new_tensor(tape, t, 2, shape);
+    if (!x || !(x->data = zeroed(tape, x->size, lk_dtype_size(t)))) return &tape->empty;
+    return x;
 }
 
-/* A view: the same memory and gradient in another shape. */
+/* A view: the same numbers and gradient in another shape. */
 lk_tensor *lk_reshape(lk_tape *tape, lk_tensor *x, size_t rows, size_t cols) {
     size_t shape[2] = {rows, cols};
-    if (tape->status != LK_OK) return lk_tape_empty(tape);
-    if (rows * cols != x->size) {
-        lk_tape_fail(tape, LK_USAGE, "%zu numbers cannot be seen as [%zu, %zu]", x->size, rows,
-                     cols);
-        return lk_tape_empty(tape);
-    }
-    lk_tensor *view = lk_leaf(tape, x->dtype, 2, shape, x->data, x->grad);
-    return view;
+    if (cols ? rows != x->size / cols || x->size % cols : x->size != 0)
+        return lk_tape_refuse(tape, "%zu numbers cannot be seen as [%zu, %zu]", x->size, rows,
+                              cols);
+    return lk_leaf(tape, x->dtype, 2, shape, x->data, x->grad);
 }
 
 lk_tensor *lk_stop_gradient(lk_tape *tape, lk_tensor *x) {
