@@ -1,89 +1,106 @@
-/* A pool of threads that waits for one loop at a time. Workers spin briefly, then sleep; each loop
- * is cut into one piece a thread. */
+/* A pool of threads that waits for one loop at a time. Workers spin for some 30 microseconds, which
+ * covers the gaps between the kernels of a step, then sleep; each loop is cut into one piece a thread.
+ *
+ * The round is one word: how many loops there were, and how many pieces the last one has. A worker whose
+ * piece that round has not is not waited for, and must not touch the loop's description, which may be the
+ * next loop's by then; a worker whose piece it has is waited for, so that the description stays. */
 #include "base/threads.h"
-
-#include "base/memory.h"
 
 #include <pthread.h>
 #include <sched.h>
 #include <stdatomic.h>
+#include <string.h>
 
-enum { SPINS = 4000, MOST = 256 };
+enum { SPINS = 1500, MOST = 255, PIECE_BITS = 16, CACHE_LINE = 64 };
+
+typedef struct worker {
+    struct lk_pool *pool;
+    size_t piece; /* the caller has piece 0 */
+    pthread_t thread;
+} worker;
 
 typedef struct lk_pool {
-    pthread_t thread[MOST];
-    int n;             /* workers, the caller not among them */
-    atomic_uint round; /* a new number: there is work, or the end */
-    atomic_int left;   /* workers that are not done */
-    atomic_bool busy, ending;
+    atomic_ullong round; /* loops << PIECE_BITS | pieces; ENDING when there will be none */
+    char apart[CACHE_LINE];
+    atomic_int left; /* pieces that workers are not done with */
+    atomic_bool busy;
     pthread_mutex_t lock;
     pthread_cond_t wake;
     lk_range_fn fn;
     void *argument;
-    size_t count;
-    int pieces;
+    size_t count, pieces;
+    size_t n; /* workers */
+    char *scratch;
+    worker workers[]; /* then the scratch of the caller and of each */
 } lk_pool;
 
-typedef struct worker {
-    lk_pool *pool;
-    int index;
-} worker;
+#define ENDING (~0ull)
 
-struct start {
-    lk_pool pool;
-    worker workers[MOST];
-};
+/* Tells the processor that this is a wait. */
+static void relax(void) {
+#if defined(__GNUC__) && defined(__x86_64__)
+    __builtin_ia32_pause();
+#elif defined(__GNUC__) && defined(__aarch64__)
+    __asm__ volatile("isb" ::: "memory");
+#else
+    atomic_thread_fence(memory_order_seq_cst);
+#endif
+}
 
-static void run_piece(lk_pool *pool, int piece) {
-    size_t each = pool->count / (size_t)pool->pieces, extra = pool->count % (size_t)pool->pieces;
-    size_t p = (size_t)piece, begin = p * each + (p < extra ? p : extra);
-    size_t end = begin + each + (p < extra ? 1 : 0);
-    if (piece < pool->pieces && begin < end) pool->fn(pool->argument, begin, end);
+static void run_piece(const lk_pool *pool, size_t piece) {
+    size_t each = pool->count / pool->pieces, extra = pool->count % pool->pieces;
+    size_t begin = piece * each + (piece < extra ? piece : extra);
+    size_t end = begin + each + (piece < extra ? 1 : 0);
+    if (begin < end) pool->fn(pool->argument, begin, end);
+}
+
+static unsigned long long next_round(lk_pool *pool, unsigned long long seen) {
+    unsigned long long round;
+    for (int spins = 0; spins < SPINS; spins++) {
+        if ((round = atomic_load_explicit(&pool->round, memory_order_acquire)) != seen)
+            return round;
+        relax();
+    }
+    pthread_mutex_lock(&pool->lock);
+    while ((round = atomic_load_explicit(&pool->round, memory_order_acquire)) == seen)
+        pthread_cond_wait(&pool->wake, &pool->lock);
+    pthread_mutex_unlock(&pool->lock);
+    return round;
 }
 
 static void *work(void *argument) {
     const worker *me = argument;
     lk_pool *pool = me->pool;
-    unsigned seen = 0;
-    for (;;) {
-        unsigned round;
-        int spins = 0;
-        while ((round = atomic_load_explicit(&pool->round, memory_order_acquire)) == seen) {
-            if (++spins < SPINS) continue;
-            pthread_mutex_lock(&pool->lock);
-            while (atomic_load_explicit(&pool->round, memory_order_acquire) == seen)
-                pthread_cond_wait(&pool->wake, &pool->lock);
-            pthread_mutex_unlock(&pool->lock);
-        }
-        seen = round;
-        if (atomic_load(&pool->ending)) return NULL;
-        run_piece(pool, me->index + 1);
+    for (unsigned long long seen = 0; (seen = next_round(pool, seen)) != ENDING;) {
+        if (me->piece >= (seen & ((1u << PIECE_BITS) - 1))) continue;
+        run_piece(pool, me->piece);
         atomic_fetch_sub_explicit(&pool->left, 1, memory_order_release);
     }
+    return NULL;
 }
 
-static void next_round(lk_pool *pool) {
+static void tell(lk_pool *pool, unsigned long long round) {
     pthread_mutex_lock(&pool->lock);
-    atomic_fetch_add_explicit(&pool->round, 1, memory_order_release);
+    atomic_store_explicit(&pool->round, round, memory_order_release);
     pthread_cond_broadcast(&pool->wake);
     pthread_mutex_unlock(&pool->lock);
 }
 
 /* As many threads as can be had; none is fine. */
 static lk_pool *make_pool(lk_context *ctx) {
-    struct start *start = ctx->allocator.allocate(ctx->allocator.user, sizeof *start);
-    if (!start) return NULL;
-    lk_pool *pool = &start->pool;
-    atomic_init(&pool->round, 0);
-    atomic_init(&pool->left, 0);
-    atomic_init(&pool->busy, false);
-    atomic_init(&pool->ending, false);
-    pool->n = 0;
+    size_t most = ctx->threads > MOST ? MOST : (size_t)ctx->threads - 1;
+    size_t head = sizeof(lk_pool) + most * sizeof(worker) + CACHE_LINE;
+    lk_pool *pool =
+        ctx->allocator.allocate(ctx->allocator.user, head + (most + 1) * LK_SCRATCH_BYTES);
+    if (!pool) return NULL;
+    memset(pool, 0, sizeof *pool);
+    pool->scratch = (char *)(((uintptr_t)pool + head) & ~(uintptr_t)(CACHE_LINE - 1));
     pthread_mutex_init(&pool->lock, NULL);
     pthread_cond_init(&pool->wake, NULL);
-    for (int i = 0; i < ctx->threads - 1 && i < MOST; i++) {
-        start->workers[i] = (worker){pool, i};
-        if (pthread_create(&pool->thread[i], NULL, work, &start->workers[i])) break;
+    for (size_t i = 0; i < most; i++) {
+        worker *w = &pool->workers[i];
+        *w = (worker){.pool = pool, .piece = i + 1};
+        if (pthread_create(&w->thread, NULL, work, w)) break;
         pool->n = i + 1;
     }
     return pool;
@@ -98,25 +115,40 @@ void lk_parallel(lk_context *ctx, size_t n, size_t grain, lk_range_fn fn, void *
         if (n) fn(argument, 0, n);
         return;
     }
-    if (pieces > (size_t)pool->n + 1) pieces = (size_t)pool->n + 1;
+    if (pieces > pool->n + 1) pieces = pool->n + 1;
     pool->fn = fn;
     pool->argument = argument;
     pool->count = n;
-    pool->pieces = (int)pieces;
-    atomic_store(&pool->left, pool->n);
-    next_round(pool);
+    pool->pieces = pieces;
+    atomic_store(&pool->left, (int)pieces - 1);
+    unsigned long long loops = atomic_load(&pool->round) >> PIECE_BITS;
+    tell(pool, (loops + 1) << PIECE_BITS | pieces);
     run_piece(pool, 0);
-    for (int spins = 0; atomic_load_explicit(&pool->left, memory_order_acquire) > 0; spins++)
-        if (spins > SPINS) sched_yield(); /* another process has their core */
+    for (int spins = 0; atomic_load_explicit(&pool->left, memory_order_acquire) > 0;) {
+        if (spins++ < SPINS) relax();
+        else sched_yield(); /* another process has their core */
+    }
     atomic_store(&pool->busy, false);
+}
+
+void *lk_scratch(lk_context *ctx) {
+    if (!ctx->pool && !(ctx->pool = make_pool(ctx))) {
+        lk_fail(ctx, LK_NO_MEMORY, "out of memory for the scratch of %d threads", ctx->threads);
+        return NULL;
+    }
+    const lk_pool *pool = ctx->pool;
+    size_t piece = 0; /* only a loop's piece can be in another thread than the caller's */
+    if (atomic_load_explicit(&pool->busy, memory_order_relaxed))
+        for (size_t i = 0; i < pool->n && !piece; i++)
+            if (pthread_equal(pool->workers[i].thread, pthread_self())) piece = i + 1;
+    return pool->scratch + piece * LK_SCRATCH_BYTES;
 }
 
 void lk_pool_destroy(lk_context *ctx) {
     lk_pool *pool = ctx->pool;
     if (!pool) return;
-    atomic_store(&pool->ending, true);
-    next_round(pool);
-    for (int i = 0; i < pool->n; i++) pthread_join(pool->thread[i], NULL);
+    tell(pool, ENDING);
+    for (size_t i = 0; i < pool->n; i++) pthread_join(pool->workers[i].thread, NULL);
     pthread_mutex_destroy(&pool->lock);
     pthread_cond_destroy(&pool->wake);
     ctx->allocator.release(ctx->allocator.user, pool);

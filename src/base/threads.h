@@ -12,4 +12,11 @@ typedef void (*lk_range_fn)(void *argument, size_t begin, size_t end);
 void lk_parallel(lk_context *ctx, size_t n, size_t grain, lk_range_fn fn, void *argument);
 void lk_pool_destroy(lk_context *ctx);
 
+/* A kernel's scratch: LK_SCRATCH_BYTES, 64-byte aligned, of the calling thread's own, for the length of
+ * one kernel that calls nothing which might use it too. It comes with the threads and stays. NULL, with
+ * the failure recorded, when memory is out; never NULL in a piece of a loop once the loop's caller got
+ * its own. */
+enum { LK_SCRATCH_BYTES = 576 * 1024 };
+void *lk_scratch(lk_context *ctx);
+
 #endif

@@ -1,8 +1,8 @@
-#include "base/memory.h"
+/* Which instruction set, and how work is cut between threads: products by tiles of rows and columns and
+ * never by terms, maps and rows anywhere, so that no bit depends on either. */
 #include "base/threads.h"
 #include "kernels/isa.h"
 
-#include <math.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,14 +24,26 @@ static const struct {
     const lk_isa *isa;
     bool (*available)(void);
 } variants[] = {
-    /* the best last */
     {&lk_isa_scalar, always},
+#if defined(__aarch64__)
+    {&lk_isa_neon, always},
+#else
     {&lk_isa_baseline, always},
+#endif
 #if defined(__x86_64__)
     {&lk_isa_avx2, has_avx2},
     {&lk_isa_avx512, has_avx512},
 #endif
 };
+enum { VARIANTS = sizeof variants / sizeof variants[0] };
+
+const lk_isa *lk_isa_at(size_t i) { return i < VARIANTS ? variants[i].isa : NULL; }
+
+bool lk_isa_runs_here(const lk_isa *isa) {
+    for (size_t i = 0; i < VARIANTS; i++)
+        if (variants[i].isa == isa) return variants[i].available();
+    return false;
+}
 
 /* LIKELY_ISA names a variant for tests; a name that is unknown or not available here picks the best. */
 const lk_isa *lk_isa_pick(void) {
@@ -39,11 +51,10 @@ const lk_isa *lk_isa_pick(void) {
     const lk_isa *isa = atomic_load_explicit(&picked, memory_order_acquire);
     if (isa) return isa;
     const char *asked = getenv("LIKELY_ISA");
-    size_t n = sizeof variants / sizeof variants[0];
-    for (size_t i = 0; i < n; i++)
+    for (size_t i = 0; i < VARIANTS; i++)
         if (asked && !strcmp(asked, variants[i].isa->name) && variants[i].available())
             isa = variants[i].isa;
-    for (size_t i = n; !isa && i > 0; i--)
+    for (size_t i = VARIANTS; !isa && i > 0; i--)
         if (variants[i - 1].available()) isa = variants[i - 1].isa;
     atomic_store_explicit(&picked, isa, memory_order_release);
     return isa;
@@ -51,31 +62,52 @@ const lk_isa *lk_isa_pick(void) {
 
 const char *lk_isa_name(void) { return lk_isa_pick()->name; }
 
-/* ---- Products: rows or columns are cut between threads, never k ---------------------------------------- */
+/* ---- Products ------------------------------------------------------------------------------------------ */
 
+/* The result is cut into rows_cut × cols_cut parts at the edges of tiles. */
 typedef struct cut {
+    lk_context *ctx;
     const lk_isa *isa;
     const lk_product_job *job;
     lk_dtype t;
-    bool by_rows;
-    size_t unit; /* rows or columns of a tile */
-    char *total; /* scratch, a part for each tile row or for each column cut */
+    size_t row_tiles, col_tiles, rows_cut, cols_cut;
 } cut;
 
-static void run_cut(void *argument, size_t begin, size_t end) {
+static void run_parts(void *argument, size_t begin, size_t end) {
     const cut *c = argument;
-    size_t first = begin * c->unit, last = end * c->unit;
-    size_t size = lk_dtype_size(c->t);
-    if (c->by_rows) {
-        if (last > c->job->m) last = c->job->m;
-        c->isa->product[c->t](c->job, first, last, 0, c->job->n, c->total);
-        return;
+    size_t height = c->isa->tile_rows[c->t], width = c->isa->tile_cols[c->t];
+    void *scratch = lk_scratch(c->ctx);
+    for (size_t part = begin; part < end; part++) {
+        size_t r = part / c->cols_cut, s = part % c->cols_cut;
+        size_t row = c->row_tiles * r / c->rows_cut * height;
+        size_t row_end = c->row_tiles * (r + 1) / c->rows_cut * height;
+        size_t col = c->col_tiles * s / c->cols_cut * width;
+        size_t col_end = c->col_tiles * (s + 1) / c->cols_cut * width;
+        if (row_end > c->job->m) row_end = c->job->m;
+        if (col_end > c->job->n) col_end = c->job->n;
+        c->isa->product[c->t](c->job, row, row_end, col, col_end, scratch);
     }
-    if (last > c->job->n) last = c->job->n;
-    /* Each range of columns has its own scratch: found by its first tile. */
-    c->isa->product[c->t](c->job, 0, c->job->m, first, last,
-                          c->total ? c->total + begin * c->job->m * c->unit * size : NULL);
 }
+
+static size_t ceil_div(size_t a, size_t b) { return (a + b - 1) / b; }
+
+/* The cut whose largest part has the least to do: its multiply-adds, and what it copies, of which a row
+ * or a column of a tile costs about as much as 5 results. */
+static void choose_cut(cut *c, size_t threads) {
+    size_t height = c->isa->tile_rows[c->t], width = c->isa->tile_cols[c->t], least = SIZE_MAX;
+    for (size_t r = 1; r <= threads && r <= c->row_tiles; r++) {
+        size_t s = threads / r < c->col_tiles ? threads / r : c->col_tiles;
+        size_t rows = ceil_div(c->row_tiles, r) * height, cols = ceil_div(c->col_tiles, s) * width;
+        size_t cost = rows * cols + 5 * (rows + cols);
+        if (cost >= least) continue;
+        least = cost;
+        c->rows_cut = r;
+        c->cols_cut = s;
+    }
+}
+
+/* Multiply-adds for which it pays to wake a thread. */
+enum { WORTH_A_THREAD = 100000 };
 
 lk_status lk_product(lk_context *ctx, lk_dtype t, bool a_transposed, bool b_transposed, size_t m,
                      size_t n, size_t k, const void *a, size_t lda, const void *b, size_t ldb,
@@ -86,89 +118,78 @@ lk_status lk_product(lk_context *ctx, lk_dtype t, bool a_transposed, bool b_tran
     if (!k && !accumulate)
         for (size_t i = 0; i < m; i++) memset((char *)out + i * ldc * size, 0, n * size);
     if (!m || !n || !k) return LK_OK;
-    const lk_isa *isa = lk_isa_pick();
-    cut c = {.isa = isa, .job = &job, .t = t};
-    size_t row_tiles = (m + isa->tile_rows[t] - 1) / isa->tile_rows[t];
-    size_t col_tiles = (n + isa->tile_cols[t] - 1) / isa->tile_cols[t];
-    c.by_rows = row_tiles > 4 * col_tiles;
-    c.unit = c.by_rows ? isa->tile_rows[t] : isa->tile_cols[t];
-    if (accumulate && k > LK_CHUNK) {
-        size_t tiles = c.by_rows ? 1 : col_tiles;
-        if (!(c.total = lk_alloc(ctx, tiles * m * isa->tile_cols[t], size))) return LK_NO_MEMORY;
-    }
-    size_t tiles = c.by_rows ? row_tiles : col_tiles;
-    size_t work = m * n * k / tiles +
-                  1; /* multiply-adds of a piece; waking a thread costs about 10,000 */
-    lk_parallel(ctx, tiles, 1 + 60000 / work, run_cut, &c);
-    lk_free(ctx, c.total);
+    if (!lk_scratch(ctx)) return LK_NO_MEMORY;
+    cut c = {.ctx = ctx, .isa = lk_isa_pick(), .job = &job, .t = t};
+    c.row_tiles = ceil_div(m, c.isa->tile_rows[t]);
+    c.col_tiles = ceil_div(n, c.isa->tile_cols[t]);
+    size_t worth = 1 + m * n * k / WORTH_A_THREAD;
+    choose_cut(&c, worth < (size_t)ctx->threads ? worth : (size_t)ctx->threads);
+    lk_parallel(ctx, c.rows_cut * c.cols_cut, 1, run_parts, &c);
     return LK_OK;
 }
 
-/* ---- Maps --------------------------------------------------------------------------------------------- */
+/* ---- Maps ---------------------------------------------------------------------------------------------- */
 
-#define SIMPLE(name, real, expression) \
-    static void name(size_t n, const real *x, real *y) { \
-        for (size_t i = 0; i < n; i++) y[i] = expression; \
-    }
-SIMPLE(relu_f32, float, x[i] > 0 ? x[i] : 0)
-SIMPLE(square_f32, float, x[i] * x[i])
-SIMPLE(sqrt_f32, float, sqrtf(x[i]))
-SIMPLE(neg_f32, float, -x[i])
-SIMPLE(reciprocal_f32, float, 1 / x[i])
-SIMPLE(erf_map_f32, float, lk_erf_f32(x[i]))
-SIMPLE(relu_f64, double, x[i] > 0 ? x[i] : 0)
-SIMPLE(square_f64, double, x[i] * x[i])
-SIMPLE(sqrt_f64, double, sqrt(x[i]))
-SIMPLE(neg_f64, double, -x[i])
-SIMPLE(reciprocal_f64, double, 1 / x[i])
-SIMPLE(exp_f64, double, lk_exp(x[i]))
-SIMPLE(log_f64, double, lk_log(x[i]))
-SIMPLE(tanh_f64, double, lk_tanh(x[i]))
-SIMPLE(sigmoid_f64, double, lk_sigmoid(x[i]))
-SIMPLE(softplus_f64, double, lk_softplus(x[i]))
-SIMPLE(erf_f64, double, lk_erf(x[i]))
+const char *lk_unary_name(lk_unary f) {
+    static const char *const names[LK_UNARY_COUNT] = {
+        [LK_EXP] = "exp",
+        [LK_LOG] = "log",
+        [LK_TANH] = "tanh",
+        [LK_SIGMOID] = "sigmoid",
+        [LK_SOFTPLUS] = "softplus",
+        [LK_ERF] = "erf",
+        [LK_RELU] = "relu",
+        [LK_SQUARE] = "square",
+        [LK_SQRT] = "sqrt",
+        [LK_NEG] = "neg",
+        [LK_RECIPROCAL] = "reciprocal"};
+    return names[f];
+}
 
-static const struct {
-    const char *name;
-    void (*f32)(size_t, const float *, float *); /* NULL: the instruction set's own */
-    void (*f64)(size_t, const double *, double *);
-} maps[LK_UNARY_COUNT] = {
-    [LK_EXP] = {"exp", NULL, exp_f64},
-    [LK_LOG] = {"log", NULL, log_f64},
-    [LK_TANH] = {"tanh", NULL, tanh_f64},
-    [LK_SIGMOID] = {"sigmoid", NULL, sigmoid_f64},
-    [LK_SOFTPLUS] = {"softplus", NULL, softplus_f64},
-    [LK_ERF] = {"erf", erf_map_f32, erf_f64},
-    [LK_RELU] = {"relu", relu_f32, relu_f64},
-    [LK_SQUARE] = {"square", square_f32, square_f64},
-    [LK_SQRT] = {"sqrt", sqrt_f32, sqrt_f64},
-    [LK_NEG] = {"neg", neg_f32, neg_f64},
-    [LK_RECIPROCAL] = {"reciprocal", reciprocal_f32, reciprocal_f64},
-};
-
-const char *lk_unary_name(lk_unary f) { return maps[f].name; }
-
-typedef struct map_job {
-    lk_unary f;
-    lk_dtype t;
-    const void *x;
-    void *y;
-} map_job;
+typedef struct array_job {
+    lk_map_fn fn;
+    size_t size; /* bytes from one item to the next */
+    size_t cols; /* 0: items are numbers, else rows of that many */
+    const char *x;
+    char *y;
+} array_job;
 
 static void map_range(void *argument, size_t begin, size_t end) {
-    const map_job *job = argument;
-    size_t n = end - begin;
-    if (job->t == LK_F64) {
-        maps[job->f].f64(n, (const double *)job->x + begin, (double *)job->y + begin);
-        return;
-    }
-    const float *x = (const float *)job->x + begin;
-    float *y = (float *)job->y + begin;
-    if (maps[job->f].f32) maps[job->f].f32(n, x, y);
-    else lk_isa_pick()->map_f32(job->f, n, x, y);
+    const array_job *job = argument;
+    job->fn(end - begin, job->x + begin * job->size, job->y + begin * job->size);
+}
+
+static void map_rows(void *argument, size_t begin, size_t end) {
+    const array_job *job = argument;
+    for (size_t row = begin; row < end; row++)
+        job->fn(job->cols, job->x + row * job->size, job->y + row * job->size);
 }
 
 void lk_map(lk_context *ctx, lk_unary f, lk_dtype t, size_t n, const void *x, void *y) {
-    map_job job = {f, t, x, y};
-    lk_parallel(ctx, n, 8192, map_range, &job);
+    array_job job = {lk_isa_pick()->map[t][f], lk_dtype_size(t), 0, x, y};
+    lk_parallel(ctx, n, t == LK_F32 ? 16384 : 4096, map_range, &job);
+}
+
+void lk_log_softmax_rows(lk_context *ctx, lk_dtype t, size_t rows, size_t cols, const void *x,
+                         void *y) {
+    array_job job = {lk_isa_pick()->log_softmax[t], cols * lk_dtype_size(t), cols, x, y};
+    lk_parallel(ctx, rows, 1 + 8192 / (cols + 1), map_rows, &job);
+}
+
+/* ---- Reductions ----------------------------------------------------------------------------------------- */
+
+float lk_sum_f32(size_t n, const float *x) { return lk_isa_pick()->sum_f32(n, x); }
+double lk_sum_f64(size_t n, const double *x) { return lk_isa_pick()->sum_f64(n, x); }
+double lk_sum_f32_as_f64(size_t n, const float *x) { return lk_isa_pick()->sum_f32_as_f64(n, x); }
+float lk_dot_f32(size_t n, const float *x, const float *y) {
+    return lk_isa_pick()->dot_f32(n, x, y);
+}
+double lk_dot_f64(size_t n, const double *x, const double *y) {
+    return lk_isa_pick()->dot_f64(n, x, y);
+}
+double lk_dot_f32_as_f64(size_t n, const float *x, const float *y) {
+    return lk_isa_pick()->dot_f32_as_f64(n, x, y);
+}
+double lk_log_sum_exp_f64(size_t n, const double *x) {
+    return lk_isa_pick()->log_sum_exp_f64(n, x);
 }

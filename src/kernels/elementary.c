@@ -3,24 +3,8 @@
  * (docs/numerics.md). Classical reductions (Muller, "Elementary Functions", 3rd ed., chapters 3 and
  * 11), with our own series: Taylor where they converge fast, else Chebyshev expansions computed to 40
  * digits. */
+#include "kernels/elementary_f64.h"
 #include "kernels/kernels.h"
-
-#include <math.h>
-#include <string.h>
-
-static uint64_t bits_of(double x) {
-    uint64_t b;
-    memcpy(&b, &x, sizeof b);
-    return b;
-}
-
-static double of_bits(uint64_t b) {
-    double x;
-    memcpy(&x, &b, sizeof x);
-    return x;
-}
-
-static double quiet_nan(void) { return of_bits(0x7ff8000000000000u); }
 
 /* Clenshaw's recurrence for a Chebyshev series c[0] + c[1] T1(t) + … */
 static double chebyshev(const double *c, int n, double t) {
@@ -36,121 +20,19 @@ static double chebyshev(const double *c, int n, double t) {
 
 /* ---- exp and log ---------------------------------------------------------------------------------- */
 
-/* ln 2 = HIGH + LOW, HIGH with 20 zero bits at its end, so that n·HIGH is exact for |n| < 2^20. */
-#define LN2_HIGH 0x1.62e42fee00000p-1
-#define LN2_LOW 0x1.a39ef35793c76p-33
-#define LOG2_E 0x1.71547652b82fep+0
-#define ROUNDER 0x1.8p52
+double lk_exp(double x) { return exp_f64(x); }
+double lk_log(double x) { return log_f64(x); }
+double lk_sigmoid(double x) { return sigmoid_f64(x); }
+double lk_log_sigmoid(double x) { return -lk_softplus(-x); }
 
-/* e^r - 1 for |r| <= 0.35 by Taylor's series to r^13 / 13!. */
-static double expm1_small(double r) {
-    double p = 0x1.6124613a86d09p-33;
-    p = p * r + 0x1.1eed8eff8d898p-29;
-    p = p * r + 0x1.ae64567f544e4p-26;
-    p = p * r + 0x1.27e4fb7789f5cp-22;
-    p = p * r + 0x1.71de3a556c734p-19;
-    p = p * r + 0x1.a01a01a01a01ap-16;
-    p = p * r + 0x1.a01a01a01a01ap-13;
-    p = p * r + 0x1.6c16c16c16c17p-10;
-    p = p * r + 0x1.1111111111111p-7;
-    p = p * r + 0x1.5555555555555p-5;
-    p = p * r + 0x1.5555555555555p-3;
-    p = p * r + 0.5;
-    return p * r * r + r;
-}
+/* The branches of the vectors' selections: a scalar computes one side only. */
+double lk_expm1(double x) { return x > -0.35 && x < 0.35 ? expm1_small(x) : exp_f64(x) - 1; }
 
-/* x · 2^n in two exact steps, rounding once (into the subnormals too). */
-static double scale(double x, int64_t n) {
-    int64_t half = n / 2;
-    return x * of_bits((uint64_t)(half + 1023) << 52) * of_bits((uint64_t)(n - half + 1023) << 52);
-}
-
-double lk_exp(double x) {
-    if (x != x) return x;
-    if (x > 709.79) return INFINITY;
-    if (x < -745.2) return 0;
-    double n = (x * LOG2_E + ROUNDER) - ROUNDER;
-    double r = (x - n * LN2_HIGH) - n * LN2_LOW;
-    return scale(1 + expm1_small(r), (int64_t)n);
-}
-
-double lk_expm1(double x) {
-    if (x != x) return x;
-    if (x > -0.35 && x < 0.35) return expm1_small(x);
-    if (x < -40) return -1;
-    return lk_exp(x) - 1;
-}
-
-/* log m for m near 1: with s = (m-1)/(m+1), log m = 2 atanh s. Returned without its leading 2s. */
-static double log_tail(double z) { /* z = s² <= 0.0295 */
-    double p = 1.0 / 23;
-    p = p * z + 1.0 / 21;
-    p = p * z + 1.0 / 19;
-    p = p * z + 1.0 / 17;
-    p = p * z + 1.0 / 15;
-    p = p * z + 1.0 / 13;
-    p = p * z + 1.0 / 11;
-    p = p * z + 1.0 / 9;
-    p = p * z + 1.0 / 7;
-    p = p * z + 1.0 / 5;
-    p = p * z + 1.0 / 3;
-    return p * z;
-}
-
-/* log(1 + f) for -0.3 < f < 0.42: f - f²/2 + s(f²/2 + R), which keeps f's own bits. */
-static double log1p_small(double f) {
-    double s = f / (2 + f), z = s * s, half = 0.5 * f * f;
-    return f - (half - s * (half + 2 * log_tail(z)));
-}
-
-double lk_log(double x) {
-    if (x != x) return x;
-    if (x < 0) return quiet_nan();
-    if (x == 0) return -INFINITY;
-    if (x == INFINITY) return x;
-    int64_t n = 0;
-    if (x < 0x1p-1022) {
-        x *= 0x1p54;
-        n = -54;
-    }
-    uint64_t b = bits_of(x);
-    n += (int64_t)(b >> 52) - 1023;
-    double m = of_bits((b & 0xfffffffffffffu) | 0x3ff0000000000000u);
-    if (m > 0x1.6a09e667f3bcdp+0) {
-        m *= 0.5;
-        n++;
-    }
-    double e = (double)n, l = log1p_small(m - 1);
-    return e * LN2_HIGH + (l + e * LN2_LOW);
-}
-
-double lk_log1p(double x) {
-    if (x != x || x == INFINITY) return x;
-    if (x < -1) return quiet_nan();
-    if (x == -1) return -INFINITY;
-    if (x > -0.29 && x < 0.41) return log1p_small(x);
-    double u = 1 + x, lost = x > 1 ? 1 - (u - x) : x - (u - 1);
-    return lk_log(u) + lost / u;
-}
-
-double lk_sigmoid(double x) {
-    double e = lk_exp(x < 0 ? x : -x);
-    return (x < 0 ? e : 1) / (1 + e);
-}
+double lk_log1p(double x) { return x > -0.29 && x < 0.41 ? log1p_small(x) : log1p_f64(x); }
 
 double lk_softplus(double x) { return (x > 0 ? x : 0) + lk_log1p(lk_exp(x < 0 ? x : -x)); }
 
-double lk_log_sigmoid(double x) { return -lk_softplus(-x); }
-
-double lk_tanh(double x) {
-    if (x != x) return x;
-    double a = x < 0 ? -x : x, t = a > 22 ? 1 : 0;
-    if (a <= 22) {
-        double e = lk_expm1(2 * a);
-        t = e / (e + 2);
-    }
-    return x < 0 ? -t : x == 0 ? x : t;
-}
+double lk_tanh(double x) { return tanh_f64(x); }
 
 double lk_sqrt(double x) { return sqrt(x); }
 

@@ -10,7 +10,29 @@
 #include <string.h>
 
 #define LK_INLINE static inline __attribute__((always_inline))
+
+/* fma without the instruction: the product of two floats is exact in float64; their sum with c, rounded
+ * to odd there (towards the error where the last bit is even), then rounds to float32 as the exact one
+ * would (Boldo and Melquiond, "Emulation of FMA and correctly rounded sums: proved algorithms using
+ * rounding to odd", IEEE Trans. Comp. 57, 2008). The error of the sum is Knuth's. */
+LK_INLINE float fma_emulated_f32(float a, float b, float c) {
+    double p = (double)a * (double)b, w = (double)c, s = p + w, back = s - p;
+    double e = (p - (s - back)) + (w - back);
+    int64_t bits, towards;
+    memcpy(&bits, &s, sizeof bits);
+    memcpy(&towards, &e, sizeof towards);
+    int64_t inexact = -(int64_t)((e > 0) | (e < 0)), even = (bits & 1) - 1;
+    int64_t step = 1 - 2 * (int64_t)((uint64_t)(bits ^ towards) >> 63);
+    bits += step & inexact & even;
+    memcpy(&s, &bits, sizeof s);
+    return (float)s;
+}
+
+#if defined(LK_FMA_REFERENCE) || defined(__FMA__) || defined(__ARM_FEATURE_FMA)
 #define LK_FMA32 __builtin_fmaf
+#else
+#define LK_FMA32 fma_emulated_f32
+#endif
 
 LK_INLINE int32_t word_of(float x) {
     int32_t w;
@@ -107,6 +129,30 @@ LK_INLINE float tanh_f32(float x) {
     float small = LK_FMA32(p * z, x, x);
     float y = a < 0.55f ? small : big;
     return x != x ? x : y;
+}
+
+/* erf: x + x q(x²) for |x| < 0.92, else 1 - e^(-t - t b(t)), t = |x|, which is 1 from 4 on. Both are
+ * minimax fits. Accurate relative to erf, not to 1 - erf. */
+LK_INLINE float erf_f32(float x) {
+    float a = x < 0.0f ? -x : x, t = a > 4.0f ? 4.0f : a, z = x * x;
+    float q = 0x1.5f9574p-14f;
+    q = LK_FMA32(q, z, -0x1.ab106cp-11f);
+    q = LK_FMA32(q, z, 0x1.54df1cp-8f);
+    q = LK_FMA32(q, z, -0x1.b810e8p-6f);
+    q = LK_FMA32(q, z, 0x1.ce2e24p-4f);
+    q = LK_FMA32(q, z, -0x1.812744p-2f);
+    q = LK_FMA32(q, z, 0x1.06eba8p-3f);
+    float small = LK_FMA32(q, x, x);
+    float b = 0x1.78e894p-17f;
+    b = LK_FMA32(b, t, -0x1.527fbap-12f);
+    b = LK_FMA32(b, t, 0x1.dd6e74p-9f);
+    b = LK_FMA32(b, t, -0x1.8551c4p-6f);
+    b = LK_FMA32(b, t, 0x1.b32590p-4f);
+    b = LK_FMA32(b, t, 0x1.45328cp-1f);
+    b = LK_FMA32(b, t, 0x1.0778dep-3f);
+    float big = 1.0f - exp_f32(LK_FMA32(-b, t, -t));
+    big = x < 0.0f ? -big : big;
+    return a < 0.92f || x != x ? small : big;
 }
 
 #endif

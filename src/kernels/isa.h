@@ -1,12 +1,11 @@
 /* What is compiled once for each instruction set (isa_kernels.c) and picked at run time (dispatch.c).
- * Every variant gives the same bits. */
+ * Every variant gives the bits of the scalar reference (reference.c), by which it is tested. */
 #ifndef LK_KERNELS_ISA_H
 #define LK_KERNELS_ISA_H
 
 #include "kernels/kernels.h"
 
-/* out [m, n] (=, or += with accumulate) a·b for k terms; `total` is scratch for m × LK_PANEL values,
- * needed with accumulate and k > 256 only. */
+/* out [m, n] (=, or += with accumulate) a·b for k > 0 terms. */
 typedef struct lk_product_job {
     bool a_transposed, b_transposed, accumulate;
     size_t m, n, k, lda, ldb, ldc;
@@ -14,20 +13,44 @@ typedef struct lk_product_job {
     void *out;
 } lk_product_job;
 
-enum { LK_CHUNK = 256, LK_PANEL = 32 };
+/* A product's chunk of k; sums' virtual lanes. */
+enum { LK_CHUNK = 256, LK_LANES = 64 };
 
+typedef void (*lk_map_fn)(size_t n, const void *x, void *y);
+
+/* Arrays of two are by lk_dtype. */
 typedef struct lk_isa {
     const char *name;
+    /* The part [row_begin, row_end) × [col_begin, col_end) of out. `scratch` is LK_SCRATCH_BYTES (base/
+     * threads.h), of which the reference needs none. */
     void (*product[2])(const lk_product_job *job, size_t row_begin, size_t row_end,
-                       size_t col_begin, size_t col_end, void *total);
-    void (*map_f32)(lk_unary f, size_t n, const float *x, float *y);
-    size_t tile_rows[2], tile_cols[2];
+                       size_t col_begin, size_t col_end, void *scratch);
+    size_t tile_rows[2], tile_cols[2]; /* products are cut between threads at multiples of these */
+    lk_map_fn map[2][LK_UNARY_COUNT];
+    float (*sum_f32)(size_t n, const float *x);
+    double (*sum_f64)(size_t n, const double *x);
+    double (*sum_f32_as_f64)(size_t n, const float *x);
+    float (*dot_f32)(size_t n, const float *x, const float *y);
+    double (*dot_f64)(size_t n, const double *x, const double *y);
+    double (*dot_f32_as_f64)(size_t n, const float *x, const float *y);
+    float (*log_sum_exp_f32)(size_t n, const float *x);
+    double (*log_sum_exp_f64)(size_t n, const double *x);
+    void (*log_softmax[2])(size_t n, const void *x, void *y); /* one row */
 } lk_isa;
 
-extern const lk_isa lk_isa_scalar, lk_isa_baseline;
+extern const lk_isa lk_isa_scalar;
+#if defined(__aarch64__)
+extern const lk_isa lk_isa_neon;
+#else
+extern const lk_isa lk_isa_baseline;
+#endif
 #if defined(__x86_64__)
 extern const lk_isa lk_isa_avx2, lk_isa_avx512;
 #endif
+
+/* The i-th variant, the scalar reference first and the best last; NULL beyond the last. */
+const lk_isa *lk_isa_at(size_t i);
+bool lk_isa_runs_here(const lk_isa *isa);
 const lk_isa *lk_isa_pick(void);
 
 #endif

@@ -1,7 +1,9 @@
-/* Compiled once for each instruction set, with LK_ISA naming it (src/kernels/CMakeLists.txt has the
- * flags). Vectors are GCC's and clang's vector extensions; the fused multiply-add is the one line that
- * differs. */
+/* Compiled once for each instruction set, with LK_ISA naming it (CMakeLists.txt has the flags). Vectors
+ * are GCC's and clang's vector extensions; the fused multiply-add is the one thing that differs.
+ * LK_VECTOR_BYTES is for tests: wider vectors than the machine has give a wider machine's tiles. */
+#include "base/threads.h"
 #include "kernels/elementary_f32.h"
+#include "kernels/elementary_f64.h"
 #include "kernels/isa.h"
 
 #if defined(__AVX512F__) || defined(__AVX2__)
@@ -11,83 +13,171 @@
 #define JOIN_(a, b) a##b
 #define JOIN(a, b) JOIN_(a, b)
 
-#if defined(__AVX512F__)
+#if defined(LK_VECTOR_BYTES)
+enum { BYTES = LK_VECTOR_BYTES };
+#elif defined(__AVX512F__)
 enum { BYTES = 64 };
-#define ROWS 12
 #elif defined(__AVX2__)
 enum { BYTES = 32 };
-#define ROWS 6
 #else
 enum { BYTES = 16 };
+#endif
+
+/* As many rows of two vectors as there are registers for: X is applied to each number of rows. */
+#if defined(__AVX512F__) || (defined(LK_VECTOR_BYTES) && LK_VECTOR_BYTES == 64)
+#define ROWS 14
+#define EACH_ROWS(X) X(1) X(2) X(3) X(4) X(5) X(6) X(7) X(8) X(9) X(10) X(11) X(12) X(13) X(14)
+#elif defined(__AVX2__)
+#define ROWS 6
+#define EACH_ROWS(X) X(1) X(2) X(3) X(4) X(5) X(6)
+#elif defined(__aarch64__)
+#define ROWS 8
+#define EACH_ROWS(X) X(1) X(2) X(3) X(4) X(5) X(6) X(7) X(8)
+#else
 #define ROWS 4
+#define EACH_ROWS(X) X(1) X(2) X(3) X(4)
+#endif
+
+/* Accumulators stay in registers only when these loops are unrolled whole. */
+#if defined(__clang__)
+#define UNROLL _Pragma("clang loop unroll(full)")
+#else
+#define UNROLL _Pragma("GCC unroll 16")
 #endif
 
 typedef float vec32 __attribute__((vector_size(BYTES)));
 typedef double vec64 __attribute__((vector_size(BYTES)));
 
-LK_INLINE vec32 fma32(vec32 a, vec32 b, vec32 c) {
-#if defined(__AVX512F__)
-    return (vec32)_mm512_fmadd_ps((__m512)a, (__m512)b, (__m512)c);
-#elif defined(__AVX2__)
-    return (vec32)_mm256_fmadd_ps((__m256)a, (__m256)b, (__m256)c);
-#else
+#if defined(LK_VECTOR_BYTES) || !(defined(__AVX2__) || defined(__aarch64__))
+LK_INLINE vec32 fused_f32(vec32 a, vec32 b, vec32 c) {
     vec32 r = a; /* every lane is written below; gcc cannot see that */
-    for (int l = 0; l < BYTES / 4; l++) r[l] = __builtin_fmaf(a[l], b[l], c[l]);
+    for (int l = 0; l < BYTES / 4; l++) r[l] = LK_FMA32(a[l], b[l], c[l]);
     return r;
-#endif
 }
-
-LK_INLINE vec64 fma64(vec64 a, vec64 b, vec64 c) {
-#if defined(__AVX512F__)
-    return (vec64)_mm512_fmadd_pd((__m512d)a, (__m512d)b, (__m512d)c);
-#elif defined(__AVX2__)
-    return (vec64)_mm256_fmadd_pd((__m256d)a, (__m256d)b, (__m256d)c);
-#else
+LK_INLINE vec64 fused_f64(vec64 a, vec64 b, vec64 c) {
     vec64 r = a;
     for (int l = 0; l < BYTES / 8; l++) r[l] = __builtin_fma(a[l], b[l], c[l]);
     return r;
+}
+#elif defined(__AVX512F__)
+LK_INLINE vec32 fused_f32(vec32 a, vec32 b, vec32 c) {
+    return (vec32)_mm512_fmadd_ps((__m512)a, (__m512)b, (__m512)c);
+}
+LK_INLINE vec64 fused_f64(vec64 a, vec64 b, vec64 c) {
+    return (vec64)_mm512_fmadd_pd((__m512d)a, (__m512d)b, (__m512d)c);
+}
+#elif defined(__AVX2__)
+LK_INLINE vec32 fused_f32(vec32 a, vec32 b, vec32 c) {
+    return (vec32)_mm256_fmadd_ps((__m256)a, (__m256)b, (__m256)c);
+}
+LK_INLINE vec64 fused_f64(vec64 a, vec64 b, vec64 c) {
+    return (vec64)_mm256_fmadd_pd((__m256d)a, (__m256d)b, (__m256d)c);
+}
+#else
+#include <arm_neon.h>
+LK_INLINE vec32 fused_f32(vec32 a, vec32 b, vec32 c) {
+    return (vec32)vfmaq_f32((float32x4_t)c, (float32x4_t)a, (float32x4_t)b);
+}
+LK_INLINE vec64 fused_f64(vec64 a, vec64 b, vec64 c) {
+    return (vec64)vfmaq_f64((float64x2_t)c, (float64x2_t)a, (float64x2_t)b);
+}
 #endif
+
+/* A square block of `from`, whose rows are `step` apart, into `to`, rows `wide` apart, transposed; of as
+ * many numbers as 16 bytes hold, which every instruction set shuffles well. */
+typedef float quad32 __attribute__((vector_size(16)));
+typedef double pair64 __attribute__((vector_size(16)));
+
+LK_INLINE void transpose_f32(const float *from, size_t step, float *to, size_t wide) {
+    quad32 r[4], t[4], y[4];
+    for (size_t i = 0; i < 4; i++) memcpy(&r[i], from + i * step, sizeof r[i]);
+    t[0] = __builtin_shufflevector(r[0], r[1], 0, 4, 1, 5);
+    t[1] = __builtin_shufflevector(r[2], r[3], 0, 4, 1, 5);
+    t[2] = __builtin_shufflevector(r[0], r[1], 2, 6, 3, 7);
+    t[3] = __builtin_shufflevector(r[2], r[3], 2, 6, 3, 7);
+    y[0] = __builtin_shufflevector(t[0], t[1], 0, 1, 4, 5);
+    y[1] = __builtin_shufflevector(t[0], t[1], 2, 3, 6, 7);
+    y[2] = __builtin_shufflevector(t[2], t[3], 0, 1, 4, 5);
+    y[3] = __builtin_shufflevector(t[2], t[3], 2, 3, 6, 7);
+    for (size_t i = 0; i < 4; i++) memcpy(to + i * wide, &y[i], sizeof y[i]);
 }
 
-#define TILE_ROWS ROWS
-#define TILE_VECS 2
+LK_INLINE void transpose_f64(const double *from, size_t step, double *to, size_t wide) {
+    pair64 r[2], y[2];
+    for (size_t i = 0; i < 2; i++) memcpy(&r[i], from + i * step, sizeof r[i]);
+    y[0] = __builtin_shufflevector(r[0], r[1], 0, 2);
+    y[1] = __builtin_shufflevector(r[0], r[1], 1, 3);
+    for (size_t i = 0; i < 2; i++) memcpy(to + i * wide, &y[i], sizeof y[i]);
+}
+
 #define REAL float
 #define VEC vec32
-#define LANES (BYTES / 4)
-#define VFMA fma32
 #define NAME(x) JOIN(x, _f32)
 #include "kernels/product.inc"
+#include "kernels/reduce.inc"
 #undef REAL
 #undef VEC
-#undef LANES
-#undef VFMA
 #undef NAME
 #define REAL double
 #define VEC vec64
-#define LANES (BYTES / 8)
-#define VFMA fma64
 #define NAME(x) JOIN(x, _f64)
 #include "kernels/product.inc"
+#include "kernels/reduce.inc"
 
-#define LOOP(name, body) \
-    static void name(size_t n, const float *x, float *y) { \
-        for (size_t i = 0; i < n; i++) y[i] = body(x[i]); \
-    }
-LOOP(map_exp, exp_f32)
-LOOP(map_log, log_f32)
-LOOP(map_tanh, tanh_f32)
-LOOP(map_sigmoid, sigmoid_f32)
-LOOP(map_softplus, softplus_f32)
-
-static void map(lk_unary f, size_t n, const float *x, float *y) {
-    static void (*const maps[])(size_t, const float *, float *) = {
-        [LK_EXP] = map_exp,
-        [LK_LOG] = map_log,
-        [LK_TANH] = map_tanh,
-        [LK_SIGMOID] = map_sigmoid,
-        [LK_SOFTPLUS] = map_softplus};
-    maps[f](n, x, y);
+static double sum_f32_as_f64(size_t n, const float *x) {
+    double lane[LK_LANES] = {0};
+    size_t i = 0;
+    for (; i + LK_LANES <= n; i += LK_LANES)
+        for (size_t l = 0; l < LK_LANES; l++) lane[l] = lane[l] + (double)x[i + l];
+    for (size_t l = 0; i < n; i++, l++) lane[l] = lane[l] + (double)x[i];
+    return tree_f64(n, lane);
 }
+
+static double dot_f32_as_f64(size_t n, const float *x, const float *y) {
+    double lane[LK_LANES] = {0};
+    size_t i = 0;
+    for (; i + LK_LANES <= n; i += LK_LANES)
+        for (size_t l = 0; l < LK_LANES; l++)
+            lane[l] = lane[l] + (double)x[i + l] * (double)y[i + l];
+    for (size_t l = 0; i < n; i++, l++) lane[l] = lane[l] + (double)x[i] * (double)y[i];
+    return tree_f64(n, lane);
+}
+
+#define MAP(name, real, expression) \
+    static void map_##name(size_t n, const void *in, void *out) { \
+        const real *x = in; \
+        real *y = out; \
+        for (size_t i = 0; i < n; i++) y[i] = expression; \
+    }
+#define MAP_BOTH(name) \
+    MAP(name##_f32, float, name##_f32(x[i])) \
+    MAP(name##_f64, double, name##_f64(x[i]))
+#define erf_f64 lk_erf /* long series: nothing that maps it is in a hurry */
+MAP_BOTH(exp)
+MAP_BOTH(log)
+MAP_BOTH(tanh)
+MAP_BOTH(sigmoid)
+MAP_BOTH(softplus)
+MAP_BOTH(erf)
+MAP(relu_f32, float, x[i] < 0 ? 0 : x[i])
+MAP(relu_f64, double, x[i] < 0 ? 0 : x[i])
+MAP(square_f32, float, x[i] * x[i])
+MAP(square_f64, double, x[i] * x[i])
+MAP(sqrt_f32, float, sqrtf(x[i]))
+MAP(sqrt_f64, double, sqrt(x[i]))
+MAP(neg_f32, float, -x[i])
+MAP(neg_f64, double, -x[i])
+MAP(reciprocal_f32, float, 1 / x[i])
+MAP(reciprocal_f64, double, 1 / x[i])
+
+#define MAPS(type) \
+    { \
+        [LK_EXP] = map_exp_##type, [LK_LOG] = map_log_##type, [LK_TANH] = map_tanh_##type, \
+        [LK_SIGMOID] = map_sigmoid_##type, [LK_SOFTPLUS] = map_softplus_##type, \
+        [LK_ERF] = map_erf_##type, [LK_RELU] = map_relu_##type, [LK_SQUARE] = map_square_##type, \
+        [LK_SQRT] = map_sqrt_##type, [LK_NEG] = map_neg_##type, \
+        [LK_RECIPROCAL] = map_reciprocal_##type \
+    }
 
 #define STRING_(x) #x
 #define STRING(x) STRING_(x)
@@ -95,7 +185,16 @@ static void map(lk_unary f, size_t n, const float *x, float *y) {
 const lk_isa JOIN(lk_isa_, LK_ISA) = {
     .name = STRING(LK_ISA),
     .product = {product_f32, product_f64},
-    .map_f32 = map,
     .tile_rows = {ROWS, ROWS},
     .tile_cols = {2 * BYTES / 4, 2 * BYTES / 8},
+    .map = {MAPS(f32), MAPS(f64)},
+    .sum_f32 = sum_f32,
+    .sum_f64 = sum_f64,
+    .sum_f32_as_f64 = sum_f32_as_f64,
+    .dot_f32 = dot_f32,
+    .dot_f64 = dot_f64,
+    .dot_f32_as_f64 = dot_f32_as_f64,
+    .log_sum_exp_f32 = log_sum_exp_f32,
+    .log_sum_exp_f64 = log_sum_exp_f64,
+    .log_softmax = {log_softmax_f32, log_softmax_f64},
 };

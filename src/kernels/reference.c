@@ -1,7 +1,9 @@
-/* The plain scalar C that defines the products and maps; `LIKELY_ISA=scalar` runs it, and every other
- * variant is tested against it bit by bit. */
-#include "kernels/elementary_f32.h"
+/* The plain scalar C that defines products, maps and reductions; `LIKELY_ISA=scalar` runs it, and every
+ * other variant is tested against it bit by bit. Scalar functions of float32 are elementary_f32.c's, of
+ * float64 elementary.c's. */
 #include "kernels/isa.h"
+
+#include <math.h>
 
 #define PRODUCT(name, real, fused) \
     static void name(const lk_product_job *job, size_t row_begin, size_t row_end, \
@@ -27,19 +29,92 @@
 PRODUCT(product_f32, float, fmaf)
 PRODUCT(product_f64, double, fma)
 
-static void map(lk_unary f, size_t n, const float *x, float *y) {
-    static float (*const scalar[])(
-        float) = {[LK_EXP] = lk_exp_f32,
-                  [LK_LOG] = lk_log_f32,
-                  [LK_TANH] = lk_tanh_f32,
-                  [LK_SIGMOID] = lk_sigmoid_f32,
-                  [LK_SOFTPLUS] = lk_softplus_f32};
-    for (size_t i = 0; i < n; i++) y[i] = scalar[f](x[i]);
+#define SUM(result, term) \
+    { \
+        result lane[LK_LANES] = {0}; \
+        for (size_t i = 0; i < n; i++) lane[i % LK_LANES] = lane[i % LK_LANES] + (term); \
+        for (size_t w = LK_LANES / 2; w; w /= 2) \
+            for (size_t l = 0; l < w; l++) lane[l] = lane[l] + lane[l + w]; \
+        return lane[0]; \
+    }
+static float sum_f32(size_t n, const float *x) { SUM(float, x[i]) }
+static double sum_f64(size_t n, const double *x) { SUM(double, x[i]) }
+static double sum_f32_as_f64(size_t n, const float *x) { SUM(double, (double)x[i]) }
+static float dot_f32(size_t n, const float *x, const float *y) { SUM(float, x[i] * y[i]) }
+static double dot_f64(size_t n, const double *x, const double *y) { SUM(double, x[i] * y[i]) }
+static double dot_f32_as_f64(size_t n, const float *x, const float *y) {
+    SUM(double, (double)x[i] * (double)y[i])
 }
+
+#define LOG_SUM_EXP(real, exponential, logarithm) \
+    { \
+        real top = -INFINITY; \
+        for (size_t i = 0; i < n; i++) top = x[i] > top || x[i] != x[i] ? x[i] : top; \
+        if (top - top != 0) return top; /* no terms, an infinity, or NaN */ \
+        real lane[LK_LANES] = {0}; \
+        for (size_t i = 0; i < n; i++) \
+            lane[i % LK_LANES] = lane[i % LK_LANES] + exponential(x[i] - top); \
+        for (size_t w = LK_LANES / 2; w; w /= 2) \
+            for (size_t l = 0; l < w; l++) lane[l] = lane[l] + lane[l + w]; \
+        return top + logarithm(lane[0]); \
+    }
+static float log_sum_exp_f32(size_t n, const float *x)
+    LOG_SUM_EXP(float, lk_exp_f32,
+                lk_log_f32) static double log_sum_exp_f64(size_t n, const double *x)
+        LOG_SUM_EXP(double, lk_exp, lk_log)
+
+            static void log_softmax_f32(size_t n, const void *in, void *out) {
+    const float *x = in;
+    float *y = out, total = log_sum_exp_f32(n, x);
+    for (size_t i = 0; i < n; i++) y[i] = x[i] - total;
+}
+static void log_softmax_f64(size_t n, const void *in, void *out) {
+    const double *x = in;
+    double *y = out, total = log_sum_exp_f64(n, x);
+    for (size_t i = 0; i < n; i++) y[i] = x[i] - total;
+}
+
+#define MAP(name, real, expression) \
+    static void name(size_t n, const void *in, void *out) { \
+        const real *x = in; \
+        real *y = out; \
+        for (size_t i = 0; i < n; i++) y[i] = expression; \
+    }
+#define MAP_BOTH(name, f32, f64) MAP(name##_f32, float, f32) MAP(name##_f64, double, f64)
+MAP_BOTH(map_exp, lk_exp_f32(x[i]), lk_exp(x[i]))
+MAP_BOTH(map_log, lk_log_f32(x[i]), lk_log(x[i]))
+MAP_BOTH(map_tanh, lk_tanh_f32(x[i]), lk_tanh(x[i]))
+MAP_BOTH(map_sigmoid, lk_sigmoid_f32(x[i]), lk_sigmoid(x[i]))
+MAP_BOTH(map_softplus, lk_softplus_f32(x[i]), lk_softplus(x[i]))
+MAP_BOTH(map_erf, lk_erf_f32(x[i]), lk_erf(x[i]))
+MAP_BOTH(map_relu, x[i] < 0 ? 0 : x[i], x[i] < 0 ? 0 : x[i])
+MAP_BOTH(map_square, x[i] * x[i], x[i] * x[i])
+MAP_BOTH(map_sqrt, sqrtf(x[i]), sqrt(x[i]))
+MAP_BOTH(map_neg, -x[i], -x[i])
+MAP_BOTH(map_reciprocal, 1 / x[i], 1 / x[i])
+
+#define MAPS(type) \
+    { \
+        [LK_EXP] = map_exp_##type, [LK_LOG] = map_log_##type, [LK_TANH] = map_tanh_##type, \
+        [LK_SIGMOID] = map_sigmoid_##type, [LK_SOFTPLUS] = map_softplus_##type, \
+        [LK_ERF] = map_erf_##type, [LK_RELU] = map_relu_##type, [LK_SQUARE] = map_square_##type, \
+        [LK_SQRT] = map_sqrt_##type, [LK_NEG] = map_neg_##type, \
+        [LK_RECIPROCAL] = map_reciprocal_##type \
+    }
 
 const lk_isa lk_isa_scalar = {
     .name = "scalar",
     .product = {product_f32, product_f64},
-    .map_f32 = map,
     .tile_rows = {1, 1},
-    .tile_cols = {1, 1}};
+    .tile_cols = {1, 1},
+    .map = {MAPS(f32), MAPS(f64)},
+    .sum_f32 = sum_f32,
+    .sum_f64 = sum_f64,
+    .sum_f32_as_f64 = sum_f32_as_f64,
+    .dot_f32 = dot_f32,
+    .dot_f64 = dot_f64,
+    .dot_f32_as_f64 = dot_f32_as_f64,
+    .log_sum_exp_f32 = log_sum_exp_f32,
+    .log_sum_exp_f64 = log_sum_exp_f64,
+    .log_softmax = {log_softmax_f32, log_softmax_f64},
+};

@@ -7,6 +7,7 @@
 #include <cmocka.h>
 
 #include "base/philox.h"
+#include "base/threads.h"
 #include "kernels/isa.h"
 
 #include <math.h>
@@ -14,24 +15,26 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const struct {
-    const lk_isa *isa;
-    const char *needs;
-} variants[] = {
-    {&lk_isa_baseline, ""},
-#if defined(__x86_64__)
-    {&lk_isa_avx2, "avx2"},
-    {&lk_isa_avx512, "avx512f"},
+/* The library's variants, then what is compiled for this test alone: with AVX2, vectors as wide as those
+ * of AVX-512, whose tiles can so be tested where there is none. */
+#if defined(LK_WIDE_VARIANT)
+extern const lk_isa lk_isa_wide;
 #endif
-};
 
-static bool can_run(size_t i) {
-#if defined(__x86_64__)
-    if (!strcmp(variants[i].needs, "avx2"))
-        return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
-    if (!strcmp(variants[i].needs, "avx512f")) return __builtin_cpu_supports("avx512f") != 0;
+static const lk_isa *variant_at(size_t i) {
+    if (lk_isa_at(i)) return lk_isa_at(i);
+#if defined(LK_WIDE_VARIANT)
+    if (!lk_isa_at(i - 1)) return NULL;
+    if (lk_isa_at(i - 1)) return &lk_isa_wide;
 #endif
-    return true;
+    return NULL;
+}
+
+static bool runs_here(const lk_isa *isa) {
+#if defined(LK_WIDE_VARIANT)
+    if (isa == &lk_isa_wide) return lk_isa_runs_here(&lk_isa_avx2);
+#endif
+    return lk_isa_runs_here(isa);
 }
 
 /* Equal bits; any NaN equals any other, since payloads differ between instruction sets. */
@@ -65,7 +68,7 @@ static void fill(lk_dtype t, void *x, size_t n, lk_rng *rng, int kind) {
 }
 
 enum { ROOM = 1 << 17 };
-static double a[ROOM], b[ROOM], c[ROOM], expected[ROOM], got[ROOM], total[ROOM];
+static double a[ROOM], b[ROOM], c[ROOM], expected[ROOM], got[ROOM];
 
 static void try_product(lk_context *ctx, lk_rng *rng, size_t m, size_t n, size_t k, size_t pad,
                         int flags, int kind, lk_dtype t) {
@@ -79,15 +82,15 @@ static void try_product(lk_context *ctx, lk_rng *rng, size_t m, size_t n, size_t
     fill(t, c, ldc * m, rng, 0);
     memcpy(expected, c, ldc * m * size);
     lk_isa_scalar.product[t](&job, 0, m, 0, n, NULL);
-    for (size_t v = 0; v < sizeof variants / sizeof variants[0]; v++) {
-        if (!can_run(v) || !k) continue; /* without terms lk_product asks no variant */
+    const lk_isa *isa;
+    for (size_t v = 0; k && (isa = variant_at(v)); v++) { /* without terms no variant is asked */
+        if (!runs_here(isa)) continue;
         memcpy(got, c, ldc * m * size);
         job.out = got;
-        assert_true(m * LK_PANEL < ROOM);
-        variants[v].isa->product[t](&job, 0, m, 0, n, total);
+        isa->product[t](&job, 0, m, 0, n, lk_scratch(ctx));
         if (!same(t, expected, got, ldc * m))
-            fail_msg("%s: %zu×%zu×%zu pad %zu flags %d kind %d differs", variants[v].isa->name, m,
-                     n, k, pad, flags, kind);
+            fail_msg("%s: %zu×%zu×%zu pad %zu flags %d kind %d differs", isa->name, m, n, k, pad,
+                     flags, kind);
     }
     for (int threads = 1; threads <= 5; threads += threads == 1 ? 1 : 3) {
         lk_context_set_threads(ctx, threads);
@@ -122,34 +125,80 @@ static void test_products(void **state) {
     ((uint32_t *)(void *)got)[3] ^= 1;
     assert_false(same(LK_F32, expected, got, 16));
     lk_context_destroy(ctx);
-    for (size_t v = 0; v < sizeof variants / sizeof variants[0]; v++)
-        if (!can_run(v))
-            printf("SKIPPED: %s, which this processor does not have\n", variants[v].isa->name);
+    const lk_isa *isa;
+    for (size_t v = 0; (isa = variant_at(v)); v++)
+        if (!runs_here(isa)) printf("SKIPPED: %s, which this processor does not have\n", isa->name);
 }
 
 static void test_maps(void **state) {
     (void)state;
-    static const lk_unary maps[] = {LK_EXP, LK_LOG, LK_TANH, LK_SIGMOID, LK_SOFTPLUS};
     enum { N = 65537 };
-    float *x = malloc(N * sizeof *x), *y = malloc(N * sizeof *y), *z = malloc(N * sizeof *z);
-    for (uint32_t i = 0; i < N;
-         i++) { /* all exponents and signs, among them denormals, infinities, NaN */
-        uint32_t w = i * 65535u + i / 7;
-        memcpy(&x[i], &w, 4);
-    }
-    x[0] = INFINITY, x[1] = -INFINITY, x[2] = NAN, x[3] = -0.0f, x[4] = 0x1p-149f;
-    for (size_t f = 0; f < 5; f++) {
-        lk_isa_scalar.map_f32(maps[f], N, x, y);
-        for (size_t v = 0; v < sizeof variants / sizeof variants[0]; v++) {
-            if (!can_run(v)) continue;
-            variants[v].isa->map_f32(maps[f], N, x, z);
-            if (!same(LK_F32, y, z, N))
-                fail_msg("%s on %s differs", lk_unary_name(maps[f]), variants[v].isa->name);
+    static double x[N], expected_y[N], y[N];
+    for (int t = LK_F32; t <= LK_F64; t++) {
+        for (uint64_t i = 0; i < N;
+             i++) { /* all exponents and signs, NaN and denormals among them */
+            uint32_t w = (uint32_t)i * 65535u + (uint32_t)i / 7;
+            uint64_t d = i * 0xffff1234567u << 4;
+            memcpy(t == LK_F32 ? (void *)&((float *)(void *)x)[i] : (void *)&x[i],
+                   t == LK_F32 ? (void *)&w : (void *)&d, lk_dtype_size((lk_dtype)t));
+        }
+        for (size_t i = 0; i < 2000; i++) { /* and what is ordinary */
+            if (t == LK_F32) ((float *)(void *)x)[2 * i] = ((float)i - 1000) / 50;
+            else x[2 * i] = ((double)i - 1000) / 50;
+        }
+        const double special[] = {INFINITY, -INFINITY, (double)NAN, -0.0, 0, 0x1p-1074, 0x1p-149};
+        for (size_t i = 0; i < 7; i++) {
+            if (t == LK_F32) ((float *)(void *)x)[2 * i + 1] = (float)special[i];
+            else x[2 * i + 1] = special[i];
+        }
+        for (lk_unary f = 0; f < LK_UNARY_COUNT; f++) {
+            lk_isa_scalar.map[t][f](N, x, expected_y);
+            const lk_isa *isa;
+            for (size_t v = 0; (isa = variant_at(v)); v++) {
+                if (!runs_here(isa)) continue;
+                isa->map[t][f](N, x, y);
+                if (!same((lk_dtype)t, expected_y, y, N))
+                    fail_msg("%s of type %d on %s differs", lk_unary_name(f), t, isa->name);
+            }
         }
     }
-    free(x);
-    free(y);
-    free(z);
+}
+
+/* Sums, dots and log-softmax of every variant against the reference's. */
+static void test_same_reductions(void **state) {
+    (void)state;
+    enum { N = 1100 };
+    static double x64[N], y64[N], expected64[N], got64[N];
+    static float x32[N], y32[N], expected32[N], got32[N];
+    lk_rng rng = lk_rng_at(1, "reductions", 0, 0, 0);
+    const lk_isa *r = &lk_isa_scalar, *isa;
+    for (size_t n = 0; n < N; n = n < 140 ? n + 1 : n + 37)
+        for (int kind = 0; kind < 5; kind++) {
+            fill(LK_F64, x64, n, &rng, kind), fill(LK_F64, y64, n, &rng, kind);
+            fill(LK_F32, x32, n, &rng, kind), fill(LK_F32, y32, n, &rng, kind);
+            if (kind == 4)
+                for (size_t i = 0; i < n; i++) x32[i] = -0.0f, x64[i] = -0.0;
+            r->log_softmax[LK_F32](n, x32, expected32);
+            r->log_softmax[LK_F64](n, x64, expected64);
+            for (size_t v = 0; (isa = variant_at(v)); v++) {
+                if (!runs_here(isa)) continue;
+                float f[] = {r->sum_f32(n, x32), r->dot_f32(n, x32, y32),
+                             r->log_sum_exp_f32(n, x32)};
+                float g[] = {isa->sum_f32(n, x32), isa->dot_f32(n, x32, y32),
+                             isa->log_sum_exp_f32(n, x32)};
+                double d[] = {r->sum_f64(n, x64), r->dot_f64(n, x64, y64),
+                              r->log_sum_exp_f64(n, x64), r->sum_f32_as_f64(n, x32),
+                              r->dot_f32_as_f64(n, x32, y32)};
+                double e[] = {isa->sum_f64(n, x64), isa->dot_f64(n, x64, y64),
+                              isa->log_sum_exp_f64(n, x64), isa->sum_f32_as_f64(n, x32),
+                              isa->dot_f32_as_f64(n, x32, y32)};
+                isa->log_softmax[LK_F32](n, x32, got32);
+                isa->log_softmax[LK_F64](n, x64, got64);
+                if (!same(LK_F32, f, g, 3) || !same(LK_F64, d, e, 5) ||
+                    !same(LK_F32, expected32, got32, n) || !same(LK_F64, expected64, got64, n))
+                    fail_msg("reductions of %zu, kind %d, on %s differ", n, kind, isa->name);
+            }
+        }
 }
 
 static void test_reductions(void **state) {
@@ -216,6 +265,7 @@ static void test_linear_algebra(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_products), cmocka_unit_test(test_maps),
-        cmocka_unit_test(test_reductions), cmocka_unit_test(test_linear_algebra)};
+        cmocka_unit_test(test_same_reductions), cmocka_unit_test(test_reductions),
+        cmocka_unit_test(test_linear_algebra)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

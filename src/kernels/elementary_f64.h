@@ -1,0 +1,134 @@
+/* The elementary functions in float64 that are mapped over arrays: one body for the scalar functions
+ * (elementary.c) and, in loops that the compiler turns into vectors, for each instruction set. Add,
+ * multiply, divide and integer steps only: no fma, so that every machine runs the same steps at full
+ * speed. Choices are selections, and integers stay where 64-bit lanes can follow: added, masked and
+ * shifted, never converted. docs/numerics.md states each sequence. */
+#ifndef LK_KERNELS_ELEMENTARY_F64_H
+#define LK_KERNELS_ELEMENTARY_F64_H
+
+#include <math.h>
+#include <stdint.h>
+#include <string.h>
+
+#ifndef LK_INLINE
+#define LK_INLINE static inline __attribute__((always_inline))
+#endif
+
+LK_INLINE uint64_t bits_of(double x) {
+    uint64_t b;
+    memcpy(&b, &x, sizeof b);
+    return b;
+}
+LK_INLINE double of_bits(uint64_t b) {
+    double x;
+    memcpy(&x, &b, sizeof x);
+    return x;
+}
+LK_INLINE double quiet_nan(void) { return of_bits(0x7ff8000000000000u); }
+
+/* ln 2 = HIGH + LOW, HIGH with 20 zero bits at its end, so that n·HIGH is exact for |n| < 2^20.
+ * A number below 2^51 plus ROUNDER has its nearest integer in the low bits. */
+#define LN2_HIGH 0x1.62e42fee00000p-1
+#define LN2_LOW 0x1.a39ef35793c76p-33
+#define LOG2_E 0x1.71547652b82fep+0
+#define ROUNDER 0x1.8p52
+#define ROUNDER_BITS 0x4338000000000000u
+
+/* e^r - 1 for |r| <= 0.35 by Taylor's series to r^13 / 13!. */
+LK_INLINE double expm1_small(double r) {
+    double p = 0x1.6124613a86d09p-33;
+    p = p * r + 0x1.1eed8eff8d898p-29;
+    p = p * r + 0x1.ae64567f544e4p-26;
+    p = p * r + 0x1.27e4fb7789f5cp-22;
+    p = p * r + 0x1.71de3a556c734p-19;
+    p = p * r + 0x1.a01a01a01a01ap-16;
+    p = p * r + 0x1.a01a01a01a01ap-13;
+    p = p * r + 0x1.6c16c16c16c17p-10;
+    p = p * r + 0x1.1111111111111p-7;
+    p = p * r + 0x1.5555555555555p-5;
+    p = p * r + 0x1.5555555555555p-3;
+    p = p * r + 0.5;
+    return p * r * r + r;
+}
+
+/* n = round(x / ln 2), e^(x - n ln 2), and 2^n in two exact factors, so that subnormals round once. */
+LK_INLINE double exp_f64(double x) {
+    double y = x > 710 ? 710 : x;
+    y = y < -746 ? -746 : y;
+    double t = y * LOG2_E + ROUNDER, n = t - ROUNDER;
+    double r = (y - n * LN2_HIGH) - n * LN2_LOW, p = 1 + expm1_small(r);
+    uint64_t i = bits_of(t) - ROUNDER_BITS, half = ((i + 4096) >> 1) - 2048;
+    p = p * of_bits((half + 1023) << 52) * of_bits((i - half + 1023) << 52);
+    return x != x ? x : p;
+}
+
+LK_INLINE double expm1_f64(double x) {
+    double small = expm1_small(x), big = exp_f64(x) - 1;
+    return x > -0.35 && x < 0.35 ? small : big;
+}
+
+/* 2 atanh(s) = 2 s + 2 s R: R for z = s² <= 0.0295. */
+LK_INLINE double log_tail(double z) {
+    double p = 1.0 / 23;
+    p = p * z + 1.0 / 21;
+    p = p * z + 1.0 / 19;
+    p = p * z + 1.0 / 17;
+    p = p * z + 1.0 / 15;
+    p = p * z + 1.0 / 13;
+    p = p * z + 1.0 / 11;
+    p = p * z + 1.0 / 9;
+    p = p * z + 1.0 / 7;
+    p = p * z + 1.0 / 5;
+    p = p * z + 1.0 / 3;
+    return p * z;
+}
+
+/* log(1 + f) for -0.3 < f < 0.42: f - f²/2 + s(f²/2 + 2R) with s = f/(2 + f), which keeps f's own bits. */
+LK_INLINE double log1p_small(double f) {
+    double s = f / (2 + f), z = s * s, half = 0.5 * f * f;
+    return f - (half - s * (half + 2 * log_tail(z)));
+}
+
+/* x = 2^n m, with 1/√2 < m <= √2. */
+LK_INLINE double log_f64(double x) {
+    int subnormal = x < 0x1p-1022;
+    double y = subnormal ? x * 0x1p54 : x;
+    uint64_t b = bits_of(y);
+    double biased = of_bits(b >> 52 | 0x4330000000000000u) - 0x1p52;
+    double m = of_bits((b & 0xfffffffffffffu) | 0x3ff0000000000000u);
+    int above = m > 0x1.6a09e667f3bcdp+0;
+    double n = (biased - (subnormal ? 1077.0 : 1023.0)) + (above ? 1.0 : 0.0);
+    double l = log1p_small((above ? 0.5 * m : m) - 1);
+    l = n * LN2_HIGH + (l + n * LN2_LOW);
+    l = x == INFINITY ? x : l;
+    l = x == 0 ? -INFINITY : l;
+    l = x < 0 ? quiet_nan() : l;
+    return x != x ? x : l;
+}
+
+LK_INLINE double log1p_f64(double x) {
+    double u = 1 + x, lost = x > 1 ? 1 - (u - x) : x - (u - 1);
+    double big = log_f64(u) + lost / u, small = log1p_small(x);
+    big = x == INFINITY ? x : big;
+    big = x == -1 ? -INFINITY : big;
+    big = x < -1 ? quiet_nan() : big;
+    return x > -0.29 && x < 0.41 ? small : big;
+}
+
+LK_INLINE double sigmoid_f64(double x) {
+    double e = exp_f64(x < 0 ? x : -x);
+    return (x < 0 ? e : 1) / (1 + e);
+}
+
+LK_INLINE double softplus_f64(double x) {
+    return (x > 0 ? x : 0) + log1p_f64(exp_f64(x < 0 ? x : -x));
+}
+
+LK_INLINE double tanh_f64(double x) {
+    double a = x < 0 ? -x : x, b = a > 22 ? 22 : a, e = expm1_f64(2 * b);
+    double t = a > 22 ? 1 : e / (e + 2);
+    t = x < 0 ? -t : t;
+    return x == 0 || x != x ? x : t;
+}
+
+#endif
