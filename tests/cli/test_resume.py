@@ -1,0 +1,106 @@
+#!/usr/bin/python3
+"""Learning that was stopped goes on to the bits of learning that was not: killed at moments that a fixed
+seed picks, interrupted by Ctrl-C, or ended by a time budget and replayed by its number of steps."""
+import json
+import os
+import random
+import signal
+import subprocess
+import time
+
+import program
+from program import Case, FAMILIES, GOLDEN, PROGRAM, good, run, scores, sha256
+
+TABLE = GOLDEN / "orchard.csv"
+# Each takes about a second or two on one slow core.
+BUDGET = {"gmm": ["--components", "30", "--tolerance", "0", "--steps", "250"],
+          "made": ["--steps", "400"],
+          "vae": ["--steps", "250", "--hidden", "100"]}
+
+
+class Resume(Case):
+    def start(self, family, model, *more):
+        return subprocess.Popen([PROGRAM, "fit", family, str(TABLE), "-o", str(model), "--quiet",
+                                 "--checkpoint-seconds", "0", *BUDGET[family], *more],
+                                stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+
+    def whole(self, family):
+        model = self.path(f"{family}.whole.lk")
+        began = time.monotonic()
+        good("fit", family, TABLE, "-o", model, "--quiet", "--checkpoint-seconds", "0", *BUDGET[family])
+        return model, time.monotonic() - began
+
+    def wait_for_checkpoint(self, process, model):
+        while process.poll() is None and not os.path.exists(f"{model}.checkpoint"):
+            time.sleep(0.005)
+
+    def kill_and_resume(self, family):
+        whole, seconds = self.whole(family)
+        model, delays = self.path(f"{family}.killed.lk"), random.Random(f"kill {family}")
+        kills, code, resume = 0, None, []
+        while code is None:
+            process = self.start(family, model, *resume)
+            if kills < 4:
+                self.wait_for_checkpoint(process, model)
+                time.sleep(delays.uniform(0, seconds / 4))
+                process.kill()
+            _, message = process.communicate(timeout=program.SECONDS)
+            if process.returncode == -signal.SIGKILL:
+                self.assertFalse(model.exists(), "a model from a run that was killed")
+                kills += 1
+                resume = ["--resume"] if os.path.exists(f"{model}.checkpoint") else []
+            else:
+                code = process.returncode
+        self.assertEqual(code, 0, message)
+        self.assertGreater(kills, 1, "the budget is too small for this machine: nothing was killed")
+        self.assertEqual(sha256(model), sha256(whole))
+        self.assertFalse(os.path.exists(f"{model}.checkpoint"))
+
+    def interrupt_and_resume(self, family):
+        whole, seconds = self.whole(family)
+        model = self.path(f"{family}.interrupted.lk")
+        process = self.start(family, model)
+        self.wait_for_checkpoint(process, model)
+        time.sleep(seconds / 10)
+        process.send_signal(signal.SIGINT)
+        _, message = process.communicate(timeout=program.SECONDS)
+        self.assertEqual(process.returncode, 130, message)
+        self.assertIn(b"--resume", message)
+        self.assertEqual(len(scores(model, TABLE)), 240)
+        self.assertTrue(os.path.exists(f"{model}.checkpoint"))
+        self.assertNotEqual(sha256(model), sha256(whole), "it was not interrupted")
+        # Another option or other data is not the same run.
+        other = run("fit", family, TABLE, "-o", model, "--resume", "--components", "7")
+        self.assertEqual(other.returncode, 2, other.stderr)
+        other = run("fit", family, GOLDEN / "pulses.csv", "-o", model, "--resume")
+        self.assertEqual(other.returncode, 3, other.stderr)
+        good("fit", family, TABLE, "-o", model, "--resume", "--quiet", *BUDGET[family])
+        self.assertEqual(sha256(model), sha256(whole))
+        self.assertFalse(os.path.exists(f"{model}.checkpoint"))
+
+    def minutes_and_replay(self, family):
+        timed, replayed = self.path(f"{family}.timed.lk"), self.path(f"{family}.replayed.lk")
+        options = BUDGET[family][:-2] if family != "vae" else ["--hidden", "100"]
+        if family == "made":
+            options = ["--patience", "100000"]
+        elif family == "vae":
+            options += ["--patience", "100000"]
+        good("fit", family, TABLE, "-o", timed, "--minutes", "0.02", *options)
+        steps = json.loads(good("show", timed))["steps"]
+        self.assertGreater(steps, 0)
+        good("fit", family, TABLE, "-o", replayed, "--steps", steps, *options)
+        self.assertEqual(sha256(timed), sha256(replayed))
+        good("fit", family, TABLE, "-o", replayed, "-f", "--steps", max(steps // 2, 1), *options)
+        self.assertNotEqual(sha256(timed), sha256(replayed))
+
+
+def add(kind, family):
+    setattr(Resume, f"test_{kind}_{family}", lambda self: getattr(self, kind)(family))
+
+
+for name in FAMILIES:
+    for way in ("kill_and_resume", "interrupt_and_resume", "minutes_and_replay"):
+        add(way, name)
+
+if __name__ == "__main__":
+    program.main()
