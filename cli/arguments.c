@@ -240,13 +240,18 @@ lk_status cli_open_data(lk_context *ctx, const cli_arguments *a, const char *pat
     const char *schema = cli_value(a, "schema", ""), *missing = cli_value(a, "missing", "");
     const char *array = cli_value(a, "array", ""), *header = cli_value(a, "header", "auto");
     const char *delimiter = cli_value(a, "delimiter", "");
+    bool tab = !strcmp(delimiter, "tab") || !strcmp(delimiter, "\\t");
+    if (strlen(delimiter) > 1 && !tab) {
+        cli_usage("--delimiter is \"%s\", but it takes one of , ; | or tab", delimiter);
+        return LK_USAGE;
+    }
     options.model = model;
     options.like = like;
     options.schema = *schema ? schema : NULL;
     options.missing = *missing ? missing : NULL;
     options.array = *array ? array : NULL;
     options.header = !strcmp(header, "yes") ? 1 : !strcmp(header, "no") ? 0 : -1;
-    options.delimiter = !strcmp(delimiter, "tab") || !strcmp(delimiter, "\\t") ? '\t' : *delimiter;
+    options.delimiter = tab ? '\t' : *delimiter;
     options.unpack_bits = cli_flag(a, "unpack-bits");
     return lk_data_open(ctx, path, &options, out);
 }

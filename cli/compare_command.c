@@ -14,12 +14,13 @@ static const lk_option own[] = {
     {"set", LK_OPTION_TEXT, "", 1, 0, NULL,
      "FAMILY.OPTION=VALUE for one of the families; may be repeated"},
     {"save", LK_OPTION_TEXT, "", 1, 0, NULL, "Where the models go: SAVE-FAMILY.lk"},
+    {"force", LK_OPTION_FLAG, "false", 1, 0, NULL, "-f: replace models that are there"},
     {"particles", LK_OPTION_INT, "64", 1, 1e6, NULL,
      "Importance samples, where the density is a bound"},
     {NULL, LK_OPTION_INT, NULL, 0, 0, NULL, NULL}};
 
-static const lk_option *const tables[] = {
-    own, cli_output_options, cli_budget_options, cli_data_options, cli_common_options, NULL};
+static const lk_option *const tables[] = {own, cli_budget_options, cli_data_options,
+                                          cli_common_options, NULL};
 
 typedef struct result {
     const char *family;
@@ -116,9 +117,28 @@ static void print_result(const cli_arguments *a, const result *r, size_t i) {
     fflush(stdout);
 }
 
+/* Every --set names a family that is compared. */
+static bool settings_fit(const cli_arguments *a, const char *list) {
+    for (size_t i = 0; i < a->n_options; i++) {
+        lk_family_info f;
+        bool found = false;
+        if (strcmp(a->name[i], "set")) continue;
+        for (size_t k = 0; lk_family_at(k, &f); k++) {
+            size_t length = strlen(f.name);
+            found = found || (wanted(list, f.name) && !strncmp(a->value[i], f.name, length) &&
+                              a->value[i][length] == '.');
+        }
+        if (found) continue;
+        cli_usage("--set %s is not FAMILY.OPTION=VALUE for a family that is compared", a->value[i]);
+        return false;
+    }
+    return true;
+}
+
 static int run(lk_context *ctx, const cli_arguments *a) {
     const char *test_path = cli_value(a, "test", ""), *valid_path = cli_value(a, "valid", "");
     const char *list = cli_value(a, "families", "");
+    if (!settings_fit(a, list)) return LK_USAGE;
     lk_data *all = NULL, *train = NULL, *test = NULL, *valid = NULL;
     lk_family_info f;
     size_t shown = 0;

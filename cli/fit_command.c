@@ -48,11 +48,20 @@ static void report(const cli_arguments *a, const char *path, double seconds) {
     }
 }
 
+static bool is_family(const char *name) {
+    lk_family_info info;
+    for (size_t i = 0; lk_family_at(i, &info); i++)
+        if (!strcmp(info.name, name)) return true;
+    return false;
+}
+
 static int run(lk_context *ctx, const cli_arguments *a) {
     static char texts[CLI_MAX][320];
     static const char *list[CLI_MAX + 1];
     char checkpoint[4096];
     const char *path = cli_value(a, "output", ""), *valid_path = cli_value(a, "valid", "");
+    if (!is_family(a->plain[0]))
+        return cli_usage("there is no family \"%s\"; `likely families` lists them", a->plain[0]);
     if (!*path) return cli_usage("`likely fit` needs -o MODEL: where the model goes");
     bool force = cli_flag(a, "force"), resume = cli_flag(a, "resume");
     if (!force && !resume && exists(path))

@@ -66,8 +66,6 @@ struct lk_family {
     lk_status (*prepare)(lk_model *model,
                          const lk_rows *rows); /* before the first step; default: none */
     void (*loaded)(lk_model *model); /* parameters have changed: refresh what is derived */
-    /* log p of each row of the batch as the joint says; default: the generic reading. Exact only. */
-    lk_status (*score)(lk_model *model, const lk_batch *batch, bool density, double *log_prob);
     /* Before each gradient step and its validation: which ordering, … ; default: none */
     void (*step)(lk_model *model, uint64_t step, bool training);
 

@@ -325,7 +325,8 @@ static bool parse_seed(const char *text, uint64_t *seed) {
     *seed = 0;
     if (!text || !*text) return false;
     for (; *text; text++) {
-        if (*text < '0' || *text > '9' || *seed > (UINT64_MAX - 9) / 10) return false;
+        if (*text < '0' || *text > '9' || *seed > (UINT64_MAX - (uint64_t)(*text - '0')) / 10)
+            return false;
         *seed = *seed * 10 + (uint64_t)(*text - '0');
     }
     return true;

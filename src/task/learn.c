@@ -30,7 +30,8 @@ static lk_status set_options(lk_context *ctx, const lk_family *family, const cha
 
 /* A checkpoint goes on only what it began with. */
 static lk_status check_resumed(lk_model *model, const lk_options *asked, const lk_rows *rows,
-                               const char *path) {
+                               const lk_fit_options *o) {
+    const char *path = o->checkpoint;
     char hash[65];
     lk_context *ctx = model->ctx;
     for (size_t i = 0; lk_options_at(asked, i); i++) {
@@ -43,6 +44,16 @@ static lk_status check_resumed(lk_model *model, const lk_options *asked, const l
                            path, name, lk_options_text(model->options, name),
                            lk_options_text(asked, name));
     }
+    if (o->seed != model->seed)
+        return lk_fail(ctx, LK_USAGE,
+                       "%s was begun with --seed %llu, not %llu; resume with the same seed, or "
+                       "start anew without --resume",
+                       path, (unsigned long long)model->seed, (unsigned long long)o->seed);
+    if (o->steps && model->steps > o->steps)
+        return lk_fail(ctx, LK_USAGE,
+                       "%s is at step %llu already, beyond --steps %llu; ask for more steps, or "
+                       "start anew without --resume",
+                       path, (unsigned long long)model->steps, (unsigned long long)o->steps);
     lk_rows_hash(rows, hash);
     if (strcmp(hash, model->data_hash))
         return lk_fail(ctx, LK_BAD_DATA,
@@ -61,7 +72,7 @@ static lk_status begin(lk_context *ctx, const lk_family *family, const lk_rows *
         if (status == LK_OK && (*model)->family != family)
             status = lk_fail(ctx, LK_USAGE, "%s is a checkpoint of %s, not of %s", o->checkpoint,
                              (*model)->family->name, family->name);
-        if (status == LK_OK) status = check_resumed(*model, options, rows, o->checkpoint);
+        if (status == LK_OK) status = check_resumed(*model, options, rows, o);
         lk_options_destroy(options);
         return status;
     }
