@@ -10,8 +10,10 @@ typedef enum lk_schedule_kind { LK_CONSTANT, LK_COSINE, LK_PLATEAU } lk_schedule
 
 typedef struct lk_optimiser_options {
     lk_optimiser_kind kind;
-    double learning_rate, beta1, beta2, epsilon, weight_decay, momentum;
-    double clip_norm; /* 0: none. The global norm, summed parameter by parameter in order */
+    double learning_rate, beta1, beta2, epsilon;
+    double weight_decay; /* LK_ADAMW only: a step first takes rate·weight_decay off each weight */
+    double momentum;     /* LK_SGD only */
+    double clip_norm;    /* 0: none. The global norm, summed parameter by parameter in order */
     lk_schedule_kind schedule;
     uint64_t warmup_steps; /* linear from 0 */
     uint64_t total_steps;  /* of the cosine, from lr to 0 */
@@ -30,10 +32,12 @@ typedef struct lk_optimiser {
     double last_norm; /* of the gradient, before clipping */
 } lk_optimiser;
 
+/* Parameters must have been built. After a failure there is nothing to destroy. */
 lk_status lk_optimiser_create(lk_context *ctx, lk_optimiser *optimiser, lk_params *params,
                               const lk_optimiser_options *options);
 void lk_optimiser_destroy(lk_optimiser *optimiser);
-/* One update from params->grads. Never touches what is not trainable. */
+/* One update from params->grads. Never touches what is not trainable. Where the gradient's norm is not
+ * finite (last_norm tells), nothing is changed and no step is counted. */
 void lk_optimiser_step(lk_optimiser *optimiser);
 double lk_optimiser_rate(const lk_optimiser *optimiser); /* the learning rate of the next step */
 void lk_optimiser_validated(lk_optimiser *optimiser, double loss); /* for LK_PLATEAU */

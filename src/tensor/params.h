@@ -35,10 +35,11 @@ typedef struct lk_params {
 
 void lk_params_create(lk_context *ctx, lk_params *params);
 void lk_params_destroy(lk_params *params);
-/* Declares a parameter; returns its index, or SIZE_MAX with the failure recorded. rank 1 or 2 (…4). */
+/* Declares a parameter, before lk_params_build; returns its index, or SIZE_MAX with the failure
+ * recorded: a name that is taken, empty or too long, a rank that is not 1 to 4. */
 size_t lk_params_add(lk_params *params, const char *name, lk_dtype t, int rank, const size_t *shape,
                      lk_init init, double scale, bool trainable);
-/* Allocates the slab and initialises every parameter from (seed, its name). */
+/* Allocates the slab and initialises every parameter from (seed, its name). Once. */
 lk_status lk_params_build(lk_params *params, uint64_t seed);
 size_t lk_params_find(const lk_params *params, const char *name); /* SIZE_MAX: none */
 void *lk_param_values(const lk_params *params, size_t index);

@@ -103,6 +103,6 @@ typedef enum lk_activation {
 lk_tensor *lk_dense(lk_tape *tape, lk_tensor *x, lk_tensor *w, lk_tensor *bias,
                     const lk_tensor *mask, lk_activation act);
 
-/* ---- How an op is made (tensor/op.h has the record) --------------------------------------------- */
+/* How an op is made: tensor/op.h. */
 
 #endif

@@ -202,4 +202,5 @@ def main():
     print("vectors agree")
 
 
-main()
+if __name__ == "__main__":
+    main()
