@@ -117,6 +117,26 @@ static void print_result(const cli_arguments *a, const result *r, size_t i) {
     fflush(stdout);
 }
 
+static bool is_family(const char *name, size_t length) {
+    lk_family_info f;
+    for (size_t i = 0; lk_family_at(i, &f); i++)
+        if (strlen(f.name) == length && !strncmp(f.name, name, length)) return true;
+    return false;
+}
+
+/* Every name in --families is one: a misspelt one would otherwise be missing from the table. */
+static bool list_fits(const char *list) {
+    for (const char *at = *list ? list : NULL; at;
+         at = strchr(at, ',') ? strchr(at, ',') + 1 : NULL) {
+        size_t length = strcspn(at, ",");
+        if (is_family(at, length)) continue;
+        cli_usage("there is no family \"%.*s\" as --families says; `likely families` lists them",
+                  (int)length, at);
+        return false;
+    }
+    return true;
+}
+
 /* Every --set names a family that is compared. */
 static bool settings_fit(const cli_arguments *a, const char *list) {
     for (size_t i = 0; i < a->n_options; i++) {
@@ -138,7 +158,7 @@ static bool settings_fit(const cli_arguments *a, const char *list) {
 static int run(lk_context *ctx, const cli_arguments *a) {
     const char *test_path = cli_value(a, "test", ""), *valid_path = cli_value(a, "valid", "");
     const char *list = cli_value(a, "families", "");
-    if (!settings_fit(a, list)) return LK_USAGE;
+    if (!list_fits(list) || !settings_fit(a, list)) return LK_USAGE;
     lk_data *all = NULL, *train = NULL, *test = NULL, *valid = NULL;
     lk_family_info f;
     size_t shown = 0;
@@ -157,8 +177,6 @@ static int run(lk_context *ctx, const cli_arguments *a) {
     }
     if (shown && cli_flag(a, "json")) puts("]");
     int code = status == LK_OK ? 0 : cli_fail(ctx, status);
-    if (!code && !shown)
-        code = cli_usage("--families %s names no family; `likely families` lists them", list);
     lk_data_close(valid);
     lk_data_close(test);
     lk_data_close(train);

@@ -20,7 +20,7 @@ static bool exists(const char *path) {
 }
 
 /* What is the family's: every option that is in none of the program's tables, as "name=value". */
-static size_t family_settings(const cli_arguments *a, char texts[][320], const char **list) {
+static bool family_settings(const cli_arguments *a, char texts[][320], const char **list) {
     size_t n = 0;
     for (size_t i = 0; i < a->n_options; i++) {
         bool ours = false;
@@ -28,12 +28,15 @@ static size_t family_settings(const cli_arguments *a, char texts[][320], const c
             for (const lk_option *o = tables[t]; o->name; o++)
                 ours = ours || !strcmp(o->name, a->name[i]);
         if (ours) continue;
-        snprintf(texts[n], 320, "%s=%s", a->name[i], a->value[i]);
+        if (snprintf(texts[n], 320, "%s=%s", a->name[i], a->value[i]) >= 320) {
+            cli_usage("--%s is longer than makes sense: %.20s...", a->name[i], a->value[i]);
+            return false;
+        }
         list[n] = texts[n];
         n++;
     }
     list[n] = NULL;
-    return n;
+    return true;
 }
 
 static void report(const cli_arguments *a, const char *path, double seconds) {
@@ -70,7 +73,7 @@ static int run(lk_context *ctx, const cli_arguments *a) {
     if (resume && !exists(checkpoint))
         return cli_usage("there is no %s to resume from; leave --resume out to start anew",
                          checkpoint);
-    family_settings(a, texts, list);
+    if (!family_settings(a, texts, list)) return LK_USAGE;
     lk_fit_options options = LK_FIT_DEFAULTS;
     options.options = list;
     options.seed = cli_count(a, "seed", 1);

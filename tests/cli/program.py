@@ -1,7 +1,10 @@
 """What the tests of the program share: running it, and reading a model file without its help."""
 import array
+import csv
 import hashlib
+import io
 import json
+import math
 import os
 import pathlib
 import struct
@@ -62,6 +65,58 @@ def read_model(path):
             values.byteswap()
         tensors[name] = (about["shape"], values.tolist())
     return json.loads(header["__metadata__"]["likely"]), tensors
+
+
+def label(text):
+    """A name, mark or level of a schema: text, or bytes that are not UTF-8 in hexadecimal."""
+    return bytes.fromhex(text["hex"]).decode("latin-1") if isinstance(text, dict) else text.encode().decode("latin-1")
+
+
+def faults(model, sampled, rows):
+    """What is wrong with a CSV (bytes) that a model has sampled, as sentences."""
+    schema = read_model(model)[0]["schema"]
+    fields = [f for f in schema["fields"] if f["kind"] != "text" and not f.get("ignored")]
+    lines = list(csv.reader(io.StringIO(sampled.decode("latin-1"), newline=""),
+                            delimiter=schema.get("delimiter", ",")))
+    wrong = []
+    if schema.get("header"):
+        names = lines.pop(0) if lines else []
+        if names != [label(f["name"]) for f in fields]:
+            wrong.append(f"names are {names[:9]}")
+    if len(lines) != rows:
+        wrong.append(f"{len(lines)} rows, not {rows}")
+    for line in lines:
+        if len(line) != len(fields):
+            wrong.append(f"{len(line)} cells, not {len(fields)}: {line[:9]}")
+            continue
+        wrong += [f"{label(f['name'])}: {cell!r}" for f, cell in zip(fields, line) if not plausible(f, cell)]
+    return wrong
+
+
+def plausible(field, cell):
+    """A level (or <other>, for one never seen), the mark of a missing cell, or a finite number with the
+    field's decimals that is not far from what was seen."""
+    if field.get("missing") and cell == label(field.get("missing_mark", "")):
+        return True
+    if field["kind"] in ("category", "binary") and "levels" in field:
+        return cell == "<other>" or cell in [label(level) for level in field["levels"]]
+    try:
+        value = float(cell)
+    except ValueError:
+        return False
+    if not math.isfinite(value):
+        return False
+    if field["kind"] == "binary":
+        return value in (0, 1)
+    places = field.get("places", 0) if field["kind"] == "grid" else 0
+    step = 10.0 ** -places
+    if field["kind"] == "grid" and len(cell.partition(".")[2]) != max(places, 0):
+        return False
+    low, high = field["low"] * step, field["high"] * step
+    if field.get("bounded"):
+        return low - step / 2 <= value <= high + step / 2
+    room = 20 * (high - low) + 1000 * step  # a network after 60 steps still has wide tails
+    return low - room <= value <= high + room
 
 
 class Case(unittest.TestCase):
