@@ -23,16 +23,14 @@ static double chebyshev(const double *c, int n, double t) {
 double lk_exp(double x) { return exp_f64(x); }
 double lk_log(double x) { return log_f64(x); }
 double lk_sigmoid(double x) { return sigmoid_f64(x); }
+double lk_softplus(double x) { return softplus_f64(x); }
+double lk_tanh(double x) { return tanh_f64(x); }
 double lk_log_sigmoid(double x) { return -lk_softplus(-x); }
 
 /* The branches of the vectors' selections: a scalar computes one side only. */
 double lk_expm1(double x) { return x > -0.35 && x < 0.35 ? expm1_small(x) : exp_f64(x) - 1; }
 
 double lk_log1p(double x) { return x > -0.29 && x < 0.41 ? log1p_small(x) : log1p_f64(x); }
-
-double lk_softplus(double x) { return (x > 0 ? x : 0) + lk_log1p(lk_exp(x < 0 ? x : -x)); }
-
-double lk_tanh(double x) { return tanh_f64(x); }
 
 double lk_sqrt(double x) { return sqrt(x); }
 

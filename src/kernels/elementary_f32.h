@@ -48,11 +48,15 @@ LK_INLINE float of_word(int32_t w) {
 /* a - b modulo 2^32: the words of NaNs and negative numbers, whose results are thrown away, overflow. */
 LK_INLINE int32_t less_word(int32_t a, int32_t b) { return (int32_t)((uint32_t)a - (uint32_t)b); }
 
-/* exp: n = round(x / ln 2), r = x - n ln 2 in two steps, e^r = 1 + r + r²p(r), scaled by 2^n in two
- * exact factors so that subnormals round once. */
-LK_INLINE float exp_f32(float x) {
-    float y = x > 89.0f ? 89.0f : x;
-    y = y >= -104.0f ? y : -104.0f; /* a NaN, too: its words must not be shifted */
+LK_INLINE float abs_f32(float x) { return of_word(word_of(x) & 0x7fffffff); }
+/* y >= 0 with the sign of x. */
+LK_INLINE float with_sign_f32(float y, float x) {
+    return of_word(word_of(y) | (word_of(x) & (int32_t)0x80000000));
+}
+
+/* exp for -104 <= y <= 89: n = round(y / ln 2), r = y - n ln 2 in two steps, e^r = 1 + r + r²p(r),
+ * scaled by 2^n in two exact factors so that subnormals round once. NaN stays NaN. */
+LK_INLINE float exp_bounded_f32(float y) {
     float t = LK_FMA32(y, 0x1.715476p+0f, 0x1.8p23f);
     int32_t n = word_of(t) - 0x4b400000;
     t = t - 0x1.8p23f;
@@ -65,8 +69,19 @@ LK_INLINE float exp_f32(float x) {
     p = LK_FMA32(p, r, 0.5f);
     p = LK_FMA32(p * r, r, r) + 1.0f;
     int32_t half = n >> 1, rest = n - half;
-    p = p * of_word((half + 127) << 23) * of_word((rest + 127) << 23);
-    return x != x ? x : p;
+    return p * of_word((int32_t)((uint32_t)(half + 127) << 23)) *
+           of_word((int32_t)((uint32_t)(rest + 127) << 23));
+}
+
+LK_INLINE float exp_f32(float x) {
+    float y = x > 89.0f ? 89.0f : x;
+    return exp_bounded_f32(y < -104.0f ? -104.0f : y);
+}
+
+/* e^-|x| */
+LK_INLINE float exp_minus_f32(float x) {
+    float y = of_word(word_of(x) | (int32_t)0x80000000);
+    return exp_bounded_f32(y < -104.0f ? -104.0f : y);
 }
 
 /* (atanh(s)/s - 1) for s² = z <= 1/9. */
@@ -100,26 +115,22 @@ LK_INLINE float log_f32(float x) {
     float r = LK_FMA32(2.0f * p, z, half);
     float l = f - (half - s * r);
     l = LK_FMA32(n, 0x1.62e400p-1f, LK_FMA32(n, 0x1.7f7d1cp-20f, l));
-    l = x == INFINITY ? x : l;
-    l = x == 0.0f ? -INFINITY : l;
-    l = x < 0.0f ? of_word(0x7fc00000) : l;
-    return x != x ? x : l;
+    l = x < INFINITY ? l : x;
+    return x <= 0.0f ? x == 0.0f ? -INFINITY : of_word(0x7fc00000) : l;
 }
 
 LK_INLINE float sigmoid_f32(float x) {
-    float e = exp_f32(x < 0.0f ? x : -x);
+    float e = exp_minus_f32(x);
     return (x < 0.0f ? e : 1.0f) / (1.0f + e);
 }
 
 LK_INLINE float softplus_f32(float x) {
-    float e = exp_f32(x < 0.0f ? x : -x);
-    return log1p_unit_f32(e) + (x < 0.0f ? 0.0f : x);
+    return log1p_unit_f32(exp_minus_f32(x)) + (x < 0.0f ? 0.0f : x);
 }
 
 LK_INLINE float tanh_f32(float x) {
-    float a = x < 0.0f ? -x : x, b = a > 10.0f ? 10.0f : a, z = x * x;
-    float e = exp_f32(b + b), big = 1.0f - 2.0f / (e + 1.0f);
-    big = x < 0.0f ? -big : big;
+    float a = abs_f32(x), b = a > 10.0f ? 10.0f : a, z = x * x;
+    float e = exp_bounded_f32(b + b), big = with_sign_f32(1.0f - 2.0f / (e + 1.0f), x);
     float p = 0x1.48ac64p-9f;
     p = LK_FMA32(p, z, -0x1.16f890p-7f);
     p = LK_FMA32(p, z, 0x1.656c96p-6f);
@@ -127,14 +138,13 @@ LK_INLINE float tanh_f32(float x) {
     p = LK_FMA32(p, z, 0x1.111104p-3f);
     p = LK_FMA32(p, z, -0x1.555556p-2f);
     float small = LK_FMA32(p * z, x, x);
-    float y = a < 0.55f ? small : big;
-    return x != x ? x : y;
+    return a < 0.55f ? small : big;
 }
 
 /* erf: x + x q(x²) for |x| < 0.92, else 1 - e^(-t - t b(t)), t = |x|, which is 1 from 4 on. Both are
  * minimax fits. Accurate relative to erf, not to 1 - erf. */
 LK_INLINE float erf_f32(float x) {
-    float a = x < 0.0f ? -x : x, t = a > 4.0f ? 4.0f : a, z = x * x;
+    float a = abs_f32(x), t = a > 4.0f ? 4.0f : a, z = x * x;
     float q = 0x1.5f9574p-14f;
     q = LK_FMA32(q, z, -0x1.ab106cp-11f);
     q = LK_FMA32(q, z, 0x1.54df1cp-8f);
@@ -150,9 +160,8 @@ LK_INLINE float erf_f32(float x) {
     b = LK_FMA32(b, t, 0x1.b32590p-4f);
     b = LK_FMA32(b, t, 0x1.45328cp-1f);
     b = LK_FMA32(b, t, 0x1.0778dep-3f);
-    float big = 1.0f - exp_f32(LK_FMA32(-b, t, -t));
-    big = x < 0.0f ? -big : big;
-    return a < 0.92f || x != x ? small : big;
+    float big = with_sign_f32(1.0f - exp_bounded_f32(LK_FMA32(-b, t, -t)), x);
+    return a < 0.92f ? small : big;
 }
 
 #endif

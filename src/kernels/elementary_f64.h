@@ -33,6 +33,7 @@ LK_INLINE double quiet_nan(void) { return of_bits(0x7ff8000000000000u); }
 #define LOG2_E 0x1.71547652b82fep+0
 #define ROUNDER 0x1.8p52
 #define ROUNDER_BITS 0x4338000000000000u
+#define SIGN 0x8000000000000000u
 
 /* e^r - 1 for |r| <= 0.35 by Taylor's series to r^13 / 13!. */
 LK_INLINE double expm1_small(double r) {
@@ -51,20 +52,24 @@ LK_INLINE double expm1_small(double r) {
     return p * r * r + r;
 }
 
-/* n = round(x / ln 2), e^(x - n ln 2), and 2^n in two exact factors, so that subnormals round once. */
-LK_INLINE double exp_f64(double x) {
-    double y = x > 710 ? 710 : x;
-    y = y < -746 ? -746 : y;
+/* exp for -746 <= y <= 710: n = round(y / ln 2), e^(y - n ln 2), and 2^n in two exact factors, so that
+ * subnormals round once. NaN stays NaN. */
+LK_INLINE double exp_bounded_f64(double y) {
     double t = y * LOG2_E + ROUNDER, n = t - ROUNDER;
     double r = (y - n * LN2_HIGH) - n * LN2_LOW, p = 1 + expm1_small(r);
     uint64_t i = bits_of(t) - ROUNDER_BITS, half = ((i + 4096) >> 1) - 2048;
-    p = p * of_bits((half + 1023) << 52) * of_bits((i - half + 1023) << 52);
-    return x != x ? x : p;
+    return p * of_bits((half + 1023) << 52) * of_bits((i - half + 1023) << 52);
 }
 
-LK_INLINE double expm1_f64(double x) {
-    double small = expm1_small(x), big = exp_f64(x) - 1;
-    return x > -0.35 && x < 0.35 ? small : big;
+LK_INLINE double exp_f64(double x) {
+    double y = x > 710 ? 710 : x;
+    return exp_bounded_f64(y < -746 ? -746 : y);
+}
+
+/* e^-|x| */
+LK_INLINE double exp_minus_f64(double x) {
+    double y = of_bits(bits_of(x) | SIGN);
+    return exp_bounded_f64(y < -746 ? -746 : y);
 }
 
 /* 2 atanh(s) = 2 s + 2 s R: R for z = s² <= 0.0295. */
@@ -100,10 +105,8 @@ LK_INLINE double log_f64(double x) {
     double n = (biased - (subnormal ? 1077.0 : 1023.0)) + (above ? 1.0 : 0.0);
     double l = log1p_small((above ? 0.5 * m : m) - 1);
     l = n * LN2_HIGH + (l + n * LN2_LOW);
-    l = x == INFINITY ? x : l;
-    l = x == 0 ? -INFINITY : l;
-    l = x < 0 ? quiet_nan() : l;
-    return x != x ? x : l;
+    l = x < INFINITY ? l : x;
+    return x <= 0 ? x == 0 ? -INFINITY : quiet_nan() : l;
 }
 
 LK_INLINE double log1p_f64(double x) {
@@ -115,20 +118,27 @@ LK_INLINE double log1p_f64(double x) {
     return x > -0.29 && x < 0.41 ? small : big;
 }
 
+/* log(1 + e) for 0 <= e <= 1: beyond 0.41 it is ln 2 + log(1 + (e - 1)/2). */
+LK_INLINE double log1p_unit_f64(double e) {
+    int above = e > 0.41;
+    double l = log1p_small(above ? 0.5 * (e - 1) : e);
+    return above ? LN2_HIGH + (l + LN2_LOW) : l;
+}
+
 LK_INLINE double sigmoid_f64(double x) {
-    double e = exp_f64(x < 0 ? x : -x);
+    double e = exp_minus_f64(x);
     return (x < 0 ? e : 1) / (1 + e);
 }
 
 LK_INLINE double softplus_f64(double x) {
-    return (x > 0 ? x : 0) + log1p_f64(exp_f64(x < 0 ? x : -x));
+    return (x < 0 ? 0 : x) + log1p_unit_f64(exp_minus_f64(x));
 }
 
+/* e/(e + 2) with e = e^(2|x|) - 1, which from 22 on is 1. */
 LK_INLINE double tanh_f64(double x) {
-    double a = x < 0 ? -x : x, b = a > 22 ? 22 : a, e = expm1_f64(2 * b);
-    double t = a > 22 ? 1 : e / (e + 2);
-    t = x < 0 ? -t : t;
-    return x == 0 || x != x ? x : t;
+    double a = of_bits(bits_of(x) & ~SIGN), b = a > 22 ? 22 : a, c = b + b;
+    double small = expm1_small(c), big = exp_bounded_f64(c) - 1, e = c < 0.35 ? small : big;
+    return of_bits(bits_of(e / (e + 2)) | (bits_of(x) & SIGN));
 }
 
 #endif

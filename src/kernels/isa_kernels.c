@@ -47,6 +47,8 @@ enum { BYTES = 16 };
 
 typedef float vec32 __attribute__((vector_size(BYTES)));
 typedef double vec64 __attribute__((vector_size(BYTES)));
+typedef int32_t mask32 __attribute__((vector_size(BYTES)));
+typedef int64_t mask64 __attribute__((vector_size(BYTES)));
 
 #if defined(LK_VECTOR_BYTES) || !(defined(__AVX2__) || defined(__aarch64__))
 LK_INLINE vec32 fused_f32(vec32 a, vec32 b, vec32 c) {
@@ -112,14 +114,17 @@ LK_INLINE void transpose_f64(const double *from, size_t step, double *to, size_t
 
 #define REAL float
 #define VEC vec32
+#define MASK mask32
 #define NAME(x) JOIN(x, _f32)
 #include "kernels/product.inc"
 #include "kernels/reduce.inc"
 #undef REAL
 #undef VEC
+#undef MASK
 #undef NAME
 #define REAL double
 #define VEC vec64
+#define MASK mask64
 #define NAME(x) JOIN(x, _f64)
 #include "kernels/product.inc"
 #include "kernels/reduce.inc"
