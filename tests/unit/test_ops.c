@@ -591,6 +591,7 @@ static void memory_may_run_out_anywhere(void **state) {
     for (size_t row = 0; row < N_CASES; row++) {
         size_t failures = 0;
         bench_begin(&b, row, 1);
+        run(&b, LK_F64, true); /* the context has its threads and kernels' scratch from here on */
         for (size_t left = 0;; left += 64, failures++) {
             lk_tape_reset(b.tape, true);
             lk_clear(b.ctx);
