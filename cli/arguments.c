@@ -160,7 +160,7 @@ bool cli_parse(const cli_command *command, int argc, char **argv, const lk_optio
             if (!take_option(command, more, argc, argv, &i, out)) return false;
         } else if (out->n_plain == command->most) {
             cli_usage("`likely %s` takes %s, and \"%s\" is one argument too many", command->name,
-                      command->arguments, argv[i]);
+                      *command->arguments ? command->arguments : "no arguments", argv[i]);
             return false;
         } else {
             out->plain[out->n_plain++] = argv[i];

@@ -85,6 +85,12 @@ lk_status lk_data_all(lk_data *data, const lk_rows **rows, lk_rows **owned) {
     *owned = NULL;
     *rows = data->rows;
     if (data->rows) return LK_OK;
+    if (!lk_data_fields(data)->n_cells)
+        return lk_fail(data->ctx, LK_BAD_DATA,
+                       "%s: there is nothing to learn: each of its %zu fields is text, ignored or "
+                       "without any value; `likely schema` shows how they were read, and --schema "
+                       "and --header say otherwise",
+                       data->path, lk_data_fields(data)->n_fields);
     lk_status status = lk_reader_rewind(data->reader);
     if (status == LK_OK) status = lk_rows_read(data->reader, owned);
     *rows = *owned;

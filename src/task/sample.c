@@ -44,10 +44,18 @@ static lk_status read_given(sampling *s) {
         bool present;
         lk_status status = lk_schema_parse_value(schema, field, equals + 1, &value, &present);
         if (status != LK_OK) return status;
+        if (!present && !schema->fields[field].has_missing)
+            return lk_fail(ctx, LK_BAD_DATA,
+                           "\"%s\" says that %s is missing, which the model holds impossible: in "
+                           "its data it never was",
+                           text, name);
         for (size_t i = 0; i < n; i++) {
             if (schema->cells[i].field != field) continue;
             bool says = schema->cells[i].missingness;
             if (!says && !present) continue;
+            if (s->known[i])
+                return lk_fail(ctx, LK_USAGE, "%s is given twice, the second time as \"%s\"", name,
+                               text);
             s->known[i] = 1;
             s->given[i] = says ? !present : value;
         }
