@@ -105,17 +105,17 @@ static double erfcx_positive(double x) {
     return SERIES(erfcx_series, (x - 3.75) / (x + 3.75)) / (1 + 2 * x);
 }
 
-/* e^(-x²): x² = h² + (x-h)(x+h) with h of few bits, so that h² is exact. */
-static double exp_minus_square(double x) {
+/* e^(-c·x²), c = 1 or 1/2: x² = h² + (x-h)(x+h) with h of few bits, so that c·h² is exact. */
+static double exp_minus_square(double c, double x) {
     double h = of_bits(bits_of(x) & 0xfffffffff8000000u);
-    return lk_exp(-h * h) * lk_exp(-(x - h) * (x + h));
+    return exp_f64(-c * h * h) * exp_f64(-c * (x - h) * (x + h));
 }
 
 double lk_erf(double x) {
     if (x != x) return x;
     double a = x < 0 ? -x : x;
     if (a <= 1) return x * SERIES(erf_series, 2 * x * x - 1);
-    double y = a > 6 ? 1 : 1 - exp_minus_square(a) * erfcx_positive(a);
+    double y = a > 6 ? 1 : 1 - exp_minus_square(1, a) * erfcx_positive(a);
     return x < 0 ? -y : y;
 }
 
@@ -123,27 +123,44 @@ double lk_erfc(double x) {
     if (x != x) return x;
     if (x >= -1 && x <= 0.5) return 1 - lk_erf(x);
     if (x > 27.3) return 0;
-    if (x > 0) return exp_minus_square(x) * erfcx_positive(x);
-    return x < -6 ? 2 : 2 - exp_minus_square(-x) * erfcx_positive(-x);
+    if (x > 0) return exp_minus_square(1, x) * erfcx_positive(x);
+    return x < -6 ? 2 : 2 - exp_minus_square(1, -x) * erfcx_positive(-x);
 }
 
 double lk_log_erfc(double x) {
     if (x != x) return x;
-    if (x < 0.5) return lk_log(lk_erfc(x));
     if (x == INFINITY) return -INFINITY;
-    return lk_log(erfcx_positive(x)) - x * x;
+    if (x >= 0.5) return lk_log(erfcx_positive(x)) - x * x;
+    return x > -0.5 ? lk_log1p(-lk_erf(x)) : lk_log(lk_erfc(x));
 }
 
 #define SQRT_HALF 0x1.6a09e667f3bcdp-1
-#define LN2 0x1.62e42fefa39efp-1
 
-double lk_normal_cdf(double x) { return 0.5 * lk_erfc(-x * SQRT_HALF); }
-
-double lk_log_normal_cdf(double x) {
-    if (x > 0) return lk_log1p(-0.5 * lk_erfc(x * SQRT_HALF));
-    return lk_log_erfc(-x * SQRT_HALF) - LN2;
+/* Φ(x) = erfc(-x/√2)/2, and in the tail e^(-x²/2)·erfcx(-x/√2)/2, because there the rounding of x/√2
+ * would be magnified by x². */
+double lk_normal_cdf(double x) {
+    if (x > -0.5) return 0.5 * lk_erfc(-x * SQRT_HALF);
+    if (x != x) return x;
+    return x < -39 ? 0 : 0.5 * erfcx_positive(-x * SQRT_HALF) * exp_minus_square(0.5, x);
 }
 
+double lk_log_normal_cdf(double x) {
+    if (x > 0) return lk_log1p(-lk_normal_cdf(-x));
+    if (x > -0.5) return lk_log(lk_normal_cdf(x));
+    if (x == -INFINITY) return x;
+    return lk_log(0.5 * erfcx_positive(-x * SQRT_HALF)) - 0.5 * x * x;
+}
+
+/* log of the mass of [m - w/2, m + w/2], narrow: φ(m)·w·(1 + w²(m²-1)/24 + w⁴(m⁴-6m²+3)/1920 + …). */
+static double log_narrow_mass(double width, double middle) {
+    double w2 = width * width, m2 = middle * middle;
+    double s = w2 * (m2 - 1) / 24 + w2 * w2 * (m2 * m2 - 6 * m2 + 3) / 1920 +
+               w2 * w2 * w2 * (m2 * m2 * m2 - 15 * m2 * m2 + 45 * m2 - 15) / 322560;
+    return lk_log(width) + lk_log1p(s) - (0.5 * m2 + 0x1.d67f1c864beb5p-1);
+}
+
+/* For a < b <= 0: Φ(b)·(1 - Φ(a)/Φ(b)), the ratio being that of the erfcx times e^(-(a² - b²)/2), whose
+ * exponent is width·middle: no large logarithms are subtracted. */
 double lk_log_normal_mass(double a, double b) {
     if (a != a || b != b) return quiet_nan();
     if (!(a < b)) return -INFINITY;
@@ -155,18 +172,13 @@ double lk_log_normal_mass(double a, double b) {
         b = -t;
     }
     double width = b - a, middle = 0.5 * (a + b);
-    if (width < 0.05 && -middle * width < 0.5) {
-        /* phi(m)·w·(1 + w²(m²-1)/24 + w⁴(m⁴-6m²+3)/1920 + …): no cancellation */
-        double w2 = width * width, m2 = middle * middle;
-        double s = w2 * (m2 - 1) / 24 + w2 * w2 * (m2 * m2 - 6 * m2 + 3) / 1920 +
-                   w2 * w2 * w2 * (m2 * m2 * m2 - 15 * m2 * m2 + 45 * m2 - 15) / 322560;
-        return -0.5 * m2 - 0x1.d67f1c864beb5p-1 + lk_log(width) + lk_log1p(s);
-    }
-    if (b <= 0) { /* log(Phi(b) - Phi(a)) = log Phi(b) + log(1 - Phi(a)/Phi(b)) */
-        double top = lk_log_normal_cdf(b), ratio = lk_log_normal_cdf(a) - top;
-        return top + (ratio > -LN2 ? lk_log(-lk_expm1(ratio)) : lk_log1p(-lk_exp(ratio)));
-    }
-    return lk_log1p(-(0.5 * lk_erfc(-a * SQRT_HALF) + 0.5 * lk_erfc(b * SQRT_HALF)));
+    if (width < 0.05 && -middle * width < 0.1) return log_narrow_mass(width, middle);
+    if (b > 0) return lk_log1p(-(lk_normal_cdf(a) + lk_normal_cdf(-b)));
+    double top = lk_log_normal_cdf(b);
+    if (top == -INFINITY) return top;
+    double far = erfcx_positive(-a * SQRT_HALF), near = erfcx_positive(-b * SQRT_HALF);
+    double ratio = far / near * lk_exp(width * middle);
+    return top + (ratio < 0.5 ? lk_log1p(-ratio) : lk_log(1 - ratio));
 }
 
 double lk_normal_quantile(double p) {

@@ -27,13 +27,13 @@ one = {
     "softplus": (lambda: U(-600, 50), lambda x: mp.log1p(mp.exp(x))),
     "erf": (lambda: U(-6, 6), mp.erf),
     "erfc": (lambda: U(-6, 26), mp.erfc),
-    "log_erfc": (lambda: U(-6, 100), lambda x: mp.log(mp.erfc(x))),
+    "log_erfc": (lambda: U(-6, 100) * 10 ** U(-8, 0), lambda x: mp.log(mp.erfc(x))),
     "sin": (lambda: U(-100, 100), mp.sin),
     "cos": (lambda: U(-100, 100), mp.cos),
     "lgamma": (lambda: 2 ** U(-10, 40), mp.loggamma),
     "digamma": (lambda: 2 ** U(-10, 40), mp.digamma),
     "normal_cdf": (lambda: U(-37, 8), lambda x: mp.erfc(-x / mp.sqrt(2)) / 2),
-    "log_normal_cdf": (lambda: U(-100, 8), lambda x: mp.log(mp.erfc(-x / mp.sqrt(2)) / 2)),
+    "log_normal_cdf": (lambda: U(-100, 8) if U(0, 1) < 0.7 else -10 ** U(2, 6), lambda x: mp.log(mp.erfc(-x / mp.sqrt(2)) / 2)),
     "normal_quantile": (lambda: U(0, 1) if U(0, 1) < 0.5 else 2 ** U(-1000, -1), quantile),
 }
 for name, (argument, function) in one.items():
@@ -41,9 +41,10 @@ for name, (argument, function) in one.items():
         x = argument()
         y = quantile(x) if name == "normal_quantile" else function(N(x))
         print(name, x.hex(), float(y).hex())
-for _ in range(120):
-    a = U(-12, 12)
-    b = a + 10 ** U(-8, 1)
+for i in range(480):
+    width = 10 ** U(-8, 1)
+    a = [U(-12, 12), U(-40, 40), -U(0, 1) / width, U(-3, 3) * width][i % 4]
+    b = a + width
     low, high = (N(a), N(b)) if a <= 0 else (-N(b), -N(a))
     mass = (mp.erfc(-high / mp.sqrt(2)) - mp.erfc(-low / mp.sqrt(2))) / 2
     print("log_normal_mass", a.hex(), b.hex(), float(mp.log(mass)).hex())

@@ -149,6 +149,35 @@ def log(x):
     return n * LN2_HIGH + (log1p_small(m - 1) + n * LN2_LOW)
 
 
+def log1p_unit(e):
+    if e > 0.41:
+        return LN2_HIGH + (log1p_small(0.5 * (e - 1)) + LN2_LOW)
+    return log1p_small(e)
+
+
+def softplus(x): return (0.0 if x < 0 else x) + log1p_unit(exp(-abs(x)))
+
+
+def sigmoid(x):
+    e = exp(-abs(x))
+    return (e if x < 0 else 1.0) / (1 + e)
+
+
+def log_softmax(x):
+    top = max(x)
+    total = top + log(lanes([exp(v - top) for v in x], float))
+    return [v - total for v in x]
+
+
+def erf_small_f32(x):
+    """float32 erf for |x| < 0.92, all steps in float32."""
+    z = f32(Fraction(x) * Fraction(x))
+    p = H("0x1.5f9574p-14")
+    for c in ("-0x1.ab106cp-11", "0x1.54df1cp-8", "-0x1.b810e8p-6", "0x1.ce2e24p-4", "-0x1.812744p-2", "0x1.06eba8p-3"):
+        p = fma32(p, z, H(c))
+    return fma32(p, x, x)
+
+
 def cholesky(n, a):
     l = [[0.0] * n for _ in range(n)]
     for i in range(n):
@@ -178,6 +207,10 @@ def vectors():
         yield f"product_f64 {k}", [product(a, b, fma64, float)]
     yield "exp", [exp(1400 * (next(u) - 0.5)) for _ in range(40)]
     yield "log", [log(exp(1300 * (next(u) - 0.5))) for _ in range(40)]
+    yield "softplus", [softplus(60 * (next(u) - 0.5)) for _ in range(20)]
+    yield "sigmoid", [sigmoid(60 * (next(u) - 0.5)) for _ in range(20)]
+    yield "log_softmax", log_softmax([20 * (next(u) - 0.5) for _ in range(40)])
+    yield "erf_f32", [erf_small_f32(f32(1.8 * (next(u) - 0.5))) for _ in range(20)]
     n = 6
     b = [[next(u) - 0.5 for _ in range(n)] for _ in range(n)]
     a = [[0.0] * n for _ in range(n)]

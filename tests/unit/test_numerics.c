@@ -112,6 +112,16 @@ static void test_vectors(void **state) {
     expect(f, "exp", 40, values);
     for (size_t i = 0; i < 40; i++) values[i] = lk_log(lk_exp(1300 * (next(&rng) - 0.5)));
     expect(f, "log", 40, values);
+    for (size_t i = 0; i < 20; i++) values[i] = lk_softplus(60 * (next(&rng) - 0.5));
+    expect(f, "softplus", 20, values);
+    for (size_t i = 0; i < 20; i++) values[i] = lk_sigmoid(60 * (next(&rng) - 0.5));
+    expect(f, "sigmoid", 20, values);
+    for (size_t i = 0; i < 40; i++) values[i] = 20 * (next(&rng) - 0.5);
+    lk_log_softmax_rows(ctx, LK_F64, 1, 40, values, values);
+    expect(f, "log_softmax", 40, values);
+    for (size_t i = 0; i < 20; i++)
+        values[i] = (double)lk_erf_f32((float)(1.8 * (next(&rng) - 0.5)));
+    expect(f, "erf_f32", 20, values);
     double b[36], a[36];
     for (size_t i = 0; i < 36; i++) b[i] = next(&rng) - 0.5;
     for (size_t i = 0; i < 6; i++)
@@ -123,7 +133,7 @@ static void test_vectors(void **state) {
     assert_int_equal(lk_cholesky(6, a, values), 0);
     expect(f, "cholesky 6", 36, values);
     assert_int_equal(fgetc(f), EOF);
-    assert_true(compared == 26);
+    assert_true(compared == 30);
     fclose(f);
     lk_context_destroy(ctx);
 }
