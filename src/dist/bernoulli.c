@@ -1,5 +1,4 @@
-/* Bernoulli(logit l): P(1) = sigmoid(l). Everything comes from one exponential, e = exp(-|l|):
- * sigmoid(±|l|) = (1 or e) / (1 + e) and log sigmoid(t) = min(t, 0) - log(1 + e). */
+/* Bernoulli(logit l): P(1) = sigmoid(l). */
 #include "dist/special.h"
 
 static int n_params(const lk_dist_form *form) {
@@ -10,15 +9,8 @@ static int n_params(const lk_dist_form *form) {
 static double log_prob(const lk_dist_form *form, const double *params, double x, double *d_params,
                        double *d_x) {
     (void)form;
-    double logit = params[0];
-    if (x != 0 && x != 1) return lk_outside(1, d_params, d_x);
-    double towards = x != 0 ? logit : -logit; /* the logit of what happened */
-    double e = lk_exp(logit < 0 ? logit : -logit);
-    /* d/dlogit = x - sigmoid(logit) = ± the probability of what did not happen */
-    double other = (towards < 0 ? 1 : e) / (1 + e);
-    if (d_params) d_params[0] = x != 0 ? other : -other;
     if (d_x) *d_x = 0;
-    return (towards < 0 ? towards : 0) - lk_log1p(e);
+    return lk_bernoulli_log_prob(params[0], x, d_params);
 }
 
 static double cdf(const lk_dist_form *form, const double *params, double x) {
@@ -65,6 +57,8 @@ const lk_dist_kind lk_bernoulli = {
     .params = "logit",
     .n_params = n_params,
     .log_prob = log_prob,
+    .log_prob_run = lk_bernoulli_run,
+    .log_prob_run_back = lk_bernoulli_run_back,
     .sample = sample,
     .cdf = cdf,
     .quantile = quantile,

@@ -59,6 +59,12 @@ struct lk_dist_kind {
     double (*log_mass)(const lk_dist_form *form, const double *params, double a, double b,
                        double *d_params);
 
+    /* optional, of kinds with one parameter: n cells side by side, log_p[i] that of params[i] and x[i], and
+     * grad[i] += g · its derivative rounded to t; the numbers of log_prob, many at a time */
+    void (*log_prob_run)(lk_dtype t, size_t n, const void *params, const double *x, double *log_p);
+    void (*log_prob_run_back)(lk_dtype t, size_t n, const void *params, const double *x, double g,
+                              void *grad);
+
     /* optional: NULL means there is no closed form */
     double (*entropy)(const lk_dist_form *form, const double *params, double *d_params);
     /* KL(p || q), both of this kind and form. */

@@ -33,7 +33,7 @@ typedef struct ordering {
     size_t *feature; /* [n + 1] features of the cells before place i */
     size_t *source;  /* [features] row of the first weight matrix for the k-th feature in order */
     bool natural;
-    lk_real *first_mask, *out_mask; /* [features, hidden], [hidden, width] */
+    size_t *first_seen, *out_seen; /* [hidden], [width]: features or units seen */
 } ordering;
 
 typedef struct made_state {
@@ -42,7 +42,9 @@ typedef struct made_state {
     size_t depth, sizes[MAX_LAYERS];
     size_t *units[MAX_LAYERS]; /* [n + 1] units of the layer with degree below i */
     lk_dense_layer layers[MAX_LAYERS], out;
-    lk_real *masks[MAX_LAYERS]; /* between hidden layers; [0] is each ordering's own */
+    size_t *seen
+        [MAX_LAYERS]; /* units of the layer below that a unit sees; [0] is each ordering's own */
+    bool zeros;       /* weights that are masked are zero */
     size_t n_orderings;
     ordering *orderings;
     size_t current; /* the ordering of this step while learning; SIZE_MAX: all */
@@ -86,10 +88,10 @@ static lk_status make_ordering(lk_model *model, made_state *s, size_t number, or
     o->cell = lk_alloc(ctx, n, sizeof *o->cell);
     o->feature = lk_alloc(ctx, n + 1, sizeof *o->feature);
     o->source = lk_alloc(ctx, width, sizeof *o->source);
-    o->first_mask = lk_alloc(ctx, width * s->sizes[0], sizeof(lk_real));
-    o->out_mask = lk_alloc(ctx, s->sizes[s->depth - 1] * s->heads.width, sizeof(lk_real));
+    o->first_seen = lk_alloc(ctx, s->sizes[0], sizeof *o->first_seen);
+    o->out_seen = lk_alloc(ctx, s->heads.width, sizeof *o->out_seen);
     size_t *at = lk_alloc(ctx, n, sizeof *at); /* a cell's first feature in the natural order */
-    if (!o->cell || !o->feature || !o->source || !o->first_mask || !o->out_mask || !at) {
+    if (!o->cell || !o->feature || !o->source || !o->first_seen || !o->out_seen || !at) {
         lk_free(ctx, at);
         return LK_NO_MEMORY;
     }
@@ -102,15 +104,11 @@ static lk_status make_ordering(lk_model *model, made_state *s, size_t number, or
         size_t c = o->cell[i], count = s->features.count[c];
         o->feature[i + 1] = o->feature[i] + count;
         for (size_t k = 0; k < count; k++) o->source[o->feature[i] + k] = at[c] + k;
-        /* Units that may see the cell at place i: degree >= i. */
-        for (size_t k = o->feature[i]; k < o->feature[i + 1]; k++)
-            for (size_t j = s->units[0][i]; j < s->sizes[0]; j++)
-                o->first_mask[k * s->sizes[0] + j] = 1;
-        /* Units that the cell at place i may see: degree < i. */
+        for (size_t j = s->units[0][i]; j < s->units[0][i + 1]; j++)
+            o->first_seen[j] = o->feature[i + 1];
         const lk_cell_dist *head = &s->heads.cells[c];
-        size_t params = (size_t)lk_cell_n_params(head);
-        for (size_t j = 0; j < s->units[s->depth - 1][i]; j++)
-            for (size_t k = 0; k < params; k++) o->out_mask[j * s->heads.width + head->at + k] = 1;
+        for (size_t k = 0; k < (size_t)lk_cell_n_params(head); k++)
+            o->out_seen[head->at + k] = s->units[s->depth - 1][i];
     }
     lk_free(ctx, at);
     return LK_OK;
@@ -126,12 +124,11 @@ static lk_status make_degrees(lk_model *model, made_state *s) {
         for (size_t i = 0; i < n; i++) s->units[l][i + 1] += s->units[l][i];
     }
     for (size_t l = 1; l < s->depth; l++) {
-        s->masks[l] = lk_alloc(model->ctx, s->sizes[l - 1] * s->sizes[l], sizeof(lk_real));
-        if (!s->masks[l]) return LK_NO_MEMORY;
+        s->seen[l] = lk_alloc(model->ctx, s->sizes[l], sizeof *s->seen[l]);
+        if (!s->seen[l]) return LK_NO_MEMORY;
         for (size_t d = 0; d < n; d++)
-            for (size_t i = s->units[l - 1][d]; i < s->units[l - 1][d + 1]; i++)
-                for (size_t j = s->units[l][d]; j < s->sizes[l]; j++)
-                    s->masks[l][i * s->sizes[l] + j] = 1;
+            for (size_t j = s->units[l][d]; j < s->units[l][d + 1]; j++)
+                s->seen[l][j] = s->units[l - 1][d + 1];
     }
     return LK_OK;
 }
@@ -154,15 +151,15 @@ static lk_tensor *network(made_state *s, lk_tape *tape, const ordering *o, const
                           const uint8_t *present) {
     lk_params *params = &s->model->params;
     lk_tensor *h = lk_features_of(tape, &s->features, x, present, o->natural ? NULL : o->cell);
-    lk_tensor *mask = lk_constant(tape, LK_REAL, s->features.width, s->sizes[0], o->first_mask);
+    lk_prefixes mask = {o->first_seen, s->zeros};
     lk_tensor *b = lk_reshape(tape, lk_param(tape, params, s->layers[0].bias), 1, s->sizes[0]);
-    h = lk_dense(tape, h, first_weight(tape, s, o), b, mask, s->layers[0].act);
+    h = lk_dense(tape, h, first_weight(tape, s, o), b, &mask, s->layers[0].act);
     for (size_t l = 1; l < s->depth; l++) {
-        mask = lk_constant(tape, LK_REAL, s->sizes[l - 1], s->sizes[l], s->masks[l]);
-        h = lk_dense_apply(tape, params, &s->layers[l], h, mask);
+        mask.seen = s->seen[l];
+        h = lk_dense_apply(tape, params, &s->layers[l], h, &mask);
     }
-    mask = lk_constant(tape, LK_REAL, s->sizes[s->depth - 1], s->heads.width, o->out_mask);
-    return lk_dense_apply(tape, params, &s->out, h, mask);
+    mask.seen = o->out_seen;
+    return lk_dense_apply(tape, params, &s->out, h, &mask);
 }
 
 /* Lanes with different orderings stand in blocks of `rows` when they are enumerated; drawn ones are
@@ -340,12 +337,12 @@ static void destroy(lk_model *model) {
         lk_free(model->ctx, s->orderings[o].cell);
         lk_free(model->ctx, s->orderings[o].feature);
         lk_free(model->ctx, s->orderings[o].source);
-        lk_free(model->ctx, s->orderings[o].first_mask);
-        lk_free(model->ctx, s->orderings[o].out_mask);
+        lk_free(model->ctx, s->orderings[o].first_seen);
+        lk_free(model->ctx, s->orderings[o].out_seen);
     }
     for (size_t l = 0; l < MAX_LAYERS; l++) {
         lk_free(model->ctx, s->units[l]);
-        lk_free(model->ctx, s->masks[l]);
+        lk_free(model->ctx, s->seen[l]);
     }
     lk_free(model->ctx, s->orderings);
     lk_features_destroy(model->ctx, &s->features);
@@ -354,9 +351,28 @@ static void destroy(lk_model *model) {
     model->state = NULL;
 }
 
+static void zero_below(lk_real *w, size_t in, size_t out, const size_t *seen) {
+    for (size_t i = 0; i < in; i++)
+        for (size_t j = 0; j < out; j++)
+            if (i >= seen[j]) w[i * out + j] = 0;
+}
+
+/* With one ordering the masked weights begin as zeros, and stay so while learning: their gradient is. */
+static void zero_masked(made_state *s) {
+    lk_params *p = &s->model->params;
+    const ordering *o = &s->orderings[0];
+    size_t in = s->features.width;
+    for (size_t l = 0; l < s->depth; in = s->sizes[l++])
+        zero_below(lk_param_values(p, s->layers[l].weight), in, s->sizes[l],
+                   l ? s->seen[l] : o->first_seen);
+    zero_below(lk_param_values(p, s->out.weight), in, s->heads.width, o->out_seen);
+    s->zeros = true;
+}
+
 static lk_status prepare(lk_model *model, const lk_rows *rows) {
     made_state *s = model->state;
     (void)rows;
+    if (s->n_orderings == 1) zero_masked(s);
     lk_heads_start(&s->heads, model->schema, lk_param_values(&model->params, s->out.bias));
     return LK_OK;
 }

@@ -64,28 +64,47 @@ const char *lk_isa_name(void) { return lk_isa_pick()->name; }
 
 /* ---- Products ------------------------------------------------------------------------------------------ */
 
-/* The result is cut into rows_cut × cols_cut parts at the edges of tiles. */
+/* Each result is cut into rows_cut × cols_cut parts at the edges of tiles; threads take the parts of all
+ * of them as they come, the largest first where the caller has put them so. */
 typedef struct cut {
-    lk_context *ctx;
-    const lk_isa *isa;
     const lk_product_job *job;
-    lk_dtype t;
     size_t row_tiles, col_tiles, rows_cut, cols_cut;
 } cut;
 
-static void run_parts(void *argument, size_t begin, size_t end) {
-    const cut *c = argument;
-    size_t height = c->isa->tile_rows[c->t], width = c->isa->tile_cols[c->t];
-    void *scratch = lk_scratch(c->ctx);
-    for (size_t part = begin; part < end; part++) {
-        size_t r = part / c->cols_cut, s = part % c->cols_cut;
-        size_t row = c->row_tiles * r / c->rows_cut * height;
-        size_t row_end = c->row_tiles * (r + 1) / c->rows_cut * height;
-        size_t col = c->col_tiles * s / c->cols_cut * width;
-        size_t col_end = c->col_tiles * (s + 1) / c->cols_cut * width;
-        if (row_end > c->job->m) row_end = c->job->m;
-        if (col_end > c->job->n) col_end = c->job->n;
-        c->isa->product[c->t](c->job, row, row_end, col, col_end, scratch);
+enum { MOST_JOBS = 64 };
+
+typedef struct product_run {
+    lk_context *ctx;
+    const lk_isa *isa;
+    lk_dtype t;
+    size_t n;
+    cut cuts[MOST_JOBS];
+    atomic_size_t next; /* the part that is taken next */
+} product_run;
+
+static void run_part(const product_run *run, const cut *c, size_t part, void *scratch) {
+    size_t height = run->isa->tile_rows[run->t], width = run->isa->tile_cols[run->t];
+    size_t r = part / c->cols_cut, s = part % c->cols_cut;
+    size_t row = c->row_tiles * r / c->rows_cut * height;
+    size_t row_end = c->row_tiles * (r + 1) / c->rows_cut * height;
+    size_t col = c->col_tiles * s / c->cols_cut * width;
+    size_t col_end = c->col_tiles * (s + 1) / c->cols_cut * width;
+    if (row_end > c->job->m) row_end = c->job->m;
+    if (col_end > c->job->n) col_end = c->job->n;
+    run->isa->product[run->t](c->job, row, row_end, col, col_end, scratch);
+}
+
+static void take_parts(void *argument, size_t begin, size_t end) {
+    product_run *run = argument;
+    void *scratch = lk_scratch(run->ctx);
+    (void)begin, (void)end;
+    size_t first = 0, at = 0;
+    for (;;) {
+        size_t part = atomic_fetch_add_explicit(&run->next, 1, memory_order_relaxed);
+        for (; at < run->n && part - first >= run->cuts[at].rows_cut * run->cuts[at].cols_cut; at++)
+            first += run->cuts[at].rows_cut * run->cuts[at].cols_cut;
+        if (at == run->n) return;
+        run_part(run, &run->cuts[at], part - first, scratch);
     }
 }
 
@@ -93,8 +112,8 @@ static size_t ceil_div(size_t a, size_t b) { return (a + b - 1) / b; }
 
 /* The cut whose largest part has the least to do: its multiply-adds, and what it copies, of which a row
  * or a column of a tile costs about as much as 5 results. */
-static void choose_cut(cut *c, size_t threads) {
-    size_t height = c->isa->tile_rows[c->t], width = c->isa->tile_cols[c->t], least = SIZE_MAX;
+static void choose_cut(cut *c, const lk_isa *isa, lk_dtype t, size_t threads) {
+    size_t height = isa->tile_rows[t], width = isa->tile_cols[t], least = SIZE_MAX;
     for (size_t r = 1; r <= threads && r <= c->row_tiles; r++) {
         size_t s = threads / r < c->col_tiles ? threads / r : c->col_tiles;
         size_t rows = ceil_div(c->row_tiles, r) * height, cols = ceil_div(c->col_tiles, s) * width;
@@ -109,23 +128,55 @@ static void choose_cut(cut *c, size_t threads) {
 /* Multiply-adds for which it pays to wake a thread. */
 enum { WORTH_A_THREAD = 100000 };
 
+static lk_status run_products(lk_context *ctx, lk_dtype t, size_t n, const lk_product_job *jobs) {
+    product_run run = {.ctx = ctx, .isa = lk_isa_pick(), .t = t};
+    size_t size = lk_dtype_size(t), worth = 1, parts = 0, threads = (size_t)ctx->threads;
+    if (!lk_scratch(ctx)) return LK_NO_MEMORY;
+    for (size_t q = 0; q < n; q++) worth += jobs[q].m * jobs[q].n * jobs[q].k / WORTH_A_THREAD;
+    if (worth < threads) threads = worth;
+    for (size_t q = 0; q < n; q++) {
+        const lk_product_job *job = &jobs[q];
+        if (!job->k && !job->accumulate)
+            for (size_t i = 0; i < job->m; i++)
+                memset((char *)job->out + i * job->ldc * size, 0, job->n * size);
+        if (!job->m || !job->n || !job->k) continue;
+        cut *c = &run.cuts[run.n++];
+        c->job = job;
+        c->row_tiles = ceil_div(job->m, run.isa->tile_rows[t]);
+        c->col_tiles = ceil_div(job->n, run.isa->tile_cols[t]);
+        /* Many products keep threads busy as they are; a single one must be cut. */
+        choose_cut(c, run.isa, t, n >= 2 * threads ? 1 : threads);
+        parts += c->rows_cut * c->cols_cut;
+    }
+    if (parts < threads) threads = parts;
+    lk_parallel(ctx, threads, 1, take_parts, &run);
+    return LK_OK;
+}
+
+lk_status lk_products(lk_context *ctx, lk_dtype t, size_t n, const lk_product_job *jobs) {
+    lk_status status = LK_OK;
+    for (size_t q = 0; q < n && status == LK_OK; q += MOST_JOBS)
+        status = run_products(ctx, t, n - q < MOST_JOBS ? n - q : MOST_JOBS, jobs + q);
+    return status;
+}
+
 lk_status lk_product(lk_context *ctx, lk_dtype t, bool a_transposed, bool b_transposed, size_t m,
                      size_t n, size_t k, const void *a, size_t lda, const void *b, size_t ldb,
                      bool accumulate, void *out, size_t ldc) {
-    lk_product_job job = {a_transposed, b_transposed, accumulate, m, n, k,
-                          lda,          ldb,          ldc,        a, b, out};
-    size_t size = lk_dtype_size(t);
-    if (!k && !accumulate)
-        for (size_t i = 0; i < m; i++) memset((char *)out + i * ldc * size, 0, n * size);
-    if (!m || !n || !k) return LK_OK;
-    if (!lk_scratch(ctx)) return LK_NO_MEMORY;
-    cut c = {.ctx = ctx, .isa = lk_isa_pick(), .job = &job, .t = t};
-    c.row_tiles = ceil_div(m, c.isa->tile_rows[t]);
-    c.col_tiles = ceil_div(n, c.isa->tile_cols[t]);
-    size_t worth = 1 + m * n * k / WORTH_A_THREAD;
-    choose_cut(&c, worth < (size_t)ctx->threads ? worth : (size_t)ctx->threads);
-    lk_parallel(ctx, c.rows_cut * c.cols_cut, 1, run_parts, &c);
-    return LK_OK;
+    lk_product_job job = {
+        .a_transposed = a_transposed,
+        .b_transposed = b_transposed,
+        .accumulate = accumulate,
+        .m = m,
+        .n = n,
+        .k = k,
+        .lda = lda,
+        .ldb = ldb,
+        .ldc = ldc,
+        .a = a,
+        .b = b,
+        .out = out};
+    return run_products(ctx, t, 1, &job);
 }
 
 /* ---- Maps ---------------------------------------------------------------------------------------------- */
@@ -189,6 +240,13 @@ double lk_dot_f64(size_t n, const double *x, const double *y) {
 }
 double lk_dot_f32_as_f64(size_t n, const float *x, const float *y) {
     return lk_isa_pick()->dot_f32_as_f64(n, x, y);
+}
+void lk_bernoulli_run(lk_dtype t, size_t n, const void *logits, const double *x, double *log_p) {
+    lk_isa_pick()->bernoulli[t](n, logits, x, log_p);
+}
+void lk_bernoulli_run_back(lk_dtype t, size_t n, const void *logits, const double *x, double g,
+                           void *grad) {
+    lk_isa_pick()->bernoulli_back[t](n, logits, x, g, grad);
 }
 double lk_log_sum_exp_f64(size_t n, const double *x) {
     return lk_isa_pick()->log_sum_exp_f64(n, x);

@@ -5,14 +5,6 @@
 
 #include "kernels/kernels.h"
 
-/* out [m, n] (=, or += with accumulate) a·b for k > 0 terms. */
-typedef struct lk_product_job {
-    bool a_transposed, b_transposed, accumulate;
-    size_t m, n, k, lda, ldb, ldc;
-    const void *a, *b;
-    void *out;
-} lk_product_job;
-
 /* A product's chunk of k; sums' virtual lanes. */
 enum { LK_CHUNK = 256, LK_LANES = 64 };
 
@@ -36,6 +28,8 @@ typedef struct lk_isa {
     float (*log_sum_exp_f32)(size_t n, const float *x);
     double (*log_sum_exp_f64)(size_t n, const double *x);
     void (*log_softmax[2])(size_t n, const void *x, void *y); /* one row */
+    void (*bernoulli[2])(size_t n, const void *logits, const double *x, double *log_p);
+    void (*bernoulli_back[2])(size_t n, const void *logits, const double *x, double g, void *grad);
 } lk_isa;
 
 extern const lk_isa lk_isa_scalar;

@@ -118,6 +118,7 @@ LK_INLINE void transpose_f64(const double *from, size_t step, double *to, size_t
 #define NAME(x) JOIN(x, _f32)
 #include "kernels/product.inc"
 #include "kernels/reduce.inc"
+#include "kernels/likelihood.inc"
 #undef REAL
 #undef VEC
 #undef MASK
@@ -128,6 +129,7 @@ LK_INLINE void transpose_f64(const double *from, size_t step, double *to, size_t
 #define NAME(x) JOIN(x, _f64)
 #include "kernels/product.inc"
 #include "kernels/reduce.inc"
+#include "kernels/likelihood.inc"
 
 static double sum_f32_as_f64(size_t n, const float *x) {
     double lane[LK_LANES] = {0};
@@ -202,4 +204,6 @@ const lk_isa JOIN(lk_isa_, LK_ISA) = {
     .log_sum_exp_f32 = log_sum_exp_f32,
     .log_sum_exp_f64 = log_sum_exp_f64,
     .log_softmax = {log_softmax_f32, log_softmax_f64},
+    .bernoulli = {bernoulli_run_f32, bernoulli_run_f64},
+    .bernoulli_back = {bernoulli_run_back_f32, bernoulli_run_back_f64},
 };

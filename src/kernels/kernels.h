@@ -23,6 +23,8 @@ double lk_tanh(double x);
 double lk_sigmoid(double x);
 double lk_softplus(double x);    /* log(1 + e^x) */
 double lk_log_sigmoid(double x); /* -softplus(-x) */
+/* log P(x), x 0 or 1, for P(1) = sigmoid(logit); -inf for another x. d_logit may be NULL. */
+double lk_bernoulli_log_prob(double logit, double x, double *d_logit);
 double lk_erf(double x);
 double lk_erfc(double x);
 double lk_log_erfc(double x); /* no underflow for large x */
@@ -80,6 +82,11 @@ double lk_log_sum_exp_f64(size_t n, const double *x);
 void lk_log_softmax_rows(lk_context *ctx, lk_dtype t, size_t rows, size_t cols, const void *x,
                          void *y);
 
+/* lk_bernoulli_log_prob of n cells, and grad += g · its derivative, with logits and grad of type t. */
+void lk_bernoulli_run(lk_dtype t, size_t n, const void *logits, const double *x, double *log_p);
+void lk_bernoulli_run_back(lk_dtype t, size_t n, const void *logits, const double *x, double g,
+                           void *grad);
+
 /* ---- Products: out[i,j] = sum over k of a[i,k]·b[k,j], in chunks of 256 ------------------------
  * Within a chunk acc = fma(a, b, acc) from +0 for k in order; chunk sums are added in order to a
  * total that starts as the first chunk's sum. accumulate: out = out + total.
@@ -87,6 +94,18 @@ void lk_log_softmax_rows(lk_context *ctx, lk_dtype t, size_t rows, size_t cols, 
 lk_status lk_product(lk_context *ctx, lk_dtype t, bool a_transposed, bool b_transposed, size_t m,
                      size_t n, size_t k, const void *a, size_t lda, const void *b, size_t ldb,
                      bool accumulate, void *out, size_t ldc);
+
+/* out [m, n] (=, or += with accumulate) a·b for k > 0 terms. */
+typedef struct lk_product_job {
+    bool a_transposed, b_transposed, accumulate;
+    size_t m, n, k, lda, ldb, ldc;
+    size_t zeros; /* terms before the first, all of them zeros: chunks are counted from there */
+    const void *a, *b;
+    void *out;
+} lk_product_job;
+/* Independent products, side by side on the context's threads; out's do not overlap. The matrices of a
+ * job are as in lk_product. */
+lk_status lk_products(lk_context *ctx, lk_dtype t, size_t n, const lk_product_job *jobs);
 
 /* ---- Linear algebra in float64 (kernels/linear.c) ----------------------------------------------
  * All matrices n×n row-major, dense. */

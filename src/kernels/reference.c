@@ -14,9 +14,10 @@
         for (size_t i = row_begin; i < row_end; i++) \
             for (size_t j = col_begin; j < col_end; j++) { \
                 real total = 0; \
-                for (size_t k0 = 0; k0 < job->k; k0 += LK_CHUNK) { \
+                for (size_t k0 = 0, end; k0 < job->k; k0 = end) { \
                     real sum = 0; \
-                    for (size_t k = k0; k < job->k && k < k0 + LK_CHUNK; k++) \
+                    end = k0 + LK_CHUNK - (job->zeros + k0) % LK_CHUNK; \
+                    for (size_t k = k0; k < job->k && k < end; k++) \
                         sum = fused(job->a_transposed ? a[k * job->lda + i] : a[i * job->lda + k], \
                                     job->b_transposed ? b[j * job->ldb + k] : b[k * job->ldb + j], \
                                     sum); \
@@ -93,6 +94,23 @@ MAP_BOTH(map_sqrt, sqrtf(x[i]), sqrt(x[i]))
 MAP_BOTH(map_neg, -x[i], -x[i])
 MAP_BOTH(map_reciprocal, 1 / x[i], 1 / x[i])
 
+#define BERNOULLI(type, real) \
+    static void bernoulli_run_##type(size_t n, const void *logits, const double *x, \
+                                     double *log_p) { \
+        for (size_t i = 0; i < n; i++) \
+            log_p[i] = lk_bernoulli_log_prob((double)((const real *)logits)[i], x[i], NULL); \
+    } \
+    static void bernoulli_run_back_##type(size_t n, const void *logits, const double *x, double g, \
+                                          void *grad) { \
+        double d; \
+        for (size_t i = 0; i < n; i++) { \
+            lk_bernoulli_log_prob((double)((const real *)logits)[i], x[i], &d); \
+            ((real *)grad)[i] = ((real *)grad)[i] + (real)(g * d); \
+        } \
+    }
+BERNOULLI(f32, float)
+BERNOULLI(f64, double)
+
 #define MAPS(type) \
     { \
         [LK_EXP] = map_exp_##type, [LK_LOG] = map_log_##type, [LK_TANH] = map_tanh_##type, \
@@ -117,4 +135,6 @@ const lk_isa lk_isa_scalar = {
     .log_sum_exp_f32 = log_sum_exp_f32,
     .log_sum_exp_f64 = log_sum_exp_f64,
     .log_softmax = {log_softmax_f32, log_softmax_f64},
+    .bernoulli = {bernoulli_run_f32, bernoulli_run_f64},
+    .bernoulli_back = {bernoulli_run_back_f32, bernoulli_run_back_f64},
 };

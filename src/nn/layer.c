@@ -19,7 +19,7 @@ bool lk_dense_declare(lk_params *params, lk_dense_layer *layer, const char *name
 }
 
 lk_tensor *lk_dense_apply(lk_tape *tape, lk_params *params, const lk_dense_layer *layer,
-                          lk_tensor *x, const lk_tensor *mask) {
+                          lk_tensor *x, const lk_prefixes *mask) {
     lk_tensor *w = lk_param(tape, params, layer->weight);
     lk_tensor *b = lk_reshape(tape, lk_param(tape, params, layer->bias), 1, layer->out);
     return lk_dense(tape, x, w, b, mask, layer->act);

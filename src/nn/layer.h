@@ -17,7 +17,7 @@ typedef struct lk_dense_layer {
 bool lk_dense_declare(lk_params *params, lk_dense_layer *layer, const char *name, size_t in,
                       size_t out, lk_activation act, double gain);
 lk_tensor *lk_dense_apply(lk_tape *tape, lk_params *params, const lk_dense_layer *layer,
-                          lk_tensor *x, const lk_tensor *mask);
+                          lk_tensor *x, const lk_prefixes *mask);
 /* "relu", "tanh", "softplus": what an option's text names. */
 lk_activation lk_activation_named(const char *name);
 /* y = act(y) in place, with the bits of lk_dense. */

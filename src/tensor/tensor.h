@@ -98,10 +98,16 @@ typedef enum lk_activation {
     LK_ACT_SIGMOID,
     LK_ACT_SOFTPLUS
 } lk_activation;
-/* act(x·(w ⊙ mask) + bias): x [rows, in], w [in, out], bias [1, out] or NULL, mask [in, out] or NULL.
+/* A mask of prefixes: column j of w takes part in its first seen[j] rows, and counts as zero below. */
+typedef struct lk_prefixes {
+    const size_t *seen; /* [out], each at most `in`; must outlive the step */
+    bool zeros;         /* w is zero below already: no masked copy of it is needed */
+} lk_prefixes;
+
+/* act(x·w + bias): x [rows, in], w [in, out], bias [1, out] or NULL; mask NULL: all of w.
  * The product is lk_product's; then the bias is added, then the activation applied. */
 lk_tensor *lk_dense(lk_tape *tape, lk_tensor *x, lk_tensor *w, lk_tensor *bias,
-                    const lk_tensor *mask, lk_activation act);
+                    const lk_prefixes *mask, lk_activation act);
 
 /* How an op is made: tensor/op.h. */
 

@@ -23,7 +23,21 @@ typedef struct cells_extra {
     double *terms;   /* [lanes, n] */
     const lk_trace *trace;
     const lk_site *site;
+    const lk_dist_kind *run; /* of all cells, when they are evaluated many at a time; else NULL */
 } cells_extra;
+
+/* Cells of one kind with one parameter each, side by side and all there, go through the kind's run, and
+ * again on the way back, which costs less than to keep their derivatives. */
+static const lk_dist_kind *run_of(size_t n, const lk_cell_dist *cells, const lk_tensor *value,
+                                  const uint8_t *present) {
+    const lk_dist_kind *kind = n ? cells[0].form.kind : NULL;
+    if (!kind || !kind->log_prob_run || present || value->dtype != LK_F64 || value->grad)
+        return NULL;
+    for (size_t i = 0; i < n; i++)
+        if (cells[i].form.kind != kind || cells[i].at != cells[0].at + i || cells[i].missingness)
+            return NULL;
+    return kind;
+}
 
 static const void *wrapped_row(const lk_tensor *t, size_t lane) {
     return (const char *)t->data +
@@ -101,6 +115,38 @@ static bool save(lk_tape *tape, double **at, size_t count) {
 
 /* ---- log p ---------------------------------------------------------------------------------------- */
 
+static const void *run_params(const cells_extra *e, const lk_tensor *params, size_t lane) {
+    return (const char *)wrapped_row(params, lane) + e->cells[0].at * lk_dtype_size(params->dtype);
+}
+
+static void run_range(void *argument, size_t begin, size_t end) {
+    const lk_node *node = argument;
+    const cells_extra *e = node->extra;
+    const lk_tensor *params = node->in[0];
+    double *out = node->out->data;
+    for (size_t lane = begin; lane < end; lane++) {
+        double *terms = e->terms + lane * e->n;
+        e->run->log_prob_run(params->dtype, e->n, run_params(e, params, lane),
+                             wrapped_row(node->in[1], lane), terms);
+        out[lane] = lk_sum_f64(e->n, terms);
+        if (e->missingness) e->missingness[lane] = 0;
+    }
+}
+
+static void run_back_range(void *argument, size_t begin, size_t end) {
+    const lk_node *node = argument;
+    const cells_extra *e = node->extra;
+    lk_tensor *params = node->in[0];
+    size_t rows = lk_tensor_rows(params), size = lk_dtype_size(params->dtype);
+    const double *out_grad = node->out->grad;
+    for (size_t row = begin; row < end; row++)
+        for (size_t lane = row; lane < e->lanes; lane += rows)
+            e->run->log_prob_run_back(
+                params->dtype, e->n, run_params(e, params, lane), wrapped_row(node->in[1], lane),
+                out_grad[lane],
+                (char *)params->grad + (row * lk_tensor_cols(params) + e->cells[0].at) * size);
+}
+
 static void log_prob_range(void *argument, size_t begin, size_t end) {
     lk_node *node = argument;
     cells_extra *e = node->extra;
@@ -127,12 +173,16 @@ static void log_prob_range(void *argument, size_t begin, size_t end) {
 
 static void log_prob_forward(lk_tape *tape, lk_node *node) {
     cells_extra *e = node->extra;
-    lk_parallel(lk_tape_context(tape), e->lanes, 1 + 200 / (e->n + 1), log_prob_range, node);
+    lk_parallel(lk_tape_context(tape), e->lanes, 1 + 200 / (e->n + 1),
+                e->run ? run_range : log_prob_range, node);
 }
 
 static void log_prob_backward(lk_tape *tape, lk_node *node) {
     const cells_extra *e = node->extra;
     const double *out_grad = node->out->grad;
+    if (e->run && node->in[0]->grad)
+        lk_parallel(lk_tape_context(tape), lk_tensor_rows(node->in[0]), 1 + 2000 / (e->n + 1),
+                    run_back_range, node);
     if (e->d[0]) scatter(tape, e, out_grad, false, e->d[0], e->cells, node->in[0]);
     if (!e->d_value) return;
     lk_tensor *value = node->in[1];
@@ -165,7 +215,9 @@ lk_tensor *lk_cells_log_prob(lk_tape *tape, size_t lanes, size_t n, const lk_cel
     if (!e) return lk_tape_empty(tape);
     e->present = present;
     e->missingness = missingness;
-    if (params->grad && !save(tape, &e->d[0], lanes * e->width)) return lk_tape_empty(tape);
+    e->run = run_of(n, cells, value, present);
+    if (params->grad && !e->run && !save(tape, &e->d[0], lanes * e->width))
+        return lk_tape_empty(tape);
     if (value->grad && !save(tape, &e->d_value, lanes * n)) return lk_tape_empty(tape);
     lk_tensor *in[] = {params, value};
     return lk_tape_run(tape, &log_prob_op, LK_F64, lanes, 1, 2, in, e);

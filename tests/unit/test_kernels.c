@@ -75,7 +75,19 @@ static void try_product(lk_context *ctx, lk_rng *rng, size_t m, size_t n, size_t
     bool at = flags & 1, bt = flags & 2, accumulate = flags & 4;
     size_t lda = (at ? m : k) + pad, ldb = (bt ? k : n) + pad, ldc = n + pad,
            size = lk_dtype_size(t);
-    lk_product_job job = {at, bt, accumulate, m, n, k, lda, ldb, ldc, a, b, expected};
+    lk_product_job job = {
+        .a_transposed = at,
+        .b_transposed = bt,
+        .accumulate = accumulate,
+        .m = m,
+        .n = n,
+        .k = k,
+        .lda = lda,
+        .ldb = ldb,
+        .ldc = ldc,
+        .a = a,
+        .b = b,
+        .out = expected};
     assert_true(lda * (at ? k : m) < ROOM && ldb * (bt ? n : k) < ROOM && ldc * m < ROOM);
     fill(t, a, lda * (at ? k : m), rng, kind);
     fill(t, b, ldb * (bt ? n : k), rng, kind);
@@ -100,6 +112,68 @@ static void try_product(lk_context *ctx, lk_rng *rng, size_t m, size_t n, size_t
         if (!same(t, expected, got, ldc * m))
             fail_msg("%zu×%zu×%zu differs with %d threads", m, n, k, threads);
     }
+}
+
+/* Terms left out at either end give the bits of a product in which they are zeros; several products at
+ * once those of each alone. */
+static void test_zero_terms(void **state) {
+    (void)state;
+    enum { M = 37, N = 90, STRIPS = 3 };
+    lk_context *ctx = lk_context_create(NULL);
+    lk_rng rng = lk_rng_at(1, "zero terms", 0, 0, 0);
+    static const size_t depths[][3] = {{700, 0, 600},   {700, 100, 700}, {600, 256, 500},
+                                       {300, 290, 300}, {513, 511, 513}, {64, 10, 64}};
+    for (size_t s = 0; s < sizeof depths / sizeof depths[0]; s++)
+        for (int flags = 0; flags < 8; flags++)
+            for (int t = 0; t < 2; t++) {
+                bool at = flags & 1, bt = flags & 2, accumulate = flags & 4;
+                size_t k = depths[s][0], first = depths[s][1], last = depths[s][2];
+                size_t lda = at ? M : k, ldb = bt ? k : N, size = lk_dtype_size((lk_dtype)t);
+                fill((lk_dtype)t, a, M * k, &rng, 0);
+                fill((lk_dtype)t, b, N * k, &rng, 0);
+                fill((lk_dtype)t, c, (size_t)M * N, &rng, 0);
+                for (size_t i = 0; i < M; i++)
+                    for (size_t q = 0; q < k; q++)
+                        if (q < first || q >= last)
+                            memset((char *)a + (at ? q * M + i : i * k + q) * size, 0, size);
+                memcpy(expected, c, M * N * size);
+                lk_product_job job = {at, bt, accumulate, M, N, k, lda, ldb, N, 0, a, b, expected};
+                lk_isa_scalar.product[t](&job, 0, M, 0, N, NULL);
+                job.k = last - first;
+                job.zeros = first;
+                job.a = (char *)a + (at ? first * M : first) * size;
+                job.b = (char *)b + (bt ? first : first * N) * size;
+                const lk_isa *isa;
+                for (size_t v = 0; (isa = variant_at(v)); v++) {
+                    if (!runs_here(isa)) continue;
+                    memcpy(got, c, M * N * size);
+                    job.out = got;
+                    isa->product[t](&job, 0, M, 0, N, lk_scratch(ctx));
+                    if (!same((lk_dtype)t, expected, got, (size_t)M * N))
+                        fail_msg("%s: zeros before %zu and from %zu of %zu, flags %d", isa->name,
+                                 first, last, k, flags);
+                }
+                lk_product_job strips[STRIPS];
+                memcpy(got, c, M * N * size);
+                for (size_t q = 0; q < STRIPS; q++) {
+                    size_t j = N * q / STRIPS;
+                    strips[q] = job;
+                    strips[q].n = N * (q + 1) / STRIPS - j;
+                    strips[q].b = (const char *)job.b + (bt ? j * ldb : j) * size;
+                    strips[q].out = (char *)got + j * size;
+                }
+                lk_context_set_threads(ctx, 1 + (int)(s % 3));
+                assert_int_equal(lk_products(ctx, (lk_dtype)t, STRIPS, strips), LK_OK);
+                if (!same((lk_dtype)t, expected, got, (size_t)M * N))
+                    fail_msg("strips of %zu differ, flags %d", k, flags);
+                /* Counted from the wrong chunk, bits differ where chunks are several. */
+                job.zeros = 0;
+                job.out = got;
+                memcpy(got, c, M * N * size);
+                lk_isa_scalar.product[t](&job, 0, M, 0, N, NULL);
+                if (s == 1) assert_false(same((lk_dtype)t, expected, got, (size_t)M * N));
+            }
+    lk_context_destroy(ctx);
 }
 
 static void test_products(void **state) {
@@ -201,6 +275,47 @@ static void test_same_reductions(void **state) {
         }
 }
 
+/* Many cells at once have the bits of one at a time. */
+static void test_bernoulli(void **state) {
+    (void)state;
+    enum { N = 203 };
+    static double logit[N], x[N], log_p[N], grad[N];
+    static float logit32[N], grad32[N];
+    static const double special[] = {NAN, INFINITY, -INFINITY, 0, 745.2, -800, 1e300, 1e-310};
+    lk_rng rng = lk_rng_at(1, "bernoulli", 0, 0, 0);
+    for (size_t i = 0; i < N; i++) {
+        logit[i] = i < 24 ? special[i % 8] : 20 * lk_rng_uniform(&rng) - 10;
+        logit32[i] = (float)logit[i];
+        x[i] = i == 30 ? 2 : i == 31 ? -1 : (double)(i / 8 % 2);
+    }
+    const lk_isa *isa;
+    for (size_t v = 0; (isa = lk_isa_at(v)); v++) {
+        if (!lk_isa_runs_here(isa)) continue;
+        for (size_t i = 0; i < N; i++) grad[i] = grad32[i] = 0.25f;
+        for (int t = 0; t < 2; t++) {
+            const void *l = t == LK_F32 ? (const void *)logit32 : (const void *)logit;
+            isa->bernoulli[t](N, l, x, log_p);
+            isa->bernoulli_back[t](N, l, x, 1.7, t == LK_F32 ? (void *)grad32 : (void *)grad);
+            for (size_t i = 0; i < N; i++) {
+                double d, value = t == LK_F32 ? (double)logit32[i] : logit[i];
+                double p = lk_bernoulli_log_prob(value, x[i], &d), g = 1.7 * d;
+                float f = 0.25f + (float)g;
+                g = 0.25 + g;
+                if (!same(LK_F64, &p, &log_p[i], 1) ||
+                    (t == LK_F32 ? !same(LK_F32, &f, &grad32[i], 1)
+                                 : !same(LK_F64, &g, &grad[i], 1)))
+                    fail_msg("%s, type %d: logit %g, x %g differs", isa->name, t, value, x[i]);
+            }
+        }
+    }
+    double d;
+    assert_true(lk_bernoulli_log_prob(1, 2, &d) == -INFINITY && d == 0);
+    assert_true(fabs(lk_bernoulli_log_prob(1.5, 1, &d) + log1p(exp(-1.5))) < 1e-15);
+    assert_true(fabs(d - 1 / (1 + exp(1.5))) < 1e-15);
+    assert_true(fabs(lk_bernoulli_log_prob(-2, 0, &d) + log1p(exp(-2))) < 1e-15);
+    assert_true(fabs(d + 1 / (1 + exp(2))) < 1e-15);
+}
+
 static void test_reductions(void **state) {
     (void)state;
     double x[1000];
@@ -264,7 +379,8 @@ static void test_linear_algebra(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_products), cmocka_unit_test(test_maps),
+        cmocka_unit_test(test_products),        cmocka_unit_test(test_zero_terms),
+        cmocka_unit_test(test_bernoulli),       cmocka_unit_test(test_maps),
         cmocka_unit_test(test_same_reductions), cmocka_unit_test(test_reductions),
         cmocka_unit_test(test_linear_algebra)};
     return cmocka_run_group_tests(tests, NULL, NULL);

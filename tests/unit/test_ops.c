@@ -154,7 +154,10 @@ static void naive_softmax(int pick, const matrix *x, matrix *out) {
 
 enum { MASKED = 16, NO_BIAS = 32 }; /* beside an activation */
 
-static double mask_of(size_t i) { return i % 3 ? 1 : 0; }
+/* How many of `in` rows column j sees: a staircase, or for few columns no order. */
+static size_t seen_of(size_t j, size_t in, size_t out) {
+    return out > 3 ? j * in / (out - 1) : (3 * j + 1) % (in + 1);
+}
 
 static void naive_dense(int k, const matrix *x, matrix *out) {
     static const int maps[] = {-1, LK_RELU, LK_TANH, LK_SIGMOID, LK_SOFTPLUS};
@@ -164,7 +167,8 @@ static void naive_dense(int k, const matrix *x, matrix *out) {
             double sum = k & NO_BIAS ? 0 : x[2].v[j];
             for (size_t q = 0; q < x[0].cols; q++) {
                 size_t w = q * out->cols + j;
-                sum += x[0].v[i * x[0].cols + q] * x[1].v[w] * (k & MASKED ? mask_of(w) : 1);
+                sum += x[0].v[i * x[0].cols + q] * x[1].v[w] *
+                       (k & MASKED && q >= seen_of(j, x[0].cols, out->cols) ? 0 : 1);
             }
             out->v[i * out->cols + j] = one(maps[k & 15], sum);
         }
@@ -235,15 +239,19 @@ static lk_tensor *build_softmax(lk_tape *t, int pick, lk_tensor **x) {
 }
 
 static lk_tensor *build_dense(lk_tape *t, int k, lk_tensor **x) {
-    lk_tensor *mask = NULL;
+    lk_prefixes mask = {NULL, false};
     if (k & MASKED) {
-        mask = lk_zeros(t, x[1]->dtype, lk_tensor_rows(x[1]), lk_tensor_cols(x[1]));
-        for (size_t i = 0; lk_tape_status(t) == LK_OK && i < mask->size; i++) {
-            if (mask->dtype == LK_F32) ((float *)mask->data)[i] = (float)mask_of(i);
-            else ((double *)mask->data)[i] = mask_of(i);
+        size_t out = lk_tensor_cols(x[1]);
+        size_t *seen = lk_arena_alloc_raw(lk_tape_arena(t), out, sizeof *seen);
+        if (!seen) {
+            lk_tape_fail(t, LK_NO_MEMORY, "out of memory for a test");
+            return lk_tape_empty(t);
         }
+        for (size_t j = 0; j < out; j++) seen[j] = seen_of(j, lk_tensor_cols(x[0]), out);
+        mask.seen = seen;
     }
-    return lk_dense(t, x[0], x[1], k & NO_BIAS ? NULL : x[2], mask, (lk_activation)(k & 15));
+    return lk_dense(t, x[0], x[1], k & NO_BIAS ? NULL : x[2], mask.seen ? &mask : NULL,
+                    (lk_activation)(k & 15));
 }
 
 /* ---- The table ---------------------------------------------------------------------------------------- */
@@ -326,6 +334,22 @@ static const op_case cases[] = {
     DENSE("dense, sigmoid, no bias", LK_ACT_SIGMOID | NO_BIAS),
     DENSE("dense, softplus, masked", LK_ACT_SOFTPLUS | MASKED),
     DENSE("dense, relu, masked, no bias", LK_ACT_RELU | MASKED | NO_BIAS),
+    {"dense, masked, several strips",
+     build_dense,
+     naive_dense,
+     LK_ACT_TANH | MASKED,
+     {{3, 40}, {40, 150}, {1, 150}},
+     -0.1,
+     0.1,
+     1},
+    {"dense, masked, more than 256 columns",
+     build_dense,
+     naive_dense,
+     LK_LINEAR | MASKED | NO_BIAS,
+     {{2, 30}, {30, 300}, {1, 300}},
+     -0.1,
+     0.1,
+     1},
     {"dense, sums of more than 256",
      build_dense,
      naive_dense,
@@ -632,6 +656,7 @@ static lk_tensor *misuse(lk_tape *t, int which) {
     lk_tensor *a = lk_constant(t, LK_F64, 3, 2, numbers),
               *b = lk_constant(t, LK_F64, 2, 2, numbers);
     lk_tensor *c = lk_constant(t, LK_F64, 3, 4, numbers), *f = lk_zeros(t, LK_F32, 3, 2);
+    static const size_t deep[] = {3, 4};
     lk_tensor *unlike[] = {a, b}, *types[] = {a, f}, *many[9] = {a, a, a, a, a, a, a, a, a};
     switch (which) {
     case 0: return lk_add(t, a, b);
@@ -650,7 +675,7 @@ static lk_tensor *misuse(lk_tape *t, int which) {
     case 13: return lk_dense(t, a, c, NULL, NULL, LK_LINEAR);
     case 14: return lk_dense(t, f, b, NULL, NULL, LK_LINEAR);
     case 15: return lk_dense(t, a, b, lk_constant(t, LK_F64, 1, 3, numbers), NULL, LK_LINEAR);
-    case 16: return lk_dense(t, a, b, NULL, a, LK_LINEAR);
+    case 16: return lk_dense(t, a, b, NULL, &(lk_prefixes){.seen = deep}, LK_LINEAR);
     case 17: return lk_reshape(t, a, 4, 2);
     case 18: return lk_dense(t, a, b, lk_zeros(t, LK_F32, 1, 2), NULL, LK_LINEAR);
     case 19: return lk_log_sum_exp_groups(t, a, 3); /* not one column */

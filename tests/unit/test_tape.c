@@ -157,7 +157,7 @@ static void the_first_failure_stays(void **state) {
     assert_non_null(strstr(lk_context_message(f->ctx), "[2, 3] and [3, 2]"));
     snprintf(message, sizeof message, "%s", lk_context_message(f->ctx));
     /* Whatever follows is harmless, and no news. */
-    bad = lk_dense(f->tape, bad, a, NULL, b, LK_ACT_TANH);
+    bad = lk_dense(f->tape, bad, a, b, NULL, LK_ACT_TANH);
     bad = lk_unary_op(f->tape, LK_EXP, lk_cast(f->tape, lk_slice_cols(f->tape, bad, 7, 9), LK_F32));
     bad = lk_log_sum_exp_groups(f->tape, lk_stop_gradient(f->tape, bad), 5);
     bad = lk_reshape(f->tape, lk_zeros(f->tape, LK_F64, 3, 3), 9, 1);
