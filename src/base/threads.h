@@ -16,7 +16,7 @@ void lk_pool_destroy(lk_context *ctx);
  * one kernel that calls nothing which might use it too. It comes with the threads and stays. NULL, with
  * the failure recorded, when memory is out; never NULL in a piece of a loop once the loop's caller got
  * its own. */
-enum { LK_SCRATCH_BYTES = 576 * 1024 };
+enum { LK_SCRATCH_BYTES = 2304 * 1024 };
 void *lk_scratch(lk_context *ctx);
 
 #endif
