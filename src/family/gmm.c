@@ -19,7 +19,7 @@
 
 #include "base/threads.h"
 #include "dist/gaussian_chain.h"
-#include "nn/features.h"
+#include "family/kmeans.h"
 #include "nn/heads.h"
 
 #include <math.h>
@@ -42,7 +42,7 @@ typedef struct gmm_state {
     size_t weights, means, covariances, logits; /* parameters */
     double *factors; /* [k, d, d] Cholesky factors, or [k, d] standard deviations */
     double *log_det; /* [k] sum of log of the factor's diagonal */
-    double *inverse; /* [k, d] of the standard deviations, diagonal shapes */
+    double *inverse; /* of the factors, of their shape */
     double *log_weights, *log_levels; /* [k], [k, levels] */
     lk_cell_dist *cells;              /* [n_cells] */
     size_t *gate, width;              /* numbers in a row of parameters */
@@ -252,9 +252,42 @@ static size_t em_stats(const lk_model *model) {
     return s->k * per_component(s);
 }
 
+/* Rows are taken this many at a time: the columns of the arrays below. */
+enum { BLOCK = 256 };
+
+/* What the E step works in. */
+typedef struct workspace {
+    double *log_p;         /* [k, BLOCK] of a component and the row, then responsibilities */
+    double *top, *sum;     /* [BLOCK] */
+    double *value;         /* [d, BLOCK] numeric values */
+    double *less, *white;  /* [d, BLOCK] less a mean, whitened */
+    double *y, *weighted;  /* [BLOCK, d] rows that count for a component, and times their weights */
+    double *e, *v, *w, *m; /* [d], [d], [d, d], [d]: a row with missing cells */
+    conditioner normal;
+} workspace;
+
 static size_t em_scratch(const lk_model *model) {
     const gmm_state *s = model->state;
-    return s->k + 3 * s->d + lk_conditioner_doubles(s->d) + (dense(s) ? s->d * s->d : 0);
+    size_t d = s->d;
+    return (s->k + 2 + 5 * d) * BLOCK + 3 * d + lk_conditioner_doubles(d) + (dense(s) ? d * d : 0);
+}
+
+static workspace lay_workspace(const gmm_state *s, double *at) {
+    workspace t = {.log_p = at};
+    size_t d = s->d, block = BLOCK * d;
+    t.top = t.log_p + s->k * BLOCK;
+    t.sum = t.top + BLOCK;
+    t.value = t.sum + BLOCK;
+    t.less = t.value + block;
+    t.white = t.less + block;
+    t.y = t.white + block;
+    t.weighted = t.y + block;
+    t.e = t.weighted + block;
+    t.v = t.e + d;
+    t.m = t.v + d;
+    t.w = t.m + d;
+    lay(&t.normal, d, t.w + (dense(s) ? d * d : 0));
+    return t;
 }
 
 /* A row as the E step sees it: numeric values side by side, and which are there. */
@@ -283,7 +316,7 @@ static void count_levels(const gmm_state *s, const double *x, const uint8_t *pre
 static void add_diagonal(const gmm_state *s, const em_row *row, double r, double *stats) {
     double *first = stats + 1, *second = first + s->d, *weight = second + s->d;
     for (size_t i = 0; i < s->d; i++) {
-        if (!row->complete && !row->present[s->numeric[i]]) continue;
+        if (!row->present[s->numeric[i]]) continue;
         double y = row->v[i] - s->centre[i];
         weight[i] += r;
         first[i] += r * y;
@@ -326,76 +359,168 @@ static void add_missing(const gmm_state *s, conditioner *c, const uint8_t *prese
 /* Whitened values of the cells that are there, and the log-determinant of their factor. */
 static size_t whiten(const gmm_state *s, conditioner *c, const em_row *row, double *e,
                      double *log_det) {
-    size_t d = s->d, k = c->k, n = 0;
-    const double *mean = values(s->model, s->means) + k * d;
-    *log_det = s->log_det[k];
-    if (row->complete && !dense(s)) {
-        const double *inverse = s->inverse + k * d;
-        for (size_t i = 0; i < d; i++) e[i] = (row->v[i] - mean[i]) * inverse[i];
-        return d;
-    }
-    if (!row->complete) *log_det = 0;
+    size_t d = s->d, n = 0;
+    *log_det = 0;
     for (size_t i = 0; i < d; i++) {
         if (!row->present[s->numeric[i]]) continue;
         predict(c, s, i);
         e[n++] = (row->v[i] - c->mean) / c->sd;
         observe(c, s, i, row->v[i]);
-        if (!row->complete) *log_det += lk_log(c->sd);
+        *log_det += lk_log(c->sd);
     }
     return n;
+}
+
+static void add_levels(const gmm_state *s, const double *x, const uint8_t *present, size_t k,
+                       double *log_p) {
+    const double *levels = s->log_levels + k * s->levels;
+    for (size_t i = 0; i < s->row.n; i++)
+        if (s->place[i] == SIZE_MAX && present[i]) *log_p += levels[s->level_at[i] + (size_t)x[i]];
 }
 
 /* log of weight_k · p(row | k), by densities. */
 static double log_component(const gmm_state *s, conditioner *c, size_t k, const em_row *row,
                             double *e) {
-    const double *levels = s->log_levels + k * s->levels;
     double log_det;
     begin_row(s, c, k);
     size_t n = whiten(s, c, row, e, &log_det);
     double log_p = s->log_weights[k] - log_det - 0.5 * (lk_dot_f64(n, e, e) + (double)n * LOG_2PI);
-    for (size_t i = 0; s->levels && i < s->row.n; i++)
-        if (s->place[i] == SIZE_MAX && row->present[i])
-            log_p += levels[s->level_at[i] + (size_t)row->x[i]];
+    if (s->levels) add_levels(s, row->x, row->present, k, &log_p);
     return log_p;
 }
 
-static void add_row(const gmm_state *s, conditioner *c, const em_row *row, double weight, double *e,
-                    double *y, double *w, double *stats) {
-    stats[0] += weight;
-    if (s->levels) count_levels(s, row->x, row->present, weight, stats);
-    if (!dense(s)) {
-        add_diagonal(s, row, weight, stats);
-        return;
+/* A row with missing cells: its log-probability, and what it adds. */
+static double expect_row(const gmm_state *s, workspace *t, const em_row *row, double *stats) {
+    conditioner *c = &t->normal;
+    double *r = t->log_p; /* the block's own begin afterwards */
+    for (size_t k = 0; k < s->k; k++) r[k] = log_component(s, c, k, row, t->e);
+    double log_p = lk_log_sum_exp_f64(s->k, r);
+    for (size_t k = 0; k < s->k; k++) {
+        double weight = lk_exp(r[k] - log_p), *mine = stats + k * per_component(s);
+        if (!(weight >= NEGLIGIBLE)) continue;
+        mine[0] += weight;
+        if (s->levels) count_levels(s, row->x, row->present, weight, mine);
+        if (!dense(s)) {
+            add_diagonal(s, row, weight, mine);
+            continue;
+        }
+        for (size_t i = 0; i < s->d; i++) t->m[i] = row->v[i] - s->centre[i];
+        log_component(s, c, k, row, t->e); /* the conditioner at this component again */
+        add_missing(s, c, row->present, weight, t->m, t->w, mine);
+        add_dense(s, t->m, weight, mine);
     }
-    for (size_t i = 0; i < s->d; i++) y[i] = row->v[i] - s->centre[i];
-    if (!row->complete) {
-        log_component(s, c, c->k, row, e); /* the conditioner at this component again */
-        add_missing(s, c, row->present, weight, y, w, stats);
-    }
-    add_dense(s, y, weight, stats);
+    return log_p;
 }
 
+/* log_p[k] of complete rows, whose numeric values are in t->value: of the whitened values less the mean,
+ * Σ e² in the order of cells. */
+static void block_log_p(const gmm_state *s, workspace *t, size_t k, size_t rows) {
+    size_t d = s->d;
+    const double *mean = values(s->model, s->means) + k * d;
+    double *out = t->log_p + k * BLOCK, *e = t->less;
+    double constant = s->log_weights[k] - s->log_det[k] - 0.5 * ((double)d * LOG_2PI);
+    for (size_t i = 0; i < d; i++) {
+        double scale = dense(s) ? 1 : s->inverse[k * d + i];
+        for (size_t r = 0; r < rows; r++)
+            e[i * BLOCK + r] = (t->value[i * BLOCK + r] - mean[i]) * scale;
+    }
+    if (dense(s) && d) {
+        e = t->white;
+        (void)lk_product(s->model->ctx, LK_F64, false, false, d, rows, d, s->inverse + k * d * d, d,
+                         t->less, BLOCK, false, e, BLOCK);
+    }
+    for (size_t r = 0; r < rows; r++) out[r] = 0;
+    for (size_t i = 0; i < d; i++)
+        for (size_t r = 0; r < rows; r++) out[r] += e[i * BLOCK + r] * e[i * BLOCK + r];
+    for (size_t r = 0; r < rows; r++) out[r] = constant - 0.5 * out[r];
+}
+
+/* log_p becomes responsibilities; the sum of the rows' log-probabilities. */
+static double normalise(const gmm_state *s, workspace *t, size_t rows) {
+    double total = 0;
+    for (size_t r = 0; r < rows; r++) t->top[r] = -INFINITY, t->sum[r] = 0;
+    for (size_t k = 0; k < s->k; k++)
+        for (size_t r = 0; r < rows; r++) {
+            double v = t->log_p[k * BLOCK + r];
+            t->top[r] = v > t->top[r] ? v : t->top[r];
+        }
+    for (size_t k = 0; k < s->k; k++) {
+        double *p = t->log_p + k * BLOCK;
+        for (size_t r = 0; r < rows; r++) p[r] = p[r] - t->top[r];
+        lk_map(s->model->ctx, LK_EXP, LK_F64, rows, p, p);
+        for (size_t r = 0; r < rows; r++) t->sum[r] += p[r];
+    }
+    for (size_t r = 0; r < rows; r++) total += t->top[r] + lk_log(t->sum[r]);
+    for (size_t k = 0; k < s->k; k++)
+        for (size_t r = 0; r < rows; r++) t->log_p[k * BLOCK + r] /= t->sum[r];
+    return total;
+}
+
+/* Adds complete rows that count for component k: their moments are two products. */
+static void add_block(const gmm_state *s, workspace *t, size_t k, size_t rows, const size_t *at,
+                      const lk_batch *batch, double *stats) {
+    size_t d = s->d, n = 0;
+    double *first = stats + 1;
+    for (size_t r = 0; r < rows; r++) {
+        double weight = t->log_p[k * BLOCK + r];
+        if (!(weight >= NEGLIGIBLE)) continue;
+        stats[0] += weight;
+        if (s->levels)
+            count_levels(s, batch->value + at[r] * batch->n_cells,
+                         batch->present + at[r] * batch->n_cells, weight, stats);
+        for (size_t i = 0; i < d; i++) {
+            double y = t->value[i * BLOCK + r] - s->centre[i], ry = weight * y;
+            t->y[n * d + i] = y;
+            t->weighted[n * d + i] = ry;
+            first[i] += ry;
+        }
+        n++;
+    }
+    if (!n) return;
+    if (dense(s)) {
+        if (d)
+            (void)lk_product(s->model->ctx, LK_F64, true, false, d, d, n, t->weighted, d, t->y, d,
+                             true, first + d, d);
+        return;
+    }
+    double *second = first + d, *weight = second + d;
+    for (size_t r = 0; r < rows; r++)
+        if (t->log_p[k * BLOCK + r] >= NEGLIGIBLE)
+            for (size_t i = 0; i < d; i++) weight[i] += t->log_p[k * BLOCK + r];
+    for (size_t r = 0; r < n; r++)
+        for (size_t i = 0; i < d; i++) second[i] += t->weighted[r * d + i] * t->y[r * d + i];
+}
+
+/* Complete rows by blocks; rows with missing cells one by one, by the chain's conditionals. */
 static double em_expect(const lk_model *model, const lk_batch *batch, double *stats,
                         double *scratch) {
     const gmm_state *s = model->state;
-    double *r = scratch, *e = r + s->k, *y = e + s->d, *v = y + s->d, *w = v + s->d;
+    workspace t = lay_workspace(s, scratch);
     double total = 0;
-    conditioner c;
-    em_row row = {.v = v};
-    lay(&c, s->d, w + (dense(s) ? s->d * s->d : 0));
-    for (size_t i = 0; i < batch->rows; i++) {
-        row.x = batch->value + i * batch->n_cells;
-        row.present = batch->present + i * batch->n_cells;
-        read_row(s, &row);
-        for (size_t k = 0; k < s->k; k++) r[k] = log_component(s, &c, k, &row, e);
-        double log_p = lk_log_sum_exp_f64(s->k, r);
-        total += log_p;
-        for (size_t k = 0; k < s->k; k++) {
-            double weight = lk_exp(r[k] - log_p);
-            if (!(weight >= NEGLIGIBLE)) continue;
-            c.k = k;
-            add_row(s, &c, &row, weight, e, y, w, stats + k * per_component(s));
+    size_t at[BLOCK], next = 0;
+    em_row row = {.v = t.v};
+    while (next < batch->rows) {
+        size_t rows = 0;
+        for (; next < batch->rows && rows < BLOCK; next++) {
+            row.x = batch->value + next * batch->n_cells;
+            row.present = batch->present + next * batch->n_cells;
+            read_row(s, &row);
+            if (!row.complete) {
+                total += expect_row(s, &t, &row, stats);
+                continue;
+            }
+            for (size_t i = 0; i < s->d; i++) t.value[i * BLOCK + rows] = row.v[i];
+            at[rows++] = next;
         }
+        for (size_t k = 0; k < s->k; k++) {
+            block_log_p(s, &t, k, rows);
+            for (size_t r = 0; s->levels && r < rows; r++)
+                add_levels(s, batch->value + at[r] * batch->n_cells,
+                           batch->present + at[r] * batch->n_cells, k, &t.log_p[k * BLOCK + r]);
+        }
+        total += normalise(s, &t, rows);
+        for (size_t k = 0; k < s->k; k++)
+            add_block(s, &t, k, rows, at, batch, stats + k * per_component(s));
     }
     return total;
 }
@@ -423,7 +548,10 @@ static void refresh(lk_model *model) {
         s->log_weights[k] = lk_log(values(model, s->weights)[k]);
         refresh_levels(s, k);
         s->log_det[k] = 0;
-        if (dense(s)) lk_cholesky(d, covariance_of(s, k), s->factors + k * d * d);
+        if (dense(s)) {
+            lk_cholesky(d, covariance_of(s, k), s->factors + k * d * d);
+            lk_inverse_lower(d, s->factors + k * d * d, s->inverse + k * d * d);
+        }
         for (size_t i = 0; i < d; i++) {
             if (dense(s)) {
                 s->log_det[k] += lk_log(s->factors[(k * d + i) * d + i]);
@@ -576,79 +704,7 @@ static lk_status em_maximise(lk_model *model, const double *stats, uint64_t rows
     return LK_OK;
 }
 
-/* ---- The start: k-means++ ---------------------------------------------------------------------------- */
-
-enum { MOST_START_ROWS = 8192, LLOYD = 10 };
-
-typedef struct kmeans {
-    size_t n, width, k;
-    float *x, *centre; /* [n, width], [k, width] */
-    double *distance;  /* [n] to the nearest centre so far */
-    size_t *assigned, *count;
-} kmeans;
-
-static double squared_distance(size_t n, const float *a, const float *b) {
-    double sum[4] = {0, 0, 0, 0};
-    size_t i = 0;
-    for (; i + 4 <= n; i += 4)
-        for (size_t q = 0; q < 4; q++) {
-            double t = (double)a[i + q] - (double)b[i + q];
-            sum[q] += t * t;
-        }
-    for (; i < n; i++) {
-        double t = (double)a[i] - (double)b[i];
-        sum[0] += t * t;
-    }
-    return (sum[0] + sum[1]) + (sum[2] + sum[3]);
-}
-
-static void seed_centres(kmeans *m, uint64_t seed, uint64_t restart) {
-    lk_rng rng = lk_rng_at(seed, "kmeans++", restart, 0, 0);
-    size_t chosen = (size_t)lk_rng_below(&rng, m->n);
-    for (size_t i = 0; i < m->n; i++) m->distance[i] = INFINITY;
-    for (size_t k = 0; k < m->k; k++) {
-        memcpy(m->centre + k * m->width, m->x + chosen * m->width, m->width * sizeof *m->x);
-        double total = 0;
-        for (size_t i = 0; i < m->n; i++) {
-            double t = squared_distance(m->width, m->x + i * m->width, m->centre + k * m->width);
-            if (t < m->distance[i]) m->distance[i] = t;
-            total += m->distance[i];
-        }
-        double left = lk_rng_uniform(&rng) * total;
-        chosen = total > 0 ? m->n - 1 : (size_t)lk_rng_below(&rng, m->n);
-        for (size_t i = 0; total > 0 && i < m->n; i++) {
-            left -= m->distance[i];
-            if (left < 0 && m->distance[i] > 0) {
-                chosen = i;
-                break;
-            }
-        }
-    }
-}
-
-static void lloyd(kmeans *m, bool move) {
-    for (size_t i = 0; i < m->n; i++) {
-        double best = INFINITY;
-        for (size_t k = 0; k < m->k; k++) {
-            double t = squared_distance(m->width, m->x + i * m->width, m->centre + k * m->width);
-            if (t < best) {
-                best = t;
-                m->assigned[i] = k;
-            }
-        }
-    }
-    if (!move) return;
-    memset(m->count, 0, m->k * sizeof *m->count);
-    for (size_t i = 0; i < m->n; i++) m->count[m->assigned[i]]++;
-    for (size_t k = 0; k < m->k; k++)
-        if (m->count[k]) memset(m->centre + k * m->width, 0, m->width * sizeof *m->centre);
-    for (size_t i = 0; i < m->n; i++) {
-        float *centre = m->centre + m->assigned[i] * m->width,
-              share = 1.0f / (float)m->count[m->assigned[i]];
-        for (size_t j = 0; j < m->width; j++)
-            centre[j] = centre[j] + m->x[i * m->width + j] * share;
-    }
-}
+/* ---- The start ------------------------------------------------------------------------------------- */
 
 /* Hard assignments as statistics; a missing value counts as the field's mean with its variance. */
 static void add_hard(const gmm_state *s, const double *x, const uint8_t *present, size_t k,
@@ -670,64 +726,23 @@ static void add_hard(const gmm_state *s, const double *x, const uint8_t *present
     add_dense(s, y, 1, mine);
 }
 
-static lk_status read_start_rows(lk_model *model, const lk_rows *rows, uint64_t restart, kmeans *m,
-                                 lk_features *features, lk_batch *batch) {
-    uint64_t n = lk_rows_count(rows), *index = lk_alloc(model->ctx, m->n, sizeof *index);
-    if (!index) return LK_NO_MEMORY;
-    for (size_t i = 0; i < m->n; i++) index[i] = lk_permute(n, i, model->seed, "start", restart);
-    lk_status status = lk_rows_get(rows, m->n, index, batch);
-    lk_free(model->ctx, index);
-    lk_real wide[1024];
-    for (size_t row = 0; status == LK_OK && row < m->n; row++) {
-        float *out = m->x + row * m->width;
-        for (size_t i = 0; i < batch->n_cells; out += features->count[i++]) {
-            if (features->count[i] > 1024) continue;
-            lk_features_cell(features, i, batch->value[row * batch->n_cells + i],
-                             batch->present[row * batch->n_cells + i], wide);
-            for (size_t q = 0; q < features->count[i]; q++) out[q] = (float)wide[q];
-        }
-    }
-    return status;
-}
-
+/* Clusters of k-means, as statistics of an E step. */
 static lk_status em_start(lk_model *model, const lk_rows *rows, uint64_t restart) {
     gmm_state *s = model->state;
-    lk_context *ctx = model->ctx;
-    lk_features features;
-    lk_batch batch = {0};
-    kmeans m = {.k = s->k};
-    m.n = lk_rows_count(rows) < MOST_START_ROWS ? (size_t)lk_rows_count(rows) : MOST_START_ROWS;
-    lk_status status = lk_features_create(ctx, model->schema, &features);
-    if (status == LK_OK) status = lk_batch_create(ctx, m.n, model->schema->n_cells, &batch);
-    m.width = features.width;
-    m.x = lk_alloc(ctx, m.n * m.width, sizeof *m.x);
-    m.centre = lk_alloc(ctx, m.k * m.width, sizeof *m.centre);
-    m.distance = lk_alloc(ctx, m.n, sizeof *m.distance);
-    m.assigned = lk_alloc(ctx, m.n, sizeof *m.assigned);
-    m.count = lk_alloc(ctx, m.k, sizeof *m.count);
-    double *stats = lk_alloc(ctx, em_stats(model), sizeof *stats),
-           *y = lk_alloc(ctx, s->d, sizeof *y);
-    if (!m.x || !m.centre || !m.distance || !m.assigned || !m.count || !stats || !y)
-        status = LK_NO_MEMORY;
-    if (status == LK_OK) status = read_start_rows(model, rows, restart, &m, &features, &batch);
+    lk_kmeans m;
+    lk_status status = lk_kmeans_run(model, rows, s->k, restart, &m);
+    double *stats = lk_alloc(model->ctx, em_stats(model), sizeof *stats),
+           *y = lk_alloc(model->ctx, s->d, sizeof *y);
+    if (status == LK_OK && (!stats || !y)) status = LK_NO_MEMORY;
     if (status == LK_OK) {
-        seed_centres(&m, model->seed, restart);
-        for (int i = 0; i < LLOYD; i++) lloyd(&m, true);
-        lloyd(&m, false);
-        for (size_t row = 0; row < m.n; row++)
-            add_hard(s, batch.value + row * batch.n_cells, batch.present + row * batch.n_cells,
-                     m.assigned[row], y, stats);
-        status = em_maximise(model, stats, m.n);
+        for (size_t row = 0; row < m.batch.rows; row++)
+            add_hard(s, m.batch.value + row * m.batch.n_cells,
+                     m.batch.present + row * m.batch.n_cells, m.cluster[row], y, stats);
+        status = em_maximise(model, stats, m.batch.rows);
     }
-    lk_features_destroy(ctx, &features);
-    lk_batch_destroy(ctx, &batch);
-    lk_free(ctx, m.x);
-    lk_free(ctx, m.centre);
-    lk_free(ctx, m.distance);
-    lk_free(ctx, m.assigned);
-    lk_free(ctx, m.count);
-    lk_free(ctx, stats);
-    lk_free(ctx, y);
+    lk_kmeans_destroy(model->ctx, &m);
+    lk_free(model->ctx, stats);
+    lk_free(model->ctx, y);
     return status;
 }
 
@@ -807,7 +822,7 @@ static lk_status declare(lk_model *model, gmm_state *s) {
         return model->ctx->status;
     s->factors = lk_alloc(model->ctx, dense(s) ? k * d * d : k * d, sizeof *s->factors);
     s->log_det = lk_alloc(model->ctx, k, sizeof *s->log_det);
-    s->inverse = lk_alloc(model->ctx, k * d, sizeof *s->inverse);
+    s->inverse = lk_alloc(model->ctx, k * d * (dense(s) ? d : 1), sizeof *s->inverse);
     s->log_weights = lk_alloc(model->ctx, k, sizeof *s->log_weights);
     s->log_levels = lk_alloc(model->ctx, k * s->levels, sizeof *s->log_levels);
     return s->factors && s->log_det && s->inverse && s->log_weights && s->log_levels
