@@ -18,6 +18,7 @@
  * for each step. */
 #include "family/family.h"
 
+#include "nn/dropout.h"
 #include "nn/features.h"
 #include "nn/heads.h"
 #include "nn/layer.h"
@@ -47,6 +48,7 @@ typedef struct made_state {
     bool zeros;       /* weights that are masked are zero */
     size_t n_orderings;
     ordering *orderings;
+    bool learning;  /* in a step, not a check */
     size_t current; /* the ordering of this step while learning; SIZE_MAX: all */
     lk_cell_dist ordering_cell;
     lk_dist ordering_dist, row_dist;
@@ -59,6 +61,8 @@ static const lk_option options[] = {
     {"activation", LK_OPTION_CHOICE, "relu", 1, 0, "relu|tanh|softplus", "Of the hidden layers"},
     {"components", LK_OPTION_INT, "5", 1, 100, NULL,
      "Components of each mixture of logistics (integer and real fields)"},
+    {"dropout", LK_OPTION_REAL, "0", 0, 0.95, NULL,
+     "Share of the hidden units left out in each step of learning"},
     {"orderings", LK_OPTION_INT, "1", 1, 1024, NULL,
      "Orderings of the cells: 1 is the natural one; more are random, and averaged"},
     {NULL, LK_OPTION_INT, NULL, 0, 0, NULL, NULL}};
@@ -147,17 +151,30 @@ static lk_tensor *first_weight(lk_tape *tape, made_state *s, const ordering *o) 
     return o->natural ? w : lk_gather_rows(tape, w, s->features.width, o->source);
 }
 
-static lk_tensor *network(made_state *s, lk_tape *tape, const ordering *o, const lk_tensor *x,
+/* What a layer gives, and in a step of learning some of its units. */
+static lk_tensor *thinned(made_state *s, lk_trace *trace, size_t layer, lk_tensor *h) {
+    static const char *const sites[MAX_LAYERS] = {
+        "dropout.0", "dropout.1", "dropout.2", "dropout.3",
+        "dropout.4", "dropout.5", "dropout.6", "dropout.7"};
+    if (!s->learning) return h;
+    lk_dropout_key key = {trace->seed, trace->step, sites[layer], trace->row_ids, trace->rows};
+    return lk_dropout(trace->tape, h, lk_options_real(s->model->options, "dropout"), &key);
+}
+
+static lk_tensor *network(made_state *s, lk_trace *trace, const ordering *o, const lk_tensor *x,
                           const uint8_t *present) {
     lk_params *params = &s->model->params;
+    lk_tape *tape = trace->tape;
     lk_tensor *h = lk_features_of(tape, &s->features, x, present, o->natural ? NULL : o->cell);
     lk_prefixes mask = {o->first_seen, s->zeros};
     lk_tensor *b = lk_reshape(tape, lk_param(tape, params, s->layers[0].bias), 1, s->sizes[0]);
     h = lk_dense(tape, h, first_weight(tape, s, o), b, &mask, s->layers[0].act);
     for (size_t l = 1; l < s->depth; l++) {
+        h = thinned(s, trace, l - 1, h);
         mask.seen = s->seen[l];
         h = lk_dense_apply(tape, params, &s->layers[l], h, &mask);
     }
+    h = thinned(s, trace, s->depth - 1, h);
     mask.seen = o->out_seen;
     return lk_dense_apply(tape, params, &s->out, h, &mask);
 }
@@ -167,11 +184,11 @@ static lk_tensor *network(made_state *s, lk_tape *tape, const ordering *o, const
 static lk_tensor *all(void *self, lk_trace *trace, lk_tensor *x, const uint8_t *present) {
     made_chain *c = self;
     made_state *s = c->s;
-    if (c->fixed != SIZE_MAX) return network(s, trace->tape, &s->orderings[c->fixed], x, present);
+    if (c->fixed != SIZE_MAX) return network(s, trace, &s->orderings[c->fixed], x, present);
     size_t lanes = trace->lanes, rows = lk_tensor_rows(x), width = s->heads.width;
     lk_tensor *out = lk_zeros(trace->tape, LK_REAL, lanes, width);
     for (size_t o = 0; o < s->n_orderings; o++) {
-        lk_tensor *y = network(s, trace->tape, &s->orderings[o], x, present);
+        lk_tensor *y = network(s, trace, &s->orderings[o], x, present);
         if (lk_trace_status(trace) != LK_OK) return lk_tape_empty(trace->tape);
         const double *which = c->which->data;
         for (size_t lane = 0; lane < lanes; lane++)
@@ -380,6 +397,7 @@ static lk_status prepare(lk_model *model, const lk_rows *rows) {
 /* While learning, a step sees one ordering: q(ordering) is uniform, as the prior is. */
 static void step(lk_model *model, uint64_t number, bool training) {
     made_state *s = model->state;
+    s->learning = training;
     s->current = training && s->n_orderings > 1 ? (size_t)(number % s->n_orderings) : SIZE_MAX;
 }
 
