@@ -9,6 +9,8 @@ static const lk_option own[] = {
      "Go on from MODEL.checkpoint, to the bits of an unbroken run"},
     {"checkpoint-seconds", LK_OPTION_REAL, "30", 0, 1e9, NULL,
      "How often MODEL.checkpoint is written; 0: every step"},
+    {"profile", LK_OPTION_FLAG, "false", 1, 0, NULL,
+     "Tell at the end where the time went, and the products' share of the processor's peak"},
     {NULL, LK_OPTION_INT, NULL, 0, 0, NULL, NULL}};
 
 static const lk_option *const tables[] = {cli_output_options, cli_budget_options, own,
@@ -51,6 +53,36 @@ static void report(const cli_arguments *a, const char *path, double seconds) {
     }
 }
 
+/* To standard error, the largest first; products are parts of other lines. */
+static void report_profile(lk_context *ctx, double seconds) {
+    lk_profile_line lines[64], products = {.name = NULL};
+    size_t n = 0;
+    for (size_t i = 0; n < 64 && lk_context_profile(ctx, i, &lines[n]); i++) {
+        if (!strcmp(lines[n].name, "products")) products = lines[n];
+        else n++;
+    }
+    for (size_t i = 1; i < n; i++)
+        for (size_t j = i; j > 0 && lines[j].seconds > lines[j - 1].seconds; j--) {
+            lk_profile_line line = lines[j];
+            lines[j] = lines[j - 1];
+            lines[j - 1] = line;
+        }
+    if (!(seconds > 0)) seconds = 1;
+    fprintf(stderr, "%-32s %10s %10s %8s\n", "where the time went", "calls", "seconds", "share");
+    for (size_t i = 0; i < n; i++) {
+        char name[64];
+        snprintf(name, sizeof name, "%s%s", lines[i].name, lines[i].backward ? ", backward" : "");
+        fprintf(stderr, "%-32s %10llu %10.3f %7.1f%%\n", name, (unsigned long long)lines[i].calls,
+                lines[i].seconds, 100 * lines[i].seconds / seconds);
+    }
+    if (!(products.seconds > 0)) return;
+    double rate = products.multiply_adds / products.seconds, peak = lk_context_peak(ctx);
+    fprintf(stderr,
+            "matrix products, in the lines above: %.3f s at %.1f GFLOP/s, %.0f%% of the peak of "
+            "%.1f\n",
+            products.seconds, 2e-9 * rate, 100 * rate / peak, 2e-9 * peak);
+}
+
 static bool is_family(const char *name) {
     lk_family_info info;
     for (size_t i = 0; lk_family_at(i, &info); i++)
@@ -90,7 +122,10 @@ static int run(lk_context *ctx, const cli_arguments *a) {
     if (status == LK_OK && *valid_path)
         status = cli_open_data(ctx, a, valid_path, NULL, data, &valid);
     options.valid = valid;
+    if (status == LK_OK && cli_flag(a, "profile")) status = lk_context_set_profile(ctx, true);
+    double fitting = cli_seconds();
     if (status == LK_OK) status = lk_fit(ctx, a->plain[0], data, &options, &model);
+    if (cli_flag(a, "profile")) report_profile(ctx, cli_seconds() - fitting);
     int code = status == LK_OK ? 0 : cli_fail(ctx, status);
     if (model) {
         lk_status saved = lk_model_save(model, path, force || resume);

@@ -74,6 +74,22 @@ LK_API void lk_context_set_log(lk_context *ctx, lk_log_fn log, void *user);
 LK_API void lk_context_set_cancel(lk_context *ctx, lk_cancel_fn cancel, void *user);
 LK_API const char *lk_context_message(const lk_context *ctx); /* of the last failure */
 
+/* Where time goes, from when it is turned on (which forgets what was there): each op of a step, forward
+ * and backward, and the loop around it. "products" is time inside the matrix products of the others. */
+typedef struct lk_profile_line {
+    const char *name; /* lives as long as the context */
+    bool backward;
+    uint64_t calls;
+    double seconds;
+    double multiply_adds; /* of "products" */
+} lk_profile_line;
+LK_API lk_status lk_context_set_profile(lk_context *ctx, bool on);
+/* The i-th line; false beyond the last. */
+LK_API bool lk_context_profile(const lk_context *ctx, size_t i, lk_profile_line *out);
+/* Float32 multiply-adds a second that the processor does on the context's threads when nothing else is
+ * done: what the products' rate is a share of. Measured in about a tenth of a second. */
+LK_API double lk_context_peak(lk_context *ctx);
+
 /* ==== Options ==================================================================================== */
 typedef enum lk_option_type {
     LK_OPTION_INT,

@@ -56,6 +56,7 @@ lk_context *lk_context_create(const lk_allocator *allocator) {
 void lk_context_destroy(lk_context *ctx) {
     if (!ctx) return;
     lk_pool_destroy(ctx);
+    (void)lk_context_set_profile(ctx, false);
     ctx->allocator.release(ctx->allocator.user, ctx);
 }
 

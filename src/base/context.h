@@ -27,13 +27,15 @@
 #define LK_ASSERT(c) ((void)sizeof((c) ? 1 : 0))
 #endif
 
-struct lk_pool; /* base/threads.h */
+struct lk_pool;    /* base/threads.h */
+struct lk_profile; /* base/profile.h */
 
 struct lk_context {
     lk_allocator allocator;
-    struct lk_pool *pool; /* made at the first parallel loop */
-    int threads;          /* how many the pool has or will have, at least 1 */
-    lk_log_fn log;        /* notices and progress; may be NULL */
+    struct lk_pool *pool;       /* made at the first parallel loop */
+    int threads;                /* how many the pool has or will have, at least 1 */
+    struct lk_profile *profile; /* NULL: nothing is timed */
+    lk_log_fn log;              /* notices and progress; may be NULL */
     void *log_user;
     lk_cancel_fn cancel; /* asked between steps; may be NULL */
     void *cancel_user;

@@ -131,6 +131,11 @@ void lk_parallel(lk_context *ctx, size_t n, size_t grain, lk_range_fn fn, void *
     atomic_store(&pool->busy, false);
 }
 
+bool lk_in_parallel(const lk_context *ctx) {
+    const lk_pool *pool = ctx->pool;
+    return pool && atomic_load_explicit(&pool->busy, memory_order_relaxed);
+}
+
 void *lk_scratch(lk_context *ctx) {
     if (!ctx->pool && !(ctx->pool = make_pool(ctx))) {
         lk_fail(ctx, LK_NO_MEMORY, "out of memory for the scratch of %d threads", ctx->threads);

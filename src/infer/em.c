@@ -5,6 +5,7 @@
  * ((b0+b1)+(b2+b3))+…, an odd last block passing up unchanged. The tree is built as a binary
  * counter, so that log2(blocks) partial sums are all it holds, and threads only decide who computes
  * a block. A step is an iteration. */
+#include "base/profile.h"
 #include "infer/fit.h"
 
 #include "base/threads.h"
@@ -190,7 +191,9 @@ static lk_status iterate(em_run *run, double *gain) {
     const lk_em *em = model->family->em;
     uint64_t n = lk_rows_count(run->rows);
     double log_prob;
+    double began = lk_profile_begin(model->ctx);
     lk_status status = lk_em_expect(model, run->rows, run->stats, &log_prob);
+    lk_profile_end(model->ctx, began, "expectation", false, 0);
     if (status != LK_OK) return status;
     if (em->log_prior) log_prob += em->log_prior(model);
     double mean = log_prob / (double)n;
@@ -202,8 +205,10 @@ static lk_status iterate(em_run *run, double *gain) {
                        mean != mean ? "not a number" : "infinite");
     *gain = run->at.iteration ? mean - run->at.previous : INFINITY;
     run->at.previous = mean;
+    began = lk_profile_begin(model->ctx);
     status = em->maximise(model, run->stats, n);
     if (model->family->loaded) model->family->loaded(model);
+    lk_profile_end(model->ctx, began, "maximisation", false, 0);
     run->at.iteration++;
     run->at.steps++;
     if (status == LK_OK) status = lk_model_log(model, run->at.steps, mean, NAN);

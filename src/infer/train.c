@@ -9,6 +9,7 @@
  *
  * A gradient that is not finite is not applied: the step is told and skipped. Ten in a row end the
  * run with the op's name. */
+#include "base/profile.h"
 #include "infer/evaluate.h"
 #include "infer/fit.h"
 #include "nn/real.h"
@@ -134,11 +135,16 @@ static lk_status bad_step(training *t, double objective) {
 
 static lk_status take_step(training *t) {
     lk_model *model = t->model;
+    lk_context *ctx = model->ctx;
+    double began = lk_profile_begin(ctx);
     lk_status status = next_batch(t);
+    lk_profile_end(ctx, began, "rows of a batch", false, 0);
     if (status != LK_OK) return status;
     if (model->family->step) model->family->step(model, t->at.step, true);
     lk_tape_reset(t->tape, true);
+    began = lk_profile_begin(ctx);
     lk_params_zero_grads(&model->params);
+    lk_profile_end(ctx, began, "gradients to zero", false, 0);
     lk_tensor *objective = lk_objective(model, t->tape, &t->batch, t->at.step, t->particles);
     lk_tensor *loss = lk_affine(t->tape, objective, -1, 0);
     status = lk_tape_backward(t->tape, loss);
@@ -146,7 +152,9 @@ static lk_status take_step(training *t) {
     double value = *(const double *)objective->data;
     bool finite = value - value == 0;
     if (finite) {
+        began = lk_profile_begin(ctx);
         lk_optimiser_step(&t->optimiser);
+        lk_profile_end(ctx, began, "optimiser", false, 0);
         finite = t->optimiser.last_norm - t->optimiser.last_norm == 0;
     }
     if (finite) {

@@ -1,11 +1,13 @@
 /* Which instruction set, and how work is cut between threads: products by tiles of rows and columns and
  * never by terms, maps and rows anywhere, so that no bit depends on either. */
+#include "base/profile.h"
 #include "base/threads.h"
 #include "kernels/isa.h"
 
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 /* ---- Which instruction set -------------------------------------------------------------------------- */
 
@@ -149,7 +151,11 @@ static lk_status run_products(lk_context *ctx, lk_dtype t, size_t n, const lk_pr
         parts += c->rows_cut * c->cols_cut;
     }
     if (parts < threads) threads = parts;
+    double began = lk_in_parallel(ctx) ? 0 : lk_profile_begin(ctx), terms = 0;
     lk_parallel(ctx, threads, 1, take_parts, &run);
+    for (size_t q = 0; began > 0 && q < n; q++)
+        terms += (double)jobs[q].m * (double)jobs[q].n * (double)jobs[q].k;
+    lk_profile_end(ctx, began, "products", false, terms);
     return LK_OK;
 }
 
@@ -177,6 +183,36 @@ lk_status lk_product(lk_context *ctx, lk_dtype t, bool a_transposed, bool b_tran
         .b = b,
         .out = out};
     return run_products(ctx, t, 1, &job);
+}
+
+/* ---- The peak -------------------------------------------------------------------------------------------- */
+
+typedef struct peak_job {
+    const lk_isa *isa;
+    atomic_size_t done;
+} peak_job;
+
+static void peak_range(void *argument, size_t begin, size_t end) {
+    peak_job *job = argument;
+    float sum = 0;
+    for (size_t i = begin; i < end; i++) atomic_fetch_add(&job->done, job->isa->peak(20000, &sum));
+    if (sum == 1) atomic_fetch_add(&job->done, 1); /* it never is: the sum must be computed */
+}
+
+double lk_context_peak(lk_context *ctx) {
+    double best = 0;
+    for (int tries = 0; tries < 20; tries++) {
+        peak_job job = {.isa = lk_isa_pick()};
+        struct timespec from, to;
+        clock_gettime(CLOCK_MONOTONIC, &from);
+        lk_parallel(ctx, (size_t)ctx->threads * 64, 64, peak_range, &job);
+        clock_gettime(CLOCK_MONOTONIC, &to);
+        double took = (double)(to.tv_sec - from.tv_sec) +
+                      1e-9 * (double)(to.tv_nsec - from.tv_nsec);
+        double rate = (double)job.done / took;
+        best = rate > best ? rate : best;
+    }
+    return best;
 }
 
 /* ---- Maps ---------------------------------------------------------------------------------------------- */

@@ -17,6 +17,8 @@ typedef struct lk_isa {
      * threads.h), of which the reference needs none. */
     void (*product[2])(const lk_product_job *job, size_t row_begin, size_t row_end,
                        size_t col_begin, size_t col_end, void *scratch);
+    /* Multiply-adds in registers alone, how many being returned; adds something to `sum`. */
+    size_t (*peak)(size_t rounds, float *sum);
     size_t tile_rows[2], tile_cols[2]; /* products are cut between threads at multiples of these */
     lk_map_fn map[2][LK_UNARY_COUNT];
     float (*sum_f32)(size_t n, const float *x);

@@ -150,6 +150,19 @@ static double dot_f32_as_f64(size_t n, const float *x, const float *y) {
     return tree_f64(n, lane);
 }
 
+/* Ten chains are more than any processor's latency asks for, and leave registers free. */
+static size_t peak(size_t rounds, float *sum) {
+    enum { CHAINS = 10 };
+    vec32 acc[CHAINS], x = *sum + (vec32){0}, y = x + 0.5f;
+    UNROLL for (int i = 0; i < CHAINS; i++) acc[i] = x + (float)i;
+    for (size_t r = 0; r < rounds; r++) {
+        UNROLL for (int i = 0; i < CHAINS; i++) acc[i] = fused_f32(acc[i], y, x);
+    }
+    UNROLL for (int i = 1; i < CHAINS; i++) acc[0] = acc[0] + acc[i];
+    *sum += acc[0][0];
+    return rounds * CHAINS * BYTES / sizeof(float);
+}
+
 #define MAP(name, real, expression) \
     static void map_##name(size_t n, const void *in, void *out) { \
         const real *x = in; \
@@ -192,6 +205,7 @@ MAP(reciprocal_f64, double, 1 / x[i])
 const lk_isa JOIN(lk_isa_, LK_ISA) = {
     .name = STRING(LK_ISA),
     .product = {product_f32, product_f64},
+    .peak = peak,
     .tile_rows = {ROWS, ROWS},
     .tile_cols = {2 * BYTES / 4, 2 * BYTES / 8},
     .map = {MAPS(f32), MAPS(f64)},

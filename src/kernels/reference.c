@@ -120,9 +120,17 @@ BERNOULLI(f64, double)
         [LK_RECIPROCAL] = map_reciprocal_##type \
     }
 
+static size_t peak(size_t rounds, float *sum) {
+    float a = *sum, b = a + 1;
+    for (size_t r = 0; r < rounds; r++) a = fmaf(a, 0.5f, b), b = fmaf(b, 0.5f, a);
+    *sum += a + b;
+    return 2 * rounds;
+}
+
 const lk_isa lk_isa_scalar = {
     .name = "scalar",
     .product = {product_f32, product_f64},
+    .peak = peak,
     .tile_rows = {1, 1},
     .tile_cols = {1, 1},
     .map = {MAPS(f32), MAPS(f64)},

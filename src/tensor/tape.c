@@ -5,6 +5,7 @@
  * Everything that a step needs comes from the arena: the second step of the same shapes takes nothing
  * from the system. The first failure stays, and every later op returns `empty`, a tensor of one
  * zero that may be read, but never written by an op, for none runs. */
+#include "base/profile.h"
 #include "tensor/op.h"
 
 #include <stdarg.h>
@@ -154,7 +155,9 @@ lk_tensor *lk_tape_run(lk_tape *tape, const lk_op *op, lk_dtype t, size_t rows, 
         node->previous = tape->last;
         tape->last = node;
     }
+    double began = lk_profile_begin(tape->ctx);
     op->forward(tape, node);
+    lk_profile_end(tape->ctx, began, op->name, false, 0);
     return tape->status == LK_OK ? out : &tape->empty;
 }
 
@@ -168,7 +171,11 @@ lk_status lk_tape_backward(lk_tape *tape, lk_tensor *loss) {
     if (loss->dtype == LK_F32) *(float *)loss->grad = 1;
     else *(double *)loss->grad = 1;
     for (lk_node *node = tape->last; node && tape->status == LK_OK; node = node->previous)
-        if (node->op->backward) node->op->backward(tape, node);
+        if (node->op->backward) {
+            double began = lk_profile_begin(tape->ctx);
+            node->op->backward(tape, node);
+            lk_profile_end(tape->ctx, began, node->op->name, true, 0);
+        }
     return tape->status;
 }
 

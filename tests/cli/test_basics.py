@@ -67,6 +67,18 @@ class Basics(Case):
             self.assertEqual(about["parameters"], sum(len(values) for _, values in tensors.values()))
             self.assertEqual(about["data_rows"], 240)
 
+    def test_profile(self):
+        model = self.path("p.lk")
+        done = run("fit", "made", ORCHARD, "-o", model, "--profile", *QUICK["made"])
+        self.assertEqual(done.returncode, 0, done.stderr)
+        shares = [float(x) for x in re.findall(r"(?m)^.* (\d+\.\d)%$", done.stderr)]
+        self.assertIn("dense, backward", done.stderr)
+        self.assertRegex(done.stderr, r"matrix products.* \d+% of the peak of \d+")
+        self.assertEqual(shares, sorted(shares, reverse=True))
+        self.assertTrue(5 < sum(shares) <= 100.5, shares)
+        plain = self.fit("made")
+        self.assertEqual(sha256(plain), sha256(model))
+
     def test_scores(self):
         for family in FAMILIES:
             model = self.fit(family)
