@@ -350,6 +350,14 @@ static const op_case cases[] = {
      -0.1,
      0.1,
      1},
+    {"dense, more than 256 rows",
+     build_dense,
+     naive_dense,
+     LK_ACT_TANH,
+     {{300, 2}, {2, 2}, {1, 2}},
+     0,
+     0,
+     1},
     {"dense, sums of more than 256",
      build_dense,
      naive_dense,
@@ -408,17 +416,26 @@ static void bench_end(bench *b) {
     }
 }
 
-/* The op on leaves, cast to float64, weighted by different numbers, summed; gradients begin as zero. */
+/* Leaves' gradients begin as this, for ops add to what is there; it is taken off again. */
+static const float begins_as = 0.5f;
+
+static void move_gradients(bench *b, double scale, double shift) {
+    for (int q = 0; q < b->n; q++)
+        for (size_t i = 0; i < b->size[q]; i++) {
+            b->grad[q][i] = scale * b->grad[q][i] + shift;
+            b->grad32[q][i] = (float)scale * b->grad32[q][i] + (float)shift;
+        }
+}
+
+/* The op on leaves, cast to float64, weighted by different numbers, summed. */
 static double run(bench *b, lk_dtype type, bool gradients) {
     lk_tensor *x[INPUTS];
     lk_tape *t = b->tape;
     lk_tape_reset(t, gradients);
-    for (int q = 0; q < b->n; q++) {
-        if (gradients) memset(b->grad[q], 0, b->size[q] * sizeof(double));
-        if (gradients) memset(b->grad32[q], 0, b->size[q] * sizeof(float));
+    if (gradients) move_gradients(b, 0, (double)begins_as);
+    for (int q = 0; q < b->n; q++)
         x[q] = type == LK_F64 ? lk_leaf(t, type, 2, b->shape[q], b->x[q], b->grad[q])
                               : lk_leaf(t, type, 2, b->shape[q], b->x32[q], b->grad32[q]);
-    }
     b->y = b->c->build(t, b->c->k, x);
     lk_tensor *wide = lk_cast(t, b->y, LK_F64);
     lk_tensor *w = lk_zeros(t, LK_F64, lk_tensor_rows(wide), lk_tensor_cols(wide));
@@ -426,7 +443,10 @@ static double run(bench *b, lk_dtype type, bool gradients) {
     for (size_t i = 0; i < w->size; i++)
         ((double *)w->data)[i] = 1 + 0.37 * (double)(i % 7) - 0.91 * (double)(i % 3);
     lk_tensor *total = lk_sum_all(t, lk_mul(t, wide, w));
-    if (gradients) lk_tape_backward(t, total);
+    if (gradients) {
+        lk_tape_backward(t, total);
+        move_gradients(b, 1, -(double)begins_as);
+    }
     return lk_tape_status(t) == LK_OK ? *(double *)total->data : NAN;
 }
 
