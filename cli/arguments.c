@@ -6,10 +6,13 @@
 #include <string.h>
 #include <time.h>
 
-const lk_option cli_common_options[] = {
+const lk_option cli_compute_options[] = {
     {"threads", LK_OPTION_INT, "0", 0, 1024, NULL,
      "Threads; 0: one for each core. Never changes a result"},
     {"seed", LK_OPTION_INT, "1", 0, 1.8e19, NULL, "Of all random numbers"},
+    {NULL, LK_OPTION_INT, NULL, 0, 0, NULL, NULL}};
+
+const lk_option cli_common_options[] = {
     {"json", LK_OPTION_FLAG, "false", 1, 0, NULL, "Results as JSON"},
     {"quiet", LK_OPTION_FLAG, "false", 1, 0, NULL, "No notes and no progress"},
     {NULL, LK_OPTION_INT, NULL, 0, 0, NULL, NULL}};

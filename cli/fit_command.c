@@ -13,8 +13,9 @@ static const lk_option own[] = {
      "Tell at the end where the time went, and the products' share of the processor's peak"},
     {NULL, LK_OPTION_INT, NULL, 0, 0, NULL, NULL}};
 
-static const lk_option *const tables[] = {cli_output_options, cli_budget_options, own,
-                                          cli_data_options,   cli_common_options, NULL};
+static const lk_option *const tables[] = {
+    cli_output_options,  cli_budget_options, own, cli_data_options,
+    cli_compute_options, cli_common_options, NULL};
 
 static bool exists(const char *path) {
     struct stat about;

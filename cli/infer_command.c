@@ -4,7 +4,8 @@ static const lk_option own[] = {{"particles", LK_OPTION_INT, "256", 1, 1e6, NULL
                                  "Importance samples, where the posterior is estimated"},
                                 {NULL, LK_OPTION_INT, NULL, 0, 0, NULL, NULL}};
 
-static const lk_option *const tables[] = {own, cli_data_options, cli_common_options, NULL};
+static const lk_option *const tables[] = {own, cli_data_options, cli_compute_options,
+                                          cli_common_options, NULL};
 
 typedef struct printing {
     bool json, begun;

@@ -10,7 +10,8 @@ static const lk_option own[] = {
      "Candidates for each row when something is given"},
     {NULL, LK_OPTION_INT, NULL, 0, 0, NULL, NULL}};
 
-static const lk_option *const tables[] = {own, cli_output_options, cli_common_options, NULL};
+static const lk_option *const tables[] = {own, cli_output_options, cli_compute_options,
+                                          cli_common_options, NULL};
 
 static int run(lk_context *ctx, const cli_arguments *a) {
     static const char *given[CLI_MAX + 1];

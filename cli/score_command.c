@@ -7,7 +7,8 @@ static const lk_option own[] = {
      "Importance samples, where the density is a bound"},
     {NULL, LK_OPTION_INT, NULL, 0, 0, NULL, NULL}};
 
-static const lk_option *const tables[] = {own, cli_data_options, cli_common_options, NULL};
+static const lk_option *const tables[] = {own, cli_data_options, cli_compute_options,
+                                          cli_common_options, NULL};
 
 static lk_status print_rows(void *user, size_t rows, const double *log_prob, const double *error) {
     char text[40];

@@ -212,7 +212,8 @@ typedef struct lk_sample_options {
 #define LK_SAMPLE_DEFAULTS \
     { 10, 1, NULL, 0 }
 
-/* Writes n rows to a .csv, .tsv, .npy or .png file ("-": CSV to standard output). `kind` (may be
+/* Writes n rows to a .csv, .tsv, .npy or .png file ("-", a pipe, a device: CSV); another ending is
+ * LK_USAGE. `kind` (may be
  * NULL) becomes "exact", or "estimate" when rows were resampled to fit what was given. */
 LK_API lk_status lk_sample(lk_model *model, const lk_sample_options *options, const char *path,
                            bool replace, const char **kind);

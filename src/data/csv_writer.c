@@ -119,5 +119,5 @@ static void csv_release(lk_writer *writer) {
     lk_free(writer->ctx, w);
 }
 
-const lk_write_format lk_csv_writer = {NULL, csv_open, csv_add, NULL, csv_release};
+const lk_write_format lk_csv_writer = {".csv", csv_open, csv_add, NULL, csv_release};
 const lk_write_format lk_tsv_writer = {".tsv", tsv_open, csv_add, NULL, csv_release};

@@ -68,7 +68,7 @@ uint64_t lk_rows_source(const lk_rows *rows, uint64_t row); /* a view's row in t
 void lk_rows_hash(const lk_rows *rows, char hex[65]);
 
 /* ---- Writing ------------------------------------------------------------------------------------- */
-/* By the path's ending: .csv .tsv (delimited text; "-" is CSV), .npy (float64 [rows, cells of the
+/* By the path's ending: .csv .tsv (delimited text; "-", a pipe and a device get CSV), .npy (float64 [rows, cells of the
  * values], NaN where missing; uint8 images keep their shape and type), .png (a grid of the images,
  * nearly square; one image field only). Missingness cells are not written: a cell whose missingness
  * is 1 is written as the missing mark. */

@@ -75,6 +75,9 @@ size_t lk_schema_first_cell(const lk_schema *schema, size_t field);
 /* As JSON (a string for lk_free), and back. The reader checks everything and says where. */
 lk_status lk_schema_to_json(const lk_schema *schema, char **text);
 lk_status lk_schema_from_json(lk_context *ctx, const char *text, lk_schema **out);
+/* The same for at most `most` cells; more are refused before memory is asked for. */
+lk_status lk_schema_from_json_within(lk_context *ctx, const char *text, size_t most,
+                                     lk_schema **out);
 
 /* A cell as text, as it would stand in a CSV file (unquoted): levels by name, grids with their
  * places, reals shortest. `out` is grown with lk_text (data/text.h). Unseen level: "<other>". */

@@ -11,12 +11,14 @@
  * missing takes the value of an empty field; what is unknown is an error, so that a misspelt key is
  * not silently nothing. */
 #include "base/decimal.h"
+#include "base/json.h"
 #include "data/kinds.h"
 
-#include <jansson.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+
+enum { MOST_CELLS = 1 << 24 };
 
 /* ---- Writing ---------------------------------------------------------------------------------------- */
 
@@ -323,7 +325,16 @@ static lk_status check_names(lk_context *ctx, const lk_schema *schema) {
     return status;
 }
 
-static lk_status get_schema(lk_context *ctx, const json_t *json, lk_schema **out) {
+static lk_status check_cells(lk_context *ctx, const lk_schema *schema, size_t most) {
+    size_t n = 0;
+    for (size_t i = 0; i < schema->n_fields && n <= most; i++)
+        if (lk_field_has_cells(&schema->fields[i]))
+            n += schema->fields[i].size + schema->fields[i].has_missing;
+    if (n <= most) return LK_OK;
+    return lk_fail(ctx, LK_BAD_DATA, "schema: a row of more than %zu cells", most);
+}
+
+static lk_status get_schema(lk_context *ctx, const json_t *json, size_t most, lk_schema **out) {
     json_t *fields = json_object_get(json, "fields"), *header = json_object_get(json, "header");
     json_t *delimiter = json_object_get(json, "delimiter"), *field;
     size_t i;
@@ -342,6 +353,7 @@ static lk_status get_schema(lk_context *ctx, const json_t *json, lk_schema **out
     json_array_foreach(fields, i, field) if (status == LK_OK)
         status = get_field(ctx, i, field, schema);
     if (status == LK_OK) status = check_names(ctx, schema);
+    if (status == LK_OK) status = check_cells(ctx, schema, most);
     if (status == LK_OK) status = lk_schema_lay_out(schema);
     if (status == LK_OK) *out = schema;
     else lk_schema_destroy(schema);
@@ -349,15 +361,20 @@ static lk_status get_schema(lk_context *ctx, const json_t *json, lk_schema **out
 }
 
 lk_status lk_schema_from_json(lk_context *ctx, const char *text, lk_schema **out) {
+    return lk_schema_from_json_within(ctx, text, MOST_CELLS, out);
+}
+
+lk_status lk_schema_from_json_within(lk_context *ctx, const char *text, size_t most,
+                                     lk_schema **out) {
     json_error_t error;
+    bool no_memory;
     *out = NULL;
-    json_t *json = json_loads(text, JSON_REJECT_DUPLICATES, &error);
-    if (!json && json_error_code(&error) == json_error_out_of_memory)
-        return lk_fail(ctx, LK_NO_MEMORY, "out of memory while reading a schema");
+    json_t *json = lk_json_parse(text, strlen(text), &no_memory, &error);
+    if (no_memory) return lk_fail(ctx, LK_NO_MEMORY, "out of memory while reading a schema");
     if (!json)
         return lk_fail(ctx, LK_BAD_DATA, "schema, line %d, column %d: not JSON: %s", error.line,
                        error.column, error.text);
-    lk_status status = get_schema(ctx, json, out);
+    lk_status status = get_schema(ctx, json, most < MOST_CELLS ? most : MOST_CELLS, out);
     json_decref(json);
     return status;
 }

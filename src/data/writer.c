@@ -3,9 +3,30 @@
 #include "data/kinds.h"
 
 #include <string.h>
+#include <sys/stat.h>
 
-static const lk_write_format *const formats[] = {&lk_tsv_writer, &lk_npy_writer, &lk_png_writer,
-                                                 &lk_csv_writer};
+static const lk_write_format *const formats[] = {&lk_csv_writer, &lk_tsv_writer, &lk_npy_writer,
+                                                 &lk_png_writer};
+enum { FORMATS = sizeof formats / sizeof formats[0] };
+
+/* By the path's ending; what is no file by name (standard output, a pipe, a device) gets the first. */
+static const lk_write_format *format_of(const char *path) {
+    struct stat there;
+    for (size_t i = 0; i < FORMATS; i++)
+        if (lk_path_ends(path, formats[i]->ending)) return formats[i];
+    bool stream = !strcmp(path, "-") || (stat(path, &there) == 0 && !S_ISREG(there.st_mode));
+    return stream ? formats[0] : NULL;
+}
+
+static lk_status unknown_ending(lk_context *ctx, const char *path) {
+    char list[16 * FORMATS] = "";
+    for (size_t i = 0; i < FORMATS; i++) {
+        if (i) strcat(list, i + 1 < FORMATS ? ", " : " or ");
+        strcat(list, formats[i]->ending);
+    }
+    return lk_fail(ctx, LK_USAGE, "%s: its ending says no format that can be written; expected %s",
+                   path, list);
+}
 
 static void destroy(lk_writer *writer) {
     if (writer->format && writer->format->release) writer->format->release(writer);
@@ -16,18 +37,18 @@ static void destroy(lk_writer *writer) {
 
 lk_status lk_writer_open(lk_context *ctx, const char *path, bool replace, const lk_schema *schema,
                          lk_writer **out) {
+    const lk_write_format *format = format_of(path);
     *out = NULL;
+    if (!format) return unknown_ending(ctx, path);
     lk_writer *writer = lk_alloc(ctx, 1, sizeof *writer);
     if (!writer) return LK_NO_MEMORY;
-    size_t i = 0;
-    while (formats[i]->ending && !lk_path_ends(path, formats[i]->ending)) i++;
     writer->ctx = ctx;
     writer->path = lk_strdup(ctx, path);
     lk_status status = writer->path ? lk_schema_copy(schema, &writer->schema) : LK_NO_MEMORY;
     if (status == LK_OK && !writer->schema->cells) status = lk_schema_lay_out(writer->schema);
     if (status == LK_OK) status = lk_file_create(ctx, path, replace, &writer->file);
     if (status == LK_OK) {
-        writer->format = formats[i];
+        writer->format = format;
         status = writer->format->open(writer);
     }
     if (status != LK_OK) {

@@ -6,7 +6,7 @@
 #include "data/data.h"
 
 typedef struct lk_write_format {
-    const char *ending; /* of the path; NULL: any */
+    const char *ending; /* of the path */
     lk_status (*open)(lk_writer *writer);
     lk_status (*add)(lk_writer *writer, const lk_batch *batch);
     lk_status (*finish)(lk_writer *writer); /* before the file is committed */

@@ -331,6 +331,7 @@ static lk_status create(lk_model *model) {
     if (status == LK_OK)
         status = lk_heads_create(model->ctx, model->schema,
                                  (int)lk_options_int(model->options, "components"), &s->heads);
+    if (status == LK_OK) status = declare(model, s);
     if (status == LK_OK) status = make_degrees(model, s);
     if (status != LK_OK) return status;
     s->n_orderings = (size_t)lk_options_int(model->options, "orderings");
@@ -344,7 +345,7 @@ static lk_status create(lk_model *model) {
     s->ordering_cell.scale = 1;
     s->ordering_dist = (lk_dist){1, &s->ordering_cell, NULL, NULL, NULL};
     s->row_dist = (lk_dist){s->heads.n, s->heads.cells, s->heads.gate, NULL, &s->chain};
-    return declare(model, s);
+    return LK_OK;
 }
 
 static void destroy(lk_model *model) {

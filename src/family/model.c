@@ -4,6 +4,11 @@
 
 lk_status lk_model_create(lk_context *ctx, const lk_family *family, const lk_schema *schema,
                           lk_options *options, uint64_t seed, lk_model **out) {
+    return lk_model_create_within(ctx, family, schema, options, seed, SIZE_MAX, out);
+}
+
+lk_status lk_model_create_within(lk_context *ctx, const lk_family *family, const lk_schema *schema,
+                                 lk_options *options, uint64_t seed, size_t most, lk_model **out) {
     lk_model *model = lk_alloc(ctx, 1, sizeof *model);
     *out = NULL;
     if (!model) {
@@ -15,6 +20,7 @@ lk_status lk_model_create(lk_context *ctx, const lk_family *family, const lk_sch
     model->options = options;
     model->seed = seed;
     lk_params_create(ctx, &model->params);
+    model->params.left = most;
     lk_status status = lk_schema_copy(schema, &model->schema);
     if (status == LK_OK && !model->schema->n_cells)
         status = lk_fail(ctx, LK_BAD_DATA,

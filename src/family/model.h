@@ -7,6 +7,9 @@
 /* A new, untrained model. Takes a copy of the schema; takes over `options` (also on failure). */
 lk_status lk_model_create(lk_context *ctx, const lk_family *family, const lk_schema *schema,
                           lk_options *options, uint64_t seed, lk_model **out);
+/* The same; LK_BAD_MODEL when its parameters would be more than `most` bytes, before any is asked for. */
+lk_status lk_model_create_within(lk_context *ctx, const lk_family *family, const lk_schema *schema,
+                                 lk_options *options, uint64_t seed, size_t most, lk_model **out);
 void lk_model_release(lk_model *model);
 lk_status lk_model_log(lk_model *model, uint64_t step, double train, double valid);
 

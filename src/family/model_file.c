@@ -14,8 +14,8 @@
 #include "base/decimal.h"
 #include "base/files.h"
 #include "base/hash.h"
+#include "base/json.h"
 
-#include <jansson.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -51,64 +51,68 @@ static json_t *real_text(double x) {
     return json_stringn(text, n);
 }
 
-static json_t *log_json(const lk_model *model) {
+static json_t *log_json(const lk_model *model, bool *failed) {
     json_t *log = json_array();
     for (size_t i = 0; i < model->n_log; i++) {
         json_t *row = json_array();
-        json_array_append_new(row, json_integer((json_int_t)model->log[i].step));
-        json_array_append_new(row, real_text(model->log[i].train));
-        json_array_append_new(row, real_text(model->log[i].valid));
-        json_array_append_new(log, row);
+        lk_json_push(failed, row, json_integer((json_int_t)model->log[i].step));
+        lk_json_push(failed, row, real_text(model->log[i].train));
+        lk_json_push(failed, row, real_text(model->log[i].valid));
+        lk_json_push(failed, log, row);
     }
     return log;
 }
 
+static lk_status no_memory(lk_context *ctx) {
+    return lk_fail(ctx, LK_NO_MEMORY, "out of memory while describing the model");
+}
+
 /* All that is not a tensor, as a JSON text that the caller frees with free(). */
 static char *describe(const lk_model *model) {
-    char *schema_text = NULL;
+    char *schema_text = NULL, *text = NULL;
+    bool failed = false;
     if (lk_schema_to_json(model->schema, &schema_text) != LK_OK) return NULL;
     json_t *root = json_object(), *options = json_object();
-    json_t *schema = json_loads(schema_text, 0, NULL);
-    lk_free(model->ctx, schema_text);
     for (size_t i = 0; lk_options_at(model->options, i); i++) {
         const char *name = lk_options_at(model->options, i)->name;
-        json_object_set_new(options, name, json_string(lk_options_text(model->options, name)));
+        lk_json_put(&failed, options, name, json_string(lk_options_text(model->options, name)));
     }
-    json_object_set_new(root, "format", json_integer(FORMAT));
-    json_object_set_new(root, "version", json_string(LK_VERSION));
-    json_object_set_new(root, "order_contract", json_integer(ORDER_CONTRACT));
-    json_object_set_new(root, "family", json_string(model->family->name));
-    json_object_set_new(root, "options", options);
-    json_object_set_new(root, "seed", json_sprintf("%llu", (unsigned long long)model->seed));
-    json_object_set_new(root, "steps", json_integer((json_int_t)model->steps));
-    json_object_set_new(root, "converged", json_boolean(model->converged));
-    json_object_set_new(root, "data_rows", json_integer((json_int_t)model->data_rows));
-    json_object_set_new(root, "data_sha256", json_string(model->data_hash));
-    json_object_set_new(root, "log", log_json(model));
-    json_object_set_new(root, "schema", schema);
-    char *text = json_dumps(root, JSON_COMPACT);
+    lk_json_put(&failed, root, "format", json_integer(FORMAT));
+    lk_json_put(&failed, root, "version", json_string(LK_VERSION));
+    lk_json_put(&failed, root, "order_contract", json_integer(ORDER_CONTRACT));
+    lk_json_put(&failed, root, "family", json_string(model->family->name));
+    lk_json_put(&failed, root, "options", options);
+    lk_json_put(&failed, root, "seed", json_sprintf("%llu", (unsigned long long)model->seed));
+    lk_json_put(&failed, root, "steps", json_integer((json_int_t)model->steps));
+    lk_json_put(&failed, root, "converged", json_boolean(model->converged));
+    lk_json_put(&failed, root, "data_rows", json_integer((json_int_t)model->data_rows));
+    lk_json_put(&failed, root, "data_sha256", json_string(model->data_hash));
+    lk_json_put(&failed, root, "log", log_json(model, &failed));
+    lk_json_put(&failed, root, "schema", json_loads(schema_text, 0, NULL));
+    lk_free(model->ctx, schema_text);
+    if (!failed) text = json_dumps(root, JSON_COMPACT);
     json_decref(root);
-    if (!text) lk_fail(model->ctx, LK_NO_MEMORY, "out of memory while describing the model");
+    if (!text) no_memory(model->ctx);
     return text;
 }
 
 static const char *dtype_names[] = {"F32", "F64"};
 
-static json_t *tensor_entry(const char *dtype, int rank, const size_t *shape, size_t begin,
-                            size_t end) {
+static json_t *tensor_entry(bool *failed, const char *dtype, int rank, const size_t *shape,
+                            size_t begin, size_t end) {
     json_t *entry = json_object(), *dims = json_array(), *offsets = json_array();
-    for (int i = 0; i < rank; i++) json_array_append_new(dims, json_integer((json_int_t)shape[i]));
-    json_array_append_new(offsets, json_integer((json_int_t)begin));
-    json_array_append_new(offsets, json_integer((json_int_t)end));
-    json_object_set_new(entry, "dtype", json_string(dtype));
-    json_object_set_new(entry, "shape", dims);
-    json_object_set_new(entry, "data_offsets", offsets);
+    for (int i = 0; i < rank; i++) lk_json_push(failed, dims, json_integer((json_int_t)shape[i]));
+    lk_json_push(failed, offsets, json_integer((json_int_t)begin));
+    lk_json_push(failed, offsets, json_integer((json_int_t)end));
+    lk_json_put(failed, entry, "dtype", json_string(dtype));
+    lk_json_put(failed, entry, "shape", dims);
+    lk_json_put(failed, entry, "data_offsets", offsets);
     return entry;
 }
 
 /* The data section in one block: parameters, then blobs. */
 static unsigned char *gather_data(const lk_model *model, const lk_blob *blobs, size_t n_blobs,
-                                  json_t *header, size_t *n) {
+                                  json_t *header, bool *failed, size_t *n) {
     size_t total = 0, at = 0;
     const lk_params *p = &model->params;
     for (size_t i = 0; i < p->n; i++) total += p->info[i].size * lk_dtype_size(p->info[i].dtype);
@@ -119,15 +123,15 @@ static unsigned char *gather_data(const lk_model *model, const lk_blob *blobs, s
         const lk_param_info *info = &p->info[i];
         size_t size = lk_dtype_size(info->dtype), bytes = info->size * size;
         little_endian(data + at, lk_param_values(p, i), info->size, size);
-        json_object_set_new(
-            header, info->name,
-            tensor_entry(dtype_names[info->dtype], info->rank, info->shape, at, at + bytes));
+        lk_json_put(failed, header, info->name,
+                    tensor_entry(failed, dtype_names[info->dtype], info->rank, info->shape, at,
+                                 at + bytes));
         at += bytes;
     }
     for (size_t i = 0; i < n_blobs; i++) {
         memcpy(data + at, blobs[i].bytes, blobs[i].n);
-        json_object_set_new(header, blobs[i].name,
-                            tensor_entry("U8", 1, &blobs[i].n, at, at + blobs[i].n));
+        lk_json_put(failed, header, blobs[i].name,
+                    tensor_entry(failed, "U8", 1, &blobs[i].n, at, at + blobs[i].n));
         at += blobs[i].n;
     }
     *n = total;
@@ -146,27 +150,38 @@ static void hash_of(const char *header, size_t length, const unsigned char *data
     lk_sha256_hex(both, sizeof both, hex);
 }
 
+/* Puts the hash where it belongs. The description before it, a JSON text in a JSON text, may hold as many
+ * zeros, but its quotes have backslashes. */
+static bool put_hash(char *header, const unsigned char *data, size_t n) {
+    static const char key[] = "\"sha256\":\"";
+    char hex[HASH + 1], *at = strstr(header, key);
+    if (!at) return false;
+    hash_of(header, strlen(header), data, n, hex);
+    memcpy(at + sizeof key - 1, hex, HASH);
+    return true;
+}
+
 lk_status lk_model_write(const lk_model *model, const char *path, bool replace,
                          const lk_blob *blobs, size_t n_blobs) {
     lk_context *ctx = model->ctx;
-    char *text = describe(model), hex[HASH + 1];
+    char *text = describe(model);
     if (!text) return ctx->status;
     json_t *header = json_object(), *metadata = json_object();
-    json_object_set_new(header, "__metadata__", metadata);
+    bool failed = false;
+    lk_json_put(&failed, header, "__metadata__", metadata);
     size_t n = 0;
-    unsigned char *data = gather_data(model, blobs, n_blobs, header, &n), length[8];
+    unsigned char *data = gather_data(model, blobs, n_blobs, header, &failed, &n), length[8];
     char *json = NULL;
-    if (data) {
-        json_object_set_new(metadata, "format", json_string("likely model"));
-        json_object_set_new(metadata, "likely", json_string(text));
-        json_object_set_new(metadata, "sha256", json_string(NO_HASH));
-        json = json_dumps(header, JSON_COMPACT);
-        char *at = json ? strstr(json, NO_HASH) : NULL;
-        if (at) {
-            hash_of(json, strlen(json), data, n, hex);
-            memcpy(at, hex, HASH);
-        }
-        if (!json) lk_fail(ctx, LK_NO_MEMORY, "out of memory while describing the model");
+    if (data && !failed) {
+        lk_json_put(&failed, metadata, "format", json_string("likely model"));
+        lk_json_put(&failed, metadata, "likely", json_string(text));
+        lk_json_put(&failed, metadata, "sha256", json_string(NO_HASH));
+        if (!failed) json = json_dumps(header, JSON_COMPACT);
+    }
+    if (!json || !put_hash(json, data, n)) {
+        free(json);
+        json = NULL;
+        no_memory(ctx);
     }
     json_decref(header);
     free(text);
@@ -207,6 +222,18 @@ static lk_status broken(lk_context *ctx, const char *path, const char *why) {
                    why);
 }
 
+/* A text of the file's; NULL with the failure recorded. */
+static json_t *parse(lk_context *ctx, const char *path, const char *text, size_t n,
+                     const char *otherwise) {
+    bool out;
+    json_t *json = lk_json_parse(text, n, &out, NULL);
+    if (json_is_object(json)) return json;
+    json_decref(json);
+    if (out) lk_fail(ctx, LK_NO_MEMORY, "out of memory while reading %s", path);
+    else broken(ctx, path, otherwise);
+    return NULL;
+}
+
 /* Zeroes the hash in the header's bytes, which nothing reads after this. */
 static bool hash_holds(opened *f, uint64_t length, const char *hash) {
     char hex[HASH + 1], *header = (char *)f->bytes + 8, *at = NULL;
@@ -231,15 +258,16 @@ static lk_status open_file(lk_context *ctx, const char *path, opened *f) {
         return broken(ctx, path, "its header's length is wrong");
     f->data = f->bytes + 8 + length;
     f->n_data = n - 8 - (size_t)length;
-    f->header =
-        json_loadb((const char *)f->bytes + 8, (size_t)length, JSON_REJECT_DUPLICATES, NULL);
+    f->header = parse(ctx, path, (const char *)f->bytes + 8, (size_t)length,
+                      "its header is not JSON");
+    if (!f->header) return ctx->status;
     json_t *metadata = json_object_get(f->header, "__metadata__");
     const char *text = json_string_value(json_object_get(metadata, "likely"));
     const char *hash = json_string_value(json_object_get(metadata, "sha256"));
     if (!text || !hash) return broken(ctx, path, "its header is not ours");
     if (!hash_holds(f, length, hash)) return broken(ctx, path, "its bytes do not match its hash");
-    f->about = json_loads(text, JSON_REJECT_DUPLICATES, NULL);
-    if (!json_is_object(f->about)) return broken(ctx, path, "its description is not JSON");
+    f->about = parse(ctx, path, text, strlen(text), "its description is not JSON");
+    if (!f->about) return ctx->status;
     if (json_integer_value(json_object_get(f->about, "format")) != FORMAT ||
         json_integer_value(json_object_get(f->about, "order_contract")) != ORDER_CONTRACT)
         return lk_fail(ctx, LK_BAD_MODEL,
@@ -321,6 +349,17 @@ static lk_status read_state(lk_model *model, const opened *f, const char *path) 
     return LK_OK;
 }
 
+/* Each cell has a parameter, so that no schema of a sound file has more cells than data. */
+static lk_status read_schema(lk_context *ctx, const opened *f, const char *path, lk_schema **out) {
+    json_t *json = json_object_get(f->about, "schema");
+    if (!json_is_object(json)) return lk_fail(ctx, LK_BAD_MODEL, "it has no schema");
+    char *text = json_dumps(json, JSON_COMPACT);
+    if (!text) return lk_fail(ctx, LK_NO_MEMORY, "out of memory while reading %s", path);
+    lk_status status = lk_schema_from_json_within(ctx, text, f->n_data, out);
+    free(text);
+    return status;
+}
+
 static bool parse_seed(const char *text, uint64_t *seed) {
     *seed = 0;
     if (!text || !*text) return false;
@@ -344,20 +383,18 @@ static lk_status read_model(lk_context *ctx, const char *path, const opened *f,
         return broken(ctx, path, "its seed is not a number");
     lk_options *options = NULL;
     lk_status status = read_options(ctx, f, family, learning, &options);
-    if (status != LK_OK) {
-        lk_options_destroy(options);
-        return lk_fail_where(ctx, "%s", path), LK_BAD_MODEL;
-    }
-    char *text = json_dumps(json_object_get(f->about, "schema"), JSON_COMPACT);
     lk_schema *schema = NULL;
-    status = text ? lk_schema_from_json(ctx, text, &schema) : broken(ctx, path, "it has no schema");
-    free(text);
+    if (status == LK_OK) status = read_schema(ctx, f, path, &schema);
     if (status != LK_OK) {
         lk_options_destroy(options);
-        return lk_fail_where(ctx, "%s", path), LK_BAD_MODEL;
+        return status == LK_NO_MEMORY ? status : (lk_fail_where(ctx, "%s", path), LK_BAD_MODEL);
     }
-    status = lk_model_create(ctx, family, schema, options, seed, out);
+    status = lk_model_create_within(ctx, family, schema, options, seed, f->n_data, out);
     lk_schema_destroy(schema);
+    if (status != LK_OK && status != LK_NO_MEMORY) {
+        lk_fail_where(ctx, "%s", path);
+        status = LK_BAD_MODEL;
+    }
     if (status == LK_OK) status = read_state(*out, f, path);
     if (status == LK_OK && family->loaded) family->loaded(*out);
     if (status != LK_OK) {

@@ -47,13 +47,15 @@ enum {
     MOST_CHECKED = 2000,
     CHECK_BATCH = 200,
     MOST_BAD = 10,
-    LEAST_HELD_OUT = 5
+    LEAST_HELD_OUT = 5,
+    DIVERGED = 10 /* nats a row below twice what was there before */
 };
 
 typedef struct position {
     uint64_t step, bad_steps, checks_without_gain, has_best, optimiser_step, done;
     double best, train_sum, plateau_scale, plateau_best;
     uint64_t train_count, plateau_bad;
+    double first; /* nats a row before the first step: held out, or of the first batch */
 } position;
 
 typedef struct training {
@@ -151,6 +153,7 @@ static lk_status take_step(training *t) {
     if (status != LK_OK) return status;
     double value = *(const double *)objective->data;
     bool finite = value - value == 0;
+    if (!t->valid && t->at.step == 0) t->at.first = value;
     if (finite) {
         began = lk_profile_begin(ctx);
         lk_optimiser_step(&t->optimiser);
@@ -229,6 +232,23 @@ static lk_status check(training *t) {
     return status;
 }
 
+/* Has learning left a model that is far worse than none? NaN counts as far worse. */
+static lk_status check_divergence(training *t) {
+    const lk_model *model = t->model;
+    double last = t->valid            ? t->at.best
+                  : t->at.train_count ? t->at.train_sum / (double)t->at.train_count
+                  : model->n_log      ? model->log[model->n_log - 1].train
+                                      : t->at.first,
+           size = t->at.first < 0 ? -t->at.first : t->at.first;
+    if ((t->valid && !t->at.has_best) || !t->at.step || !(size < (double)INFINITY) ||
+        last > t->at.first - size - (t->valid ? DIVERGED : 100 * DIVERGED))
+        return LK_OK;
+    return lk_fail(model->ctx, LK_NOT_CONVERGED,
+                   "learning diverged: from %.6g nats a row before the first step to %.6g after "
+                   "step %llu; try a smaller --learning-rate or --clip",
+                   t->at.first, last, (unsigned long long)t->at.step);
+}
+
 /* ---- The loop ------------------------------------------------------------------------------------------ */
 
 static lk_status run(training *t) {
@@ -261,6 +281,7 @@ static lk_status finish(training *t, lk_status status) {
         lk_status checked = check(t);
         if (checked != LK_OK) return checked;
     }
+    if (status == LK_OK && (status = check_divergence(t)) != LK_OK) return status;
     if (t->at.has_best) memcpy(model->params.values, t->best, model->params.bytes);
     else if (t->optimiser.average) lk_optimiser_swap_average(&t->optimiser);
     refresh(model);
@@ -364,8 +385,9 @@ lk_status lk_gradient_fit(lk_model *model, const lk_rows *rows, const lk_fit_con
     if (status == LK_OK) {
         refresh(model);
         lk_clock_start(&t->clock, t->at.step);
-        status = finish(t, run(t));
+        if (t->valid && !t->at.step) status = held_out(t, &t->at.first);
     }
+    if (status == LK_OK) { status = finish(t, run(t)); }
     lk_optimiser_destroy(&t->optimiser);
     lk_batch_destroy(ctx, &t->batch);
     lk_batch_destroy(ctx, &t->check_batch);

@@ -1,22 +1,21 @@
-#include "base/decimal.h"
+#include "base/json.h"
 #include "task/task.h"
 
-#include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
 
-static json_t *tensors_json(const lk_model *model) {
+static json_t *tensors_json(const lk_model *model, bool *failed) {
     static const char *const types[] = {"F32", "F64"};
     json_t *list = json_array();
     for (size_t i = 0; i < model->params.n; i++) {
         const lk_param_info *info = &model->params.info[i];
         json_t *entry = json_object(), *shape = json_array();
         for (int r = 0; r < info->rank; r++)
-            json_array_append_new(shape, json_integer((json_int_t)info->shape[r]));
-        json_object_set_new(entry, "name", json_string(info->name));
-        json_object_set_new(entry, "type", json_string(types[info->dtype]));
-        json_object_set_new(entry, "shape", shape);
-        json_array_append_new(list, entry);
+            lk_json_push(failed, shape, json_integer((json_int_t)info->shape[r]));
+        lk_json_put(failed, entry, "name", json_string(info->name));
+        lk_json_put(failed, entry, "type", json_string(types[info->dtype]));
+        lk_json_put(failed, entry, "shape", shape);
+        lk_json_push(failed, list, entry);
     }
     return list;
 }
@@ -28,32 +27,36 @@ lk_status lk_model_describe(const lk_model *model, char **json) {
     *json = NULL;
     lk_status status = lk_schema_to_json(model->schema, &schema);
     if (status != LK_OK) return status;
+    bool failed = false;
     json_t *root = json_object(), *options = json_object(), *log = json_array();
     for (size_t i = 0; lk_options_at(model->options, i); i++) {
         const char *name = lk_options_at(model->options, i)->name;
-        json_object_set_new(options, name, json_string(lk_options_text(model->options, name)));
+        lk_json_put(&failed, options, name, json_string(lk_options_text(model->options, name)));
     }
-    for (size_t i = 0; i < model->n_log; i++)
-        json_array_append_new(
-            log, json_pack("[I, o, o]", (json_int_t)model->log[i].step,
-                           real_or_null(model->log[i].train), real_or_null(model->log[i].valid)));
+    for (size_t i = 0; i < model->n_log; i++) {
+        json_t *row = json_array();
+        lk_json_push(&failed, row, json_integer((json_int_t)model->log[i].step));
+        lk_json_push(&failed, row, real_or_null(model->log[i].train));
+        lk_json_push(&failed, row, real_or_null(model->log[i].valid));
+        lk_json_push(&failed, log, row);
+    }
     size_t numbers = 0;
     for (size_t i = 0; i < model->params.n; i++) numbers += model->params.info[i].size;
-    json_object_set_new(root, "family", json_string(model->family->name));
-    json_object_set_new(root, "summary", json_string(model->family->summary));
-    json_object_set_new(root, "seed", json_sprintf("%llu", (unsigned long long)model->seed));
-    json_object_set_new(root, "steps", json_integer((json_int_t)model->steps));
-    json_object_set_new(root, "converged", json_boolean(model->converged));
-    json_object_set_new(root, "data_rows", json_integer((json_int_t)model->data_rows));
-    json_object_set_new(root, "data_sha256", json_string(model->data_hash));
-    json_object_set_new(root, "dims", json_integer((json_int_t)lk_schema_dims(model->schema)));
-    json_object_set_new(root, "parameters", json_integer((json_int_t)numbers));
-    json_object_set_new(root, "options", options);
-    json_object_set_new(root, "tensors", tensors_json(model));
-    json_object_set_new(root, "log", log);
-    json_object_set_new(root, "schema", json_loads(schema, 0, NULL));
+    lk_json_put(&failed, root, "family", json_string(model->family->name));
+    lk_json_put(&failed, root, "summary", json_string(model->family->summary));
+    lk_json_put(&failed, root, "seed", json_sprintf("%llu", (unsigned long long)model->seed));
+    lk_json_put(&failed, root, "steps", json_integer((json_int_t)model->steps));
+    lk_json_put(&failed, root, "converged", json_boolean(model->converged));
+    lk_json_put(&failed, root, "data_rows", json_integer((json_int_t)model->data_rows));
+    lk_json_put(&failed, root, "data_sha256", json_string(model->data_hash));
+    lk_json_put(&failed, root, "dims", json_integer((json_int_t)lk_schema_dims(model->schema)));
+    lk_json_put(&failed, root, "parameters", json_integer((json_int_t)numbers));
+    lk_json_put(&failed, root, "options", options);
+    lk_json_put(&failed, root, "tensors", tensors_json(model, &failed));
+    lk_json_put(&failed, root, "log", log);
+    lk_json_put(&failed, root, "schema", json_loads(schema, 0, NULL));
     lk_free(model->ctx, schema);
-    char *text = json_dumps(root, JSON_INDENT(2));
+    char *text = failed ? NULL : json_dumps(root, JSON_INDENT(2));
     json_decref(root);
     *json = text ? lk_strdup(model->ctx, text) : NULL;
     free(text);

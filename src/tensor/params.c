@@ -15,6 +15,7 @@ enum { GRAIN = 1024 }; /* numbers for a thread: each costs a Philox block and pe
 void lk_params_create(lk_context *ctx, lk_params *params) {
     memset(params, 0, sizeof *params);
     params->ctx = ctx;
+    params->left = SIZE_MAX;
 }
 
 void lk_params_destroy(lk_params *params) {
@@ -47,7 +48,7 @@ static lk_status check_name(const lk_params *params, const char *name) {
     return LK_OK;
 }
 
-static lk_status check_shape(const lk_params *params, const char *name, int rank,
+static lk_status check_shape(const lk_params *params, const char *name, lk_dtype t, int rank,
                              const size_t *shape) {
     size_t size = 1;
     if (rank < 1 || rank > LK_MAX_RANK)
@@ -59,6 +60,9 @@ static lk_status check_shape(const lk_params *params, const char *name, int rank
                            "the parameter \"%s\" would have more than 2^40 numbers", name);
         size *= shape[i];
     }
+    if (size > params->left / lk_dtype_size(t))
+        return lk_fail(params->ctx, LK_BAD_MODEL,
+                       "the options ask for more parameters than the file has, at \"%s\"", name);
     return LK_OK;
 }
 
@@ -74,7 +78,7 @@ static bool make_room(lk_params *params) {
 
 size_t lk_params_add(lk_params *params, const char *name, lk_dtype t, int rank, const size_t *shape,
                      lk_init init, double scale, bool trainable) {
-    if (check_name(params, name) != LK_OK || check_shape(params, name, rank, shape) != LK_OK ||
+    if (check_name(params, name) != LK_OK || check_shape(params, name, t, rank, shape) != LK_OK ||
         !make_room(params))
         return SIZE_MAX;
     lk_param_info *p = &params->info[params->n];
@@ -88,6 +92,7 @@ size_t lk_params_add(lk_params *params, const char *name, lk_dtype t, int rank, 
         .trainable = trainable};
     memcpy(p->name, name, strlen(name) + 1);
     for (int i = 0; i < rank; i++) p->size *= p->shape[i] = shape[i];
+    params->left -= p->size * lk_dtype_size(t);
     params->bytes += (p->size * lk_dtype_size(t) + 63) / 64 * 64;
     return params->n++;
 }

@@ -31,12 +31,13 @@ typedef struct lk_params {
     size_t n, capacity;
     unsigned char *values, *grads; /* `bytes` each; NULL before lk_params_build */
     size_t bytes;
+    size_t left; /* bytes that may still be declared: those of the file that a model is read from */
 } lk_params;
 
 void lk_params_create(lk_context *ctx, lk_params *params);
 void lk_params_destroy(lk_params *params);
 /* Declares a parameter, before lk_params_build; returns its index, or SIZE_MAX with the failure
- * recorded: a name that is taken, empty or too long, a rank that is not 1 to 4. */
+ * recorded: a name that is taken, empty or too long, a rank that is not 1 to 4, more than is `left`. */
 size_t lk_params_add(lk_params *params, const char *name, lk_dtype t, int rank, const size_t *shape,
                      lk_init init, double scale, bool trainable);
 /* Allocates the slab and initialises every parameter from (seed, its name). Once. */
