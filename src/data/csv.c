@@ -75,31 +75,31 @@ static lk_status next_row(csv *c, bool *got) {
 
 /* ---- Names -------------------------------------------------------------------------------------------------- */
 
-static bool name_taken(const lk_schema *schema, size_t n, const char *name) {
-    for (size_t i = 0; i < n; i++)
-        if (strcmp(schema->fields[i].name, name) == 0) return true;
-    return false;
+/* What column i is called: as its header says, or c1, c2, …; if another before it is called so, with a number
+ * behind it. Reading a file again must give its columns the same names. */
+static lk_status add_name(size_t i, const lk_slice *given, lk_strings *seen, lk_text *name) {
+    if (given && given->n) lk_text_add(name, given->text, given->n);
+    else lk_text_printf(name, "c%zu", i + 1);
+    size_t n = name->n;
+    for (size_t k = 2; !name->failed && lk_strings_find(seen, name->bytes, name->n) != SIZE_MAX;
+         k = k < 16 || k > i ? k + 1 : i + 1) {
+        name->n = n;
+        lk_text_printf(name, "_%zu", k);
+    }
+    return name->failed ? LK_NO_MEMORY : lk_strings_add(seen, name->bytes, name->n);
 }
 
 static lk_status set_name(lk_context *ctx, lk_schema *schema, size_t i, const lk_slice *given,
                           lk_strings *seen) {
     lk_text name = {.ctx = ctx};
-    if (given && given->n) lk_text_add(&name, given->text, given->n);
-    else lk_text_printf(&name, "c%zu", i + 1);
-    if (!name.failed && lk_strings_find(seen, name.bytes, name.n) != SIZE_MAX) {
-        size_t n = name.n;
-        for (int k = 2; !name.failed && name_taken(schema, i, name.bytes); k++) {
-            name.n = n;
-            lk_text_printf(&name, "_%d", k);
-        }
-        if (!name.failed)
-            lk_notice(ctx, "column %zu has the name of another; it is called %s", i + 1,
-                      name.bytes);
-    }
-    if (name.failed || lk_strings_add(seen, name.bytes, name.n) != LK_OK) {
+    bool again = given && given->n && lk_strings_find(seen, given->text, given->n) != SIZE_MAX;
+    lk_status status = add_name(i, given, seen, &name);
+    if (status != LK_OK) {
         lk_text_free(&name);
-        return LK_NO_MEMORY;
+        return status;
     }
+    if (again)
+        lk_notice(ctx, "column %zu has the name of another; it is called %s", i + 1, name.bytes);
     schema->fields[i].name = name.bytes;
     return LK_OK;
 }
@@ -197,17 +197,16 @@ static lk_status match_by_position(csv *c, const lk_schema *schema) {
     return status;
 }
 
-/* Names of the current record, by their column. Of equal names the first counts. */
+/* Names of the current record, by their column: those that inferring gives it. */
 static lk_status record_names(const csv *c, lk_strings **out) {
     lk_strings *names = *out = lk_strings_create(c->ctx);
     lk_status status = names ? LK_OK : LK_NO_MEMORY;
+    lk_text name = {.ctx = c->ctx};
     for (size_t i = 0; i < c->records.n_fields && status == LK_OK; i++) {
-        char unique[40]; /* keeps the numbers those of columns */
-        const lk_slice *f = &c->records.field[i];
-        size_t n = (size_t)snprintf(unique, sizeof unique, "\n%zu", i);
-        bool again = lk_strings_find(names, f->text, f->n) != SIZE_MAX;
-        status = lk_strings_add(names, again ? unique : f->text, again ? n : f->n);
+        lk_text_clear(&name);
+        status = add_name(i, &c->records.field[i], names, &name);
     }
+    lk_text_free(&name);
     return status;
 }
 
@@ -230,11 +229,27 @@ static lk_status match_by_name(csv *c, const lk_schema *schema, const lk_strings
     return status;
 }
 
+/* Could the current record be a row: are there numbers where the fields have them? */
+static bool may_be_row(const csv *c, const lk_schema *schema) {
+    size_t column = 0;
+    lk_decimal number;
+    for (size_t i = 0; i < schema->n_fields; i++)
+        for (size_t j = 0; j < schema->fields[i].size; j++, column++) {
+            lk_field_kind kind = schema->fields[i].kind;
+            if (column >= c->records.n_fields) return false;
+            lk_slice f = content(c, &c->records.field[column]);
+            if (lk_field_has_cells(&schema->fields[i]) && kind != LK_FIELD_CATEGORY &&
+                !is_missing(c, f.text, f.n) && !lk_decimal_parse(f.text, f.n, &number))
+                return false;
+        }
+    return column == c->records.n_fields;
+}
+
 /* The current record is the first after junk: a header, or already a row. */
 static lk_status match(csv *c, const lk_schema *schema, int header) {
     lk_strings *names;
     size_t n = 0, n_named = 0, first = SIZE_MAX;
-    bool shaped = false;
+    bool shaped = false, header_again = schema->has_header && c->layout.header;
     lk_status status = record_names(c, &names);
     if (status != LK_OK) {
         lk_strings_destroy(names);
@@ -243,7 +258,9 @@ static lk_status match(csv *c, const lk_schema *schema, int header) {
     for (size_t i = 0; i < schema->n_fields; i++) {
         const lk_field *field = &schema->fields[i];
         if (!lk_field_has_cells(field)) continue;
-        bool named = lk_strings_find(names, field->name, strlen(field->name)) != SIZE_MAX;
+        size_t column = lk_strings_find(names, field->name, strlen(field->name));
+        /* A column without a name is no sign of a header. */
+        bool named = column != SIZE_MAX && (header_again || c->records.field[column].n);
         n++;
         n_named += named;
         shaped |= field->rank > 0;
@@ -260,6 +277,11 @@ static lk_status match(csv *c, const lk_schema *schema, int header) {
                          lk_stream_path(c->stream), (unsigned long long)c->records.record_line,
                          schema->fields[first].name);
     } else {
+        bool unnamed = header < 0 && schema->delimiter && !schema->has_header;
+        if (c->layout.header && unnamed && may_be_row(c, schema)) {
+            c->layout.header = false; /* it only looked like one */
+            c->layout.skip--;
+        }
         status = match_by_position(c, schema);
     }
     lk_strings_destroy(names);

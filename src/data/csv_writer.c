@@ -12,16 +12,20 @@ typedef struct csv_writer {
     size_t n_columns;
 } csv_writer;
 
-static bool needs_quotes(const char *text, size_t n, char delimiter) {
+/* Everything that a reader might find out to be the delimiter counts, not only ours, and what might be taken
+ * for a byte order mark. */
+static bool needs_quotes(const char *text, size_t n) {
+    static const char marks[] = {',', ';', '\t', '|', '"', '\n', '\r'};
     if (n == 0) return false;
-    if (text[0] == ' ' || text[0] == '\t' || text[n - 1] == ' ' || text[n - 1] == '\t') return true;
-    return memchr(text, delimiter, n) || memchr(text, '"', n) || memchr(text, '\n', n) ||
-           memchr(text, '\r', n);
+    if (text[0] == ' ' || text[n - 1] == ' ' || text[0] == '\xef') return true;
+    for (size_t i = 0; i < sizeof marks; i++)
+        if (memchr(text, marks[i], n)) return true;
+    return false;
 }
 
 static void put(csv_writer *w, const char *text, size_t n) {
     if (w->n_columns++) lk_text_add(&w->line, &w->delimiter, 1);
-    if (!needs_quotes(text, n, w->delimiter)) {
+    if (!needs_quotes(text, n)) {
         lk_text_add(&w->line, text, n);
         return;
     }
