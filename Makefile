@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := release
 PRESETS := release debug asan tsan double clang
 SOURCES = $(wildcard include/*.h src/*/*.[ch] src/*/*.inc cli/*.[ch] examples/*.c tests/*/*.[ch])
-.PHONY: help demo check test lint format install clean $(PRESETS)
+.PHONY: help demo check test lint fuzz format install clean $(PRESETS)
 
 help:
 	@echo "make            builds build/release/likely"
@@ -10,6 +10,7 @@ help:
 	@echo "make check      installs what is missing, builds, and runs every test"
 	@echo "make test       runs the quick tests of the release build"
 	@echo "make lint       runs clang-tidy, cppcheck and the checks of the tree"
+	@echo "make fuzz       runs libFuzzer on each format for FUZZ_SECONDS=60"
 	@echo "make format     lays out the sources by .clang-format"
 	@echo "make install    installs the release build (PREFIX=/usr/local, DESTDIR)"
 	@echo "make clean      removes build/"
@@ -32,6 +33,9 @@ test: release
 
 lint: release
 	@ctest --preset release -j2 -L lint
+
+fuzz:
+	@scripts/fuzz
 
 format:
 	clang-format -i $(SOURCES)

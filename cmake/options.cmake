@@ -3,6 +3,7 @@ option(LIKELY_TESTS "Build the tests" ON)
 option(LIKELY_SHARED "Build the shared library beside the static one" ON)
 option(LIKELY_WERROR "Warnings are errors" ON)
 option(LIKELY_DOUBLE "Networks learn in float64 instead of float32" OFF)
+option(LIKELY_FUZZER "tests/fuzz/ as programs of libFuzzer; scripts/fuzz uses it" OFF)
 set(LIKELY_SANITIZE "" CACHE STRING "Sanitizers, as for -fsanitize=")
 
 if(NOT CMAKE_BUILD_TYPE)
