@@ -12,12 +12,16 @@ typedef struct csv_writer {
     size_t n_columns;
 } csv_writer;
 
-/* Everything that a reader might find out to be the delimiter counts, not only ours, and what might be taken
- * for a byte order mark. */
+/* Everything that a reader might find out to be the delimiter counts, not only ours, and what other
+ * formats, or a byte order mark, begin with. */
 static bool needs_quotes(const char *text, size_t n) {
     static const char marks[] = {',', ';', '\t', '|', '"', '\n', '\r'};
+    static const char *const magic[] = {"\xef\xbb\xbf", "\x93NUMPY", "\x89PNG",
+                                        "PK\3\4",       "PK\5\6",    "\x1f\x8b"};
     if (n == 0) return false;
-    if (text[0] == ' ' || text[n - 1] == ' ' || text[0] == '\xef') return true;
+    if (text[0] == ' ' || text[n - 1] == ' ') return true;
+    for (size_t i = 0; i < sizeof magic / sizeof magic[0]; i++)
+        if (strncmp(text, magic[i], strlen(magic[i])) == 0) return true;
     for (size_t i = 0; i < sizeof marks; i++)
         if (memchr(text, marks[i], n)) return true;
     return false;
@@ -35,6 +39,12 @@ static void put(csv_writer *w, const char *text, size_t n) {
         lk_text_add(&w->line, text + i, 1);
     }
     lk_text_add(&w->line, "\"", 1);
+}
+
+/* What was put together in w->cell, whose next clearing forgets a failure. */
+static void put_cell(csv_writer *w) {
+    if (w->cell.failed) w->line.failed = true;
+    else put(w, w->cell.bytes, w->cell.n);
 }
 
 /* A line with nothing in it would be skipped when it is read. */
@@ -61,7 +71,7 @@ static void put_names(csv_writer *w, const lk_schema *schema) {
             lk_text_clear(&w->cell);
             lk_text_printf(&w->cell, "%s", field->name);
             if (field->rank) lk_text_printf(&w->cell, "_%zu", j + 1);
-            put(w, w->cell.bytes, w->cell.n);
+            put_cell(w);
         }
     }
     end_line(w);
@@ -97,7 +107,7 @@ static void put_field(csv_writer *w, const lk_schema *schema, size_t field, size
         }
         lk_text_clear(&w->cell);
         lk_schema_cell_text(schema, *cell, value[*cell], &w->cell);
-        put(w, w->cell.bytes, w->cell.n);
+        put_cell(w);
     }
 }
 

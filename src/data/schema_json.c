@@ -7,7 +7,7 @@
  *
  * low, high, mean and sd are in cell values (steps of the grid). Names and levels are whatever bytes
  * the file had: those that are not UTF-8 are written as {"hex": "c3…"}. Numbers are written by our
- * own shortest-digits printer; jansson reads them back with a correctly rounding strtod. What is
+ * own shortest-digits printer and read by our own decimal parser. What is
  * missing takes the value of an empty field; what is unknown is an error, so that a misspelt key is
  * not silently nothing. */
 #include "base/decimal.h"
@@ -22,34 +22,10 @@ enum { MOST_CELLS = 1 << 24 };
 
 /* ---- Writing ---------------------------------------------------------------------------------------- */
 
-/* The length of the UTF-8 character at text[0…n), 0 when it is none. */
-static size_t utf8_length(const unsigned char *text, size_t n) {
-    static const struct {
-        unsigned char mask, lead;
-        size_t length;
-        unsigned lowest;
-    } forms[] = {{0x80, 0x00, 1, 0},
-                 {0xe0, 0xc0, 2, 0x80},
-                 {0xf0, 0xe0, 3, 0x800},
-                 {0xf8, 0xf0, 4, 0x10000}};
-    for (size_t i = 0; i < 4; i++) {
-        if ((text[0] & forms[i].mask) != forms[i].lead) continue;
-        if (forms[i].length > n) return 0;
-        unsigned code = text[0] & (unsigned)(unsigned char)~forms[i].mask;
-        for (size_t j = 1; j < forms[i].length; j++) {
-            if ((text[j] & 0xc0) != 0x80) return 0;
-            code = code << 6 | (text[j] & 0x3fu);
-        }
-        bool surrogate = code >= 0xd800 && code < 0xe000;
-        return code >= forms[i].lowest && code <= 0x10ffff && !surrogate ? forms[i].length : 0;
-    }
-    return 0;
-}
-
 static bool is_utf8(const char *text) {
     size_t n = strlen(text);
     for (size_t i = 0, step; i < n; i += step)
-        if (!(step = utf8_length((const unsigned char *)text + i, n - i))) return false;
+        if (!(step = lk_utf8_length((const unsigned char *)text + i, n - i))) return false;
     return true;
 }
 
@@ -366,13 +342,12 @@ lk_status lk_schema_from_json(lk_context *ctx, const char *text, lk_schema **out
 
 lk_status lk_schema_from_json_within(lk_context *ctx, const char *text, size_t most,
                                      lk_schema **out) {
-    json_error_t error;
-    bool no_memory;
+    lk_json_error error;
     *out = NULL;
-    json_t *json = lk_json_parse(text, strlen(text), &no_memory, &error);
-    if (no_memory) return lk_fail(ctx, LK_NO_MEMORY, "out of memory while reading a schema");
+    json_t *json = lk_json_parse(ctx, text, strlen(text), &error);
+    if (!json && !error.text) return LK_NO_MEMORY;
     if (!json)
-        return lk_fail(ctx, LK_BAD_DATA, "schema, line %d, column %d: not JSON: %s", error.line,
+        return lk_fail(ctx, LK_BAD_DATA, "schema, line %zu, column %zu: not JSON: %s", error.line,
                        error.column, error.text);
     lk_status status = get_schema(ctx, json, most < MOST_CELLS ? most : MOST_CELLS, out);
     json_decref(json);

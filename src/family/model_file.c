@@ -18,7 +18,6 @@
 
 #include <math.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 enum { MAX_HEADER = 64 << 20, FORMAT = 1, ORDER_CONTRACT = 1 };
@@ -67,10 +66,11 @@ static lk_status no_memory(lk_context *ctx) {
     return lk_fail(ctx, LK_NO_MEMORY, "out of memory while describing the model");
 }
 
-/* All that is not a tensor, as a JSON text that the caller frees with free(). */
+/* All that is not a tensor, as a JSON text for lk_free. */
 static char *describe(const lk_model *model) {
     char *schema_text = NULL, *text = NULL;
     bool failed = false;
+    lk_json_error error;
     if (lk_schema_to_json(model->schema, &schema_text) != LK_OK) return NULL;
     json_t *root = json_object(), *options = json_object();
     for (size_t i = 0; lk_options_at(model->options, i); i++) {
@@ -88,9 +88,10 @@ static char *describe(const lk_model *model) {
     lk_json_put(&failed, root, "data_rows", json_integer((json_int_t)model->data_rows));
     lk_json_put(&failed, root, "data_sha256", json_string(model->data_hash));
     lk_json_put(&failed, root, "log", log_json(model, &failed));
-    lk_json_put(&failed, root, "schema", json_loads(schema_text, 0, NULL));
+    lk_json_put(&failed, root, "schema",
+                lk_json_parse(model->ctx, schema_text, strlen(schema_text), &error));
     lk_free(model->ctx, schema_text);
-    if (!failed) text = json_dumps(root, JSON_COMPACT);
+    if (!failed) text = lk_json_text(model->ctx, root, JSON_COMPACT);
     json_decref(root);
     if (!text) no_memory(model->ctx);
     return text;
@@ -176,15 +177,15 @@ lk_status lk_model_write(const lk_model *model, const char *path, bool replace,
         lk_json_put(&failed, metadata, "format", json_string("likely model"));
         lk_json_put(&failed, metadata, "likely", json_string(text));
         lk_json_put(&failed, metadata, "sha256", json_string(NO_HASH));
-        if (!failed) json = json_dumps(header, JSON_COMPACT);
+        if (!failed) json = lk_json_text(ctx, header, JSON_COMPACT);
     }
     if (!json || !put_hash(json, data, n)) {
-        free(json);
+        lk_free(ctx, json);
         json = NULL;
         no_memory(ctx);
     }
     json_decref(header);
-    free(text);
+    lk_free(ctx, text);
     lk_status status = json ? LK_OK : ctx->status;
     lk_file *file = NULL;
     if (status == LK_OK) status = lk_file_create(ctx, path, replace, &file);
@@ -198,7 +199,7 @@ lk_status lk_model_write(const lk_model *model, const char *path, bool replace,
         if (status == LK_OK) status = lk_file_commit(file);
         else lk_file_abandon(file);
     }
-    free(json);
+    lk_free(ctx, json);
     lk_free(ctx, data);
     return status;
 }
@@ -222,15 +223,14 @@ static lk_status broken(lk_context *ctx, const char *path, const char *why) {
                    why);
 }
 
-/* A text of the file's; NULL with the failure recorded. */
+/* An object from a text of the file's; NULL with the failure recorded. */
 static json_t *parse(lk_context *ctx, const char *path, const char *text, size_t n,
                      const char *otherwise) {
-    bool out;
-    json_t *json = lk_json_parse(text, n, &out, NULL);
+    lk_json_error error;
+    json_t *json = lk_json_parse(ctx, text, n, &error);
     if (json_is_object(json)) return json;
+    if (json || error.text) broken(ctx, path, otherwise);
     json_decref(json);
-    if (out) lk_fail(ctx, LK_NO_MEMORY, "out of memory while reading %s", path);
-    else broken(ctx, path, otherwise);
     return NULL;
 }
 
@@ -350,13 +350,13 @@ static lk_status read_state(lk_model *model, const opened *f, const char *path) 
 }
 
 /* Each cell has a parameter, so that no schema of a sound file has more cells than data. */
-static lk_status read_schema(lk_context *ctx, const opened *f, const char *path, lk_schema **out) {
+static lk_status read_schema(lk_context *ctx, const opened *f, lk_schema **out) {
     json_t *json = json_object_get(f->about, "schema");
     if (!json_is_object(json)) return lk_fail(ctx, LK_BAD_MODEL, "it has no schema");
-    char *text = json_dumps(json, JSON_COMPACT);
-    if (!text) return lk_fail(ctx, LK_NO_MEMORY, "out of memory while reading %s", path);
+    char *text = lk_json_text(ctx, json, JSON_COMPACT);
+    if (!text) return LK_NO_MEMORY;
     lk_status status = lk_schema_from_json_within(ctx, text, f->n_data, out);
-    free(text);
+    lk_free(ctx, text);
     return status;
 }
 
@@ -384,7 +384,7 @@ static lk_status read_model(lk_context *ctx, const char *path, const opened *f,
     lk_options *options = NULL;
     lk_status status = read_options(ctx, f, family, learning, &options);
     lk_schema *schema = NULL;
-    if (status == LK_OK) status = read_schema(ctx, f, path, &schema);
+    if (status == LK_OK) status = read_schema(ctx, f, &schema);
     if (status != LK_OK) {
         lk_options_destroy(options);
         return status == LK_NO_MEMORY ? status : (lk_fail_where(ctx, "%s", path), LK_BAD_MODEL);

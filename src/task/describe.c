@@ -1,7 +1,6 @@
 #include "base/json.h"
 #include "task/task.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 static json_t *tensors_json(const lk_model *model, bool *failed) {
@@ -28,6 +27,7 @@ lk_status lk_model_describe(const lk_model *model, char **json) {
     lk_status status = lk_schema_to_json(model->schema, &schema);
     if (status != LK_OK) return status;
     bool failed = false;
+    lk_json_error error;
     json_t *root = json_object(), *options = json_object(), *log = json_array();
     for (size_t i = 0; lk_options_at(model->options, i); i++) {
         const char *name = lk_options_at(model->options, i)->name;
@@ -54,12 +54,10 @@ lk_status lk_model_describe(const lk_model *model, char **json) {
     lk_json_put(&failed, root, "options", options);
     lk_json_put(&failed, root, "tensors", tensors_json(model, &failed));
     lk_json_put(&failed, root, "log", log);
-    lk_json_put(&failed, root, "schema", json_loads(schema, 0, NULL));
+    lk_json_put(&failed, root, "schema", lk_json_parse(model->ctx, schema, strlen(schema), &error));
     lk_free(model->ctx, schema);
-    char *text = failed ? NULL : json_dumps(root, JSON_INDENT(2));
+    if (!failed) *json = lk_json_text(model->ctx, root, JSON_INDENT(2));
     json_decref(root);
-    *json = text ? lk_strdup(model->ctx, text) : NULL;
-    free(text);
     return *json ? LK_OK
                  : lk_fail(model->ctx, LK_NO_MEMORY, "out of memory while describing the model");
 }

@@ -55,6 +55,7 @@ static lk_status check_resumed(lk_model *model, const lk_options *asked, const l
                        "start anew without --resume",
                        path, (unsigned long long)model->steps, (unsigned long long)o->steps);
     lk_rows_hash(rows, hash);
+    if (!*hash) return ctx->status;
     if (strcmp(hash, model->data_hash))
         return lk_fail(ctx, LK_BAD_DATA,
                        "%s was begun on other data (its rows' hash is %.16s…, these have %.16s…); "
@@ -84,6 +85,7 @@ static lk_status begin(lk_context *ctx, const lk_family *family, const lk_rows *
     if (status == LK_OK) {
         (*model)->data_rows = lk_rows_count(rows);
         lk_rows_hash(rows, (*model)->data_hash);
+        if (!*(*model)->data_hash) status = ctx->status;
     }
     return status;
 }
