@@ -10,20 +10,19 @@ static const lk_write_format *const formats[] = {&lk_csv_writer, &lk_tsv_writer,
 enum { FORMATS = sizeof formats / sizeof formats[0] };
 
 /* By the path's ending; what is no file by name (standard output, a pipe, a device) gets the first. */
-static const lk_write_format *format_of(const char *path) {
+static lk_status find_format(lk_context *ctx, const char *path, const lk_write_format **out) {
     struct stat there;
-    for (size_t i = 0; i < FORMATS; i++)
-        if (lk_path_ends(path, formats[i]->ending)) return formats[i];
-    bool stream = !strcmp(path, "-") || (stat(path, &there) == 0 && !S_ISREG(there.st_mode));
-    return stream ? formats[0] : NULL;
-}
-
-static lk_status unknown_ending(lk_context *ctx, const char *path) {
     char list[16 * FORMATS] = "";
+    *out = formats[0];
     for (size_t i = 0; i < FORMATS; i++) {
+        if (lk_path_ends(path, formats[i]->ending)) {
+            *out = formats[i];
+            return LK_OK;
+        }
         if (i) strcat(list, i + 1 < FORMATS ? ", " : " or ");
         strcat(list, formats[i]->ending);
     }
+    if (!strcmp(path, "-") || (stat(path, &there) == 0 && !S_ISREG(there.st_mode))) return LK_OK;
     return lk_fail(ctx, LK_USAGE, "%s: its ending says no format that can be written; expected %s",
                    path, list);
 }
@@ -37,14 +36,15 @@ static void destroy(lk_writer *writer) {
 
 lk_status lk_writer_open(lk_context *ctx, const char *path, bool replace, const lk_schema *schema,
                          lk_writer **out) {
-    const lk_write_format *format = format_of(path);
+    const lk_write_format *format;
     *out = NULL;
-    if (!format) return unknown_ending(ctx, path);
+    lk_status status = find_format(ctx, path, &format);
+    if (status != LK_OK) return status;
     lk_writer *writer = lk_alloc(ctx, 1, sizeof *writer);
     if (!writer) return LK_NO_MEMORY;
     writer->ctx = ctx;
     writer->path = lk_strdup(ctx, path);
-    lk_status status = writer->path ? lk_schema_copy(schema, &writer->schema) : LK_NO_MEMORY;
+    status = writer->path ? lk_schema_copy(schema, &writer->schema) : LK_NO_MEMORY;
     if (status == LK_OK && !writer->schema->cells) status = lk_schema_lay_out(writer->schema);
     if (status == LK_OK) status = lk_file_create(ctx, path, replace, &writer->file);
     if (status == LK_OK) {
