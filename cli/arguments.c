@@ -267,6 +267,35 @@ const char *cli_real(double value, char text[40]) {
     return text;
 }
 
+const char *cli_json_real(double value, char text[40]) {
+    return value - value == 0 ? cli_real(value, text) : "null";
+}
+
+void cli_csv_string(FILE *out, const char *text) {
+    size_t n = strlen(text);
+    bool blank = n &&
+                 (text[0] == ' ' || text[0] == '\t' || text[n - 1] == ' ' || text[n - 1] == '\t');
+    if (!blank && !strpbrk(text, ",\"\r\n")) {
+        fputs(text, out);
+        return;
+    }
+    fputc('"', out);
+    for (; *text; text++) {
+        if (*text == '"') fputc('"', out);
+        fputc(*text, out);
+    }
+    fputc('"', out);
+}
+
+void cli_tell_kind(const cli_arguments *a, const char *kind, size_t particles, double effective) {
+    if (strcmp(kind, "estimate") || cli_flag(a, "quiet")) return;
+    fprintf(
+        stderr,
+        "likely: note: estimates, from %zu weighted particles a row, of which %.3g count at the "
+        "least\n",
+        particles, effective);
+}
+
 void cli_json_string(FILE *out, const char *text) {
     fputc('"', out);
     for (; *text; text++) {

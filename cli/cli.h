@@ -25,8 +25,8 @@ typedef struct cli_command {
     int (*run)(lk_context *ctx, const cli_arguments *arguments);
 } cli_command;
 
-extern const cli_command cli_fit, cli_score, cli_sample, cli_infer, cli_compare, cli_show,
-    cli_families, cli_schema;
+extern const cli_command cli_fit, cli_score, cli_sample, cli_infer, cli_fill, cli_predict,
+    cli_outliers, cli_encode, cli_compare, cli_show, cli_families, cli_schema;
 extern const lk_option cli_common_options[], cli_compute_options[], cli_data_options[],
     cli_budget_options[], cli_output_options[];
 
@@ -51,6 +51,13 @@ lk_status cli_open_data(lk_context *ctx, const cli_arguments *arguments, const c
                         const lk_model *model, const lk_data *like, lk_data **out);
 /* The shortest text that reads back as the same number. */
 const char *cli_real(double value, char text[40]);
+/* As JSON, which has no NaN and no infinity: null. */
+const char *cli_json_real(double value, char text[40]);
+/* As one field of a CSV: quoted where it must be. */
+void cli_csv_string(FILE *out, const char *text);
+/* Tells that answers are estimates, unless quiet. */
+void cli_tell_kind(const cli_arguments *arguments, const char *kind, size_t particles,
+                   double effective);
 void cli_json_string(FILE *out, const char *text);
 double cli_seconds(void);
 /* Flushes standard output: 0, or the exit code for a write that failed. */

@@ -7,7 +7,7 @@ static const lk_option own[] = {
     {"given", LK_OPTION_TEXT, "", 1, 0, NULL,
      "field=value: rows that have this value; may be repeated"},
     {"particles", LK_OPTION_INT, "256", 1, 1e6, NULL,
-     "Candidates for each row when something is given"},
+     "Candidates for each row, where rows that fit what is given are estimated"},
     {NULL, LK_OPTION_INT, NULL, 0, 0, NULL, NULL}};
 
 static const lk_option *const tables[] = {own, cli_output_options, cli_compute_options,
@@ -17,7 +17,7 @@ static int run(lk_context *ctx, const cli_arguments *a) {
     static const char *given[CLI_MAX + 1];
     lk_model *model = NULL;
     lk_sample_options options = LK_SAMPLE_DEFAULTS;
-    const char *kind = "", *path = cli_value(a, "output", "-");
+    const char *path = cli_value(a, "output", "-");
     size_t n = 0;
     for (size_t i = 0; i < a->n_options; i++)
         if (!strcmp(a->name[i], "given")) given[n++] = a->value[i];
@@ -26,13 +26,8 @@ static int run(lk_context *ctx, const cli_arguments *a) {
     options.given = given;
     options.particles = (size_t)cli_count(a, "particles", 256);
     lk_status status = lk_model_load(ctx, a->plain[0], &model);
-    if (status == LK_OK) status = lk_sample(model, &options, path, cli_flag(a, "force"), &kind);
+    if (status == LK_OK) status = lk_sample(model, &options, path, cli_flag(a, "force"), NULL);
     int code = status == LK_OK ? 0 : cli_fail(ctx, status);
-    if (status == LK_OK && n && !strcmp(kind, "estimate") && !cli_flag(a, "quiet"))
-        fprintf(stderr,
-                "likely: note: each row is the pick of %zu candidates by weight, an estimate of "
-                "p(row | given)\n",
-                options.particles);
     lk_model_destroy(model);
     return code;
 }

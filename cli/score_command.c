@@ -1,10 +1,14 @@
 #include "cli.h"
 
+#include <string.h>
+
 static const lk_option own[] = {
     {"density", LK_OPTION_FLAG, "false", 1, 0, NULL,
      "The plain density in the data's units, not the mass of each rounded value"},
     {"particles", LK_OPTION_INT, "64", 1, 1e6, NULL,
      "Importance samples, where the density is a bound"},
+    {"per-field", LK_OPTION_FLAG, "false", 1, 0, NULL,
+     "For each field its log-probability given all others of the row, as CSV"},
     {NULL, LK_OPTION_INT, NULL, 0, 0, NULL, NULL}};
 
 static const lk_option *const tables[] = {own, cli_data_options, cli_compute_options,
@@ -29,6 +33,46 @@ static void print_json(const lk_score_summary *s, double seconds) {
         cli_real(s->bits_per_dim, d), s->dims, seconds);
 }
 
+typedef struct field_printing {
+    const cli_arguments *arguments;
+    bool json, begun;
+    double seconds;
+} field_printing;
+
+static void print_fields_json(const lk_fields_summary *about, double seconds) {
+    char text[40];
+    printf("{\"rows\": %llu, \"kind\": \"%s\", \"mean_log_prob\": {",
+           (unsigned long long)about->rows, about->kind);
+    for (size_t i = 0; i < about->n_fields; i++) {
+        fputs(i ? ", " : "", stdout);
+        cli_json_string(stdout, about->names[i]);
+        printf(": %s", cli_json_real(about->mean[i], text));
+    }
+    printf("}, \"seconds\": %.3f}\n", cli_seconds() - seconds);
+}
+
+/* An empty cell where the data do not have the field. */
+static lk_status print_fields(void *user, const lk_fields_summary *about, size_t rows,
+                              const double *log_prob) {
+    field_printing *p = user;
+    char text[40];
+    for (size_t i = 0; !p->json && !p->begun && i < about->n_fields; i++) {
+        if (i) putchar(',');
+        cli_csv_string(stdout, about->names[i]);
+    }
+    if (!p->json && !p->begun) putchar('\n');
+    p->begun = true;
+    for (size_t i = 0; !p->json && i < rows * about->n_fields; i++) {
+        size_t f = i % about->n_fields;
+        if (f) putchar(',');
+        if (log_prob[i] == log_prob[i]) fputs(cli_real(log_prob[i], text), stdout);
+        else if (about->n_fields == 1) fputs("\"\"", stdout);
+        if (f + 1 == about->n_fields) putchar('\n');
+    }
+    if (p->json && about->mean) print_fields_json(about, p->seconds);
+    return ferror(stdout) ? LK_IO : LK_OK;
+}
+
 static int run(lk_context *ctx, const cli_arguments *a) {
     lk_model *model = NULL;
     lk_data *data = NULL;
@@ -41,9 +85,18 @@ static int run(lk_context *ctx, const cli_arguments *a) {
     double began = cli_seconds();
     lk_status status = lk_model_load(ctx, a->plain[0], &model);
     if (status == LK_OK) status = cli_open_data(ctx, a, a->plain[1], model, NULL, &data);
-    if (status == LK_OK)
+    bool per_field = cli_flag(a, "per-field");
+    if (status == LK_OK && per_field) {
+        field_printing p = {a, json, false, began};
+        lk_fields_summary fields;
+        status = lk_score_fields(model, data, &options, print_fields, &p, &fields);
+        if (status == LK_OK && !strcmp(fields.kind, "estimate") && !cli_flag(a, "quiet"))
+            fprintf(stderr, "likely: note: estimates, from %zu weighted particles a row\n",
+                    options.particles);
+    } else if (status == LK_OK) {
         status = lk_score(model, data, &options, json ? NULL : print_rows, NULL, &summary);
-    if (status == LK_OK && json) print_json(&summary, cli_seconds() - began);
+    }
+    if (status == LK_OK && json && !per_field) print_json(&summary, cli_seconds() - began);
     int code = status == LK_OK ? 0 : cli_fail(ctx, status);
     lk_data_close(data);
     lk_model_destroy(model);

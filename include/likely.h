@@ -207,14 +207,16 @@ typedef struct lk_sample_options {
     uint64_t n;
     uint64_t seed;
     const char *const *given; /* "field=value", NULL at the end; or NULL */
-    size_t particles;         /* candidates for each row when something is given; 0: 256 */
+    size_t particles; /* candidates for each row when what is given makes them necessary; 0: 256 */
 } lk_sample_options;
 #define LK_SAMPLE_DEFAULTS \
     { 10, 1, NULL, 0 }
 
 /* Writes n rows to a .csv, .tsv, .npy or .png file ("-", a pipe, a device: CSV); another ending is
  * LK_USAGE. `kind` (may be
- * NULL) becomes "exact", or "estimate" when rows were resampled to fit what was given. */
+ * NULL) becomes "exact", or "estimate" when each row is one of `particles` candidates by weight
+ * (sampling-importance-resampling, Rubin 1987). Given values make exact rows where the family's cells can
+ * be had given any others, or where they come first in its order. */
 LK_API lk_status lk_sample(lk_model *model, const lk_sample_options *options, const char *path,
                            bool replace, const char **kind);
 
@@ -239,6 +241,132 @@ typedef lk_status (*lk_infer_fn)(void *user, const lk_infer_summary *about, size
                                  const double *values);
 LK_API lk_status lk_infer(lk_model *model, lk_data *data, const lk_infer_options *options,
                           lk_infer_fn fn, void *user, lk_infer_summary *summary);
+
+/* ==== Questions: cells of a row given its other cells =============================================
+ *
+ * p(x_A | x_B) for any cells A and B of a row, what is in neither integrated out. `kind` is "exact" where
+ * the family's latents are finite and its cells can be had given any others, and where the known fields
+ * come first in an autoregressive family's order; else "estimate", by `particles` weighted particles a
+ * row (self-normalised importance sampling), of which `effective` tells how many count (Kong 1992).
+ * What is missing in the data is never taken as known: a field that is asked for is answered as if it
+ * had been recorded. Results depend on model, data, seed and options alone. */
+
+enum { LK_MOST_IMPUTATIONS = 200 };
+typedef enum lk_fill_how { LK_FILL_MEAN, LK_FILL_MODE, LK_FILL_DRAWS } lk_fill_how;
+typedef struct lk_fill_options {
+    lk_fill_how how;
+    size_t draws;     /* imputations, 1 … LK_MOST_IMPUTATIONS */
+    size_t particles; /* where answers are estimated; 0: 256 */
+    uint64_t seed;
+} lk_fill_options;
+#define LK_FILL_DEFAULTS \
+    { LK_FILL_MEAN, 1, 0, 1 }
+
+typedef struct lk_fill_summary {
+    uint64_t rows, rows_filled, cells_filled;
+    const char *kind;       /* of all answers together */
+    double least_effective; /* over rows that were filled; the number of particles at most */
+    size_t particles;
+} lk_fill_summary;
+
+/* Writes the data with every missing cell that the model has a field for filled in: by its mean given the
+ * rest of the row (numbers, rounded to the field's decimals; for categories the most probable level), by
+ * its most probable value, or by draws, in which a row's missing cells are drawn together. Delimited
+ * text comes out as it came in, byte for byte, but for those cells. `draws` > 1 makes as many complete
+ * files, multiple imputations (Rubin 1987): NAME.1.csv … for the path NAME.csv. Other data go to the
+ * formats of lk_sample. Summary may be NULL. */
+LK_API lk_status lk_fill(lk_model *model, lk_data *data, const lk_fill_options *options,
+                         const char *path, bool replace, lk_fill_summary *summary);
+
+typedef struct lk_predict_options {
+    const double *quantiles; /* of numbers, each in (0, 1); NULL: 0.05, 0.5, 0.95 */
+    size_t n_quantiles;
+    size_t particles; /* 0: 256 */
+    uint64_t seed;
+} lk_predict_options;
+#define LK_PREDICT_DEFAULTS \
+    { NULL, 0, 0, 1 }
+
+typedef struct lk_prediction {
+    const char *field;
+    bool finite;    /* columns are probabilities of outcomes; else mean, then quantiles */
+    size_t columns; /* numbers of a row */
+    const char *const
+        *names;       /* [columns] levels ("<other>": one never seen), or "mean", "q0.05", … */
+    const char *kind; /* so far */
+    uint64_t rows, rows_with_truth;
+    double mean_log_prob; /* of the values that are there, of those rows; nats */
+    double accuracy;      /* finite: the share whose most probable outcome is the true one */
+    double crps; /* numbers: mean continuous ranked probability score, in the field's units */
+    double mean_absolute, root_mean_square; /* numbers: errors of the median, and of the mean */
+    double least_effective;
+    size_t particles;
+} lk_prediction;
+
+/* Consecutive rows: values [rows, columns]; best [rows] the most probable outcome's column, or the mean;
+ * log_prob [rows] of the value that is there, NaN where none is. */
+typedef lk_status (*lk_predict_fn)(
+    void *user, const lk_prediction *about, size_t rows, const double *values, const double *best,
+    const double *log_prob);
+/* The distribution of one single-valued field given the rest of each row, whether it is there or not. */
+LK_API lk_status lk_predict(lk_model *model, lk_data *data, const char *field,
+                            const lk_predict_options *options, lk_predict_fn fn, void *user,
+                            lk_prediction *summary);
+
+typedef struct lk_fields_summary {
+    size_t n_fields;
+    const char *const *names; /* [n_fields] of the model's fields that have cells */
+    const char *kind;         /* so far */
+    uint64_t rows;
+    const double *mean; /* [n_fields] over the rows that have them, in the last call; else NULL */
+} lk_fields_summary;
+/* Called with consecutive rows, and once more with none, for the means. What `about` points to lives
+ * for the call. */
+typedef lk_status (*lk_fields_fn)(void *user, const lk_fields_summary *about, size_t rows,
+                                  const double *log_prob);
+/* Which field makes a row odd: log p(field | all other fields) for each field of each row, [rows,
+ * n_fields] in nats, whether it is missing being part of a field; NaN for one that is not in the data.
+ * For real values and categories it is log p(row) - log p(row without the field). */
+LK_API lk_status lk_score_fields(lk_model *model, lk_data *data, const lk_score_options *options,
+                                 lk_fields_fn fn, void *user, lk_fields_summary *summary);
+
+typedef struct lk_outlier_options {
+    lk_data *calibration; /* ordinary rows that the model has not learned from; NULL: none */
+    double fdr;           /* level of the false discovery rate, in (0, 1) */
+    size_t reasons;       /* for so many of the oddest rows, say which field is oddest */
+    size_t particles;     /* 0: as lk_score */
+    uint64_t seed;
+} lk_outlier_options;
+#define LK_OUTLIER_DEFAULTS \
+    { NULL, 0.1, 10, 0, 1 }
+
+typedef struct lk_outlier {
+    uint64_t row;       /* in the data, from 0 */
+    double log_prob;    /* nats */
+    double p_value;     /* conformal: (1 + calibration rows no more probable)/(n + 1); NaN: none */
+    double q_value;     /* Benjamini and Hochberg's adjusted p-value; NaN: none */
+    bool rejected;      /* q_value <= fdr */
+    const char *reason; /* the oddest field given the others; NULL: not asked for */
+    double reason_tail; /* the probability of values at least as far out, given the other fields */
+} lk_outlier;
+typedef struct lk_outlier_summary {
+    uint64_t rows, calibration_rows, rejected;
+    const char *kind;
+} lk_outlier_summary;
+typedef lk_status (*lk_outlier_fn)(void *user, const lk_outlier *row);
+/* Rows by their log-probability, the least probable first (ties: by row). With calibration rows each has
+ * a conformal p-value, valid whatever the model is, and those rejected by Benjamini and Hochberg (1995)
+ * have at most the false discovery rate `fdr` in expectation (Bates, Candès, Lei, Romano, Sesia 2023,
+ * theorem 2). Ties with calibration rows count against rejecting. Memory: 24 bytes a row. */
+LK_API lk_status lk_outliers(lk_model *model, lk_data *data, const lk_outlier_options *options,
+                             lk_outlier_fn fn, void *user, lk_outlier_summary *summary);
+
+/* Writes a representation of each row to a .csv, .tsv or .npy file (float64): the posterior's
+ * probabilities of a finite latent's values, or the means of a continuous latent; with `deviations` its
+ * standard deviations after them. LK_CANNOT for families without latents. */
+LK_API lk_status lk_encode(lk_model *model, lk_data *data, const lk_infer_options *options,
+                           bool deviations, const char *path, bool replace,
+                           lk_infer_summary *summary);
 
 #ifdef __cplusplus
 }

@@ -25,6 +25,8 @@ typedef struct csv {
     lk_strings *marks; /* more missing marks, from the options */
     target *target;    /* [layout.n_fields] */
     bool told;         /* of the repairs */
+    lk_verbatim *keep; /* gets the rows' text; or NULL */
+    size_t *place;     /* [layout.n_fields, 2] of the current row, while it is kept */
 } csv;
 
 static bool is_missing(const void *user, const char *text, size_t n) {
@@ -440,6 +442,32 @@ static void tell_repairs(lk_reader *reader, csv *c) {
     }
 }
 
+static lk_status keep_row(csv *c) {
+    for (size_t i = 0; i < c->layout.n_fields; i++) {
+        c->place[2 * i] = c->records.field[i].begin;
+        c->place[2 * i + 1] = c->records.field[i].end;
+    }
+    return lk_verbatim_add(c->keep, c->place);
+}
+
+static lk_status csv_keep_text(lk_reader *reader, lk_verbatim *keep) {
+    csv *c = reader->state;
+    size_t n = c->layout.n_fields;
+    c->keep = keep;
+    c->records.keep = keep ? &keep->text : NULL;
+    lk_free(c->ctx, c->place);
+    c->place = NULL;
+    if (!keep) return LK_OK;
+    keep->n_columns = n;
+    keep->delimiter = c->layout.delimiter;
+    keep->cell = lk_alloc(c->ctx, n, sizeof *keep->cell);
+    c->place = lk_alloc(c->ctx, 2 * n, sizeof *c->place);
+    if (!keep->cell || !c->place) return LK_NO_MEMORY;
+    lk_status status = c->target ? LK_OK : match_by_position(c, reader->schema);
+    for (size_t i = 0; status == LK_OK && i < n; i++) keep->cell[i] = c->target[i].cell;
+    return status;
+}
+
 static lk_status csv_next(lk_reader *reader, lk_batch *batch) {
     csv *c = reader->state;
     size_t n_cells = batch->n_cells;
@@ -450,6 +478,7 @@ static lk_status csv_next(lk_reader *reader, lk_batch *batch) {
         if (!got) break;
         status = take_row(c, reader->schema, batch->value + batch->rows * n_cells,
                           batch->present + batch->rows * n_cells);
+        if (status == LK_OK && c->keep) status = keep_row(c);
         if (status != LK_OK) return status;
         batch->rows++;
     }
@@ -471,6 +500,7 @@ static void csv_close(lk_reader *reader) {
     for (size_t i = 0; c->target && i < c->layout.n_fields; i++)
         lk_strings_destroy(c->target[i].levels);
     lk_free(c->ctx, c->target);
+    lk_free(c->ctx, c->place);
     lk_strings_destroy(c->marks);
     lk_records_close(&c->records);
     lk_stream_close(c->stream);
@@ -482,5 +512,5 @@ static bool csv_matches(const unsigned char *head, size_t n, bool folder) {
     return true;
 }
 
-const lk_format lk_csv_format = {"delimited text", csv_matches, csv_open,
-                                 csv_next,         csv_rewind,  csv_close};
+const lk_format lk_csv_format = {"delimited text", csv_matches, csv_open,     csv_next,
+                                 csv_rewind,       csv_close,   csv_keep_text};

@@ -44,6 +44,33 @@ const lk_schema *lk_reader_schema(const lk_reader *reader); /* borrowed; lives w
 lk_status lk_reader_next(lk_reader *reader, lk_batch *batch);
 lk_status lk_reader_rewind(lk_reader *reader);
 
+/* The text of rows as it stands in a delimited file, to be written again with some cells replaced:
+ * everything since it was last cleared, what stands between and before the rows included. */
+typedef struct lk_verbatim {
+    lk_text text;
+    size_t rows, n_columns;
+    size_t
+        *place;   /* [rows, n_columns, 2] where a column's text, quotes included, begins and ends */
+    size_t *cell; /* [n_columns] the cell that a column tells; SIZE_MAX: none */
+    size_t room;  /* of place, in numbers */
+    char delimiter;
+} lk_verbatim;
+bool lk_reader_is_text(const lk_reader *reader);
+/* From the next rewind on, rows that are read add their text to `keep` (zero but for text.ctx), which
+ * lives as long as the reader reads. LK_CANNOT for formats that are no text. NULL: no more. */
+lk_status lk_reader_keep_text(lk_reader *reader, lk_verbatim *keep);
+void lk_verbatim_clear(lk_verbatim *keep); /* the memory stays */
+void lk_verbatim_free(lk_verbatim *keep);
+/* A row that was just read, by the places of its columns. */
+lk_status lk_verbatim_add(lk_verbatim *keep, const size_t *place);
+/* Adds to `out` the kept text in which `with(user, row, cell, text)` wrote another text for some cells:
+ * it returns false to leave one as it stands. */
+typedef bool (*lk_replace_fn)(void *user, size_t row, size_t cell, lk_text *text);
+void lk_verbatim_write(const lk_verbatim *keep, lk_replace_fn with, void *user, lk_text *cell,
+                       lk_text *out);
+/* Adds a field to delimited text, quoted where it must be. */
+void lk_text_add_field(lk_text *out, const char *text, size_t n);
+
 /* ---- Rows in any order -------------------------------------------------------------------------- */
 /* All rows, packed (1 to 8 bytes a cell by kind and range), in memory or, above 256 MiB, in an
  * unnamed temporary file that is mapped. */

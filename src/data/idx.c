@@ -45,5 +45,5 @@ static lk_status idx_open(lk_reader *reader, const lk_read_options *options, lk_
     return status == LK_OK ? lk_array_open(reader, a, options) : status;
 }
 
-const lk_format lk_idx_format = {"IDX",         idx_matches,     idx_open,
-                                 lk_array_next, lk_array_rewind, lk_array_close};
+const lk_format lk_idx_format = {"IDX",           idx_matches,    idx_open, lk_array_next,
+                                 lk_array_rewind, lk_array_close, NULL};

@@ -167,8 +167,8 @@ static bool npy_matches(const unsigned char *head, size_t n, bool folder) {
     return !folder && n >= 6 && memcmp(head, "\x93NUMPY", 6) == 0;
 }
 
-const lk_format lk_npy_format = {"NPY",         npy_matches,     npy_open,
-                                 lk_array_next, lk_array_rewind, lk_array_close};
+const lk_format lk_npy_format = {"NPY",           npy_matches,    npy_open, lk_array_next,
+                                 lk_array_rewind, lk_array_close, NULL};
 
 /* ---- ZIP ------------------------------------------------------------------------------------------------------ */
 
@@ -331,5 +331,5 @@ static bool npz_matches(const unsigned char *head, size_t n, bool folder) {
     return !folder && n >= 4 && (memcmp(head, "PK\3\4", 4) == 0 || memcmp(head, "PK\5\6", 4) == 0);
 }
 
-const lk_format lk_npz_format = {"NPZ",         npz_matches,     npz_open,
-                                 lk_array_next, lk_array_rewind, lk_array_close};
+const lk_format lk_npz_format = {"NPZ",           npz_matches,    npz_open, lk_array_next,
+                                 lk_array_rewind, lk_array_close, NULL};

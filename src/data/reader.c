@@ -83,3 +83,10 @@ lk_status lk_reader_rewind(lk_reader *reader) {
     reader->row = 0;
     return reader->format->rewind(reader);
 }
+
+lk_status lk_reader_keep_text(lk_reader *reader, lk_verbatim *keep) {
+    if (reader->format->keep_text) return reader->format->keep_text(reader, keep);
+    return lk_fail(reader->ctx, LK_CANNOT, "%s is not delimited text", reader->path);
+}
+
+bool lk_reader_is_text(const lk_reader *reader) { return reader->format->keep_text != NULL; }

@@ -16,6 +16,8 @@ typedef struct lk_format {
     lk_status (*next)(lk_reader *reader, lk_batch *batch);
     lk_status (*rewind)(lk_reader *reader);
     void (*close)(lk_reader *reader); /* also after an open that failed half-way */
+    /* Optional: from the next rewind on, `next` adds the rows' text as well. NULL: it is no text. */
+    lk_status (*keep_text)(lk_reader *reader, lk_verbatim *keep);
 } lk_format;
 
 struct lk_reader {

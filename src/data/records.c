@@ -52,6 +52,7 @@ static lk_status start(lk_records *r) {
     if (status != LK_OK) return status;
     const unsigned char *b = (const unsigned char *)r->buffer;
     if (r->end >= 3 && b[0] == 0xef && b[1] == 0xbb && b[2] == 0xbf) r->begin = 3;
+    if (r->keep) lk_text_add(r->keep, r->buffer, r->begin);
     if (r->end >= 2 && ((b[0] == 0xff && b[1] == 0xfe) || (b[0] == 0xfe && b[1] == 0xff)))
         return lk_fail(r->ctx, LK_BAD_DATA,
                        "%s is UTF-16 text; convert it to UTF-8, as with iconv -f UTF-16 "
@@ -105,7 +106,7 @@ static bool add_field(lk_records *r, char *text, size_t n, bool quoted, bool dou
         r->field = grown;
         r->field_capacity = capacity;
     }
-    r->field[r->n_fields++] = (lk_slice){text, (uint32_t)n, quoted, doubled};
+    r->field[r->n_fields++] = (lk_slice){text, (uint32_t)n, quoted, doubled, 0, 0};
     return true;
 }
 
@@ -189,6 +190,18 @@ static void replace_doubled(lk_slice *field) {
     field->doubled = false;
 }
 
+/* The record's bytes up to `next`, as they stand in the file. */
+static void keep_text(lk_records *r, const char *next) {
+    const char *first = r->buffer + r->begin;
+    size_t base = r->keep->n;
+    for (size_t i = 0; i < r->n_fields; i++) {
+        lk_slice *f = &r->field[i];
+        f->begin = base + (size_t)(f->text - first) - f->quoted;
+        f->end = base + (size_t)(f->text - first) + f->n + f->quoted;
+    }
+    lk_text_add(r->keep, first, (size_t)(next - first));
+}
+
 lk_status lk_records_next(lk_records *r, bool *got) {
     *got = false;
     for (;;) {
@@ -202,6 +215,7 @@ lk_status lk_records_next(lk_records *r, bool *got) {
             if (status != LK_OK) return status;
             continue;
         }
+        if (r->keep) keep_text(r, next);
         r->begin = (size_t)(next - r->buffer);
         r->record_line = r->line;
         r->line = line;

@@ -2,13 +2,15 @@
 #ifndef LK_DATA_RECORDS_H
 #define LK_DATA_RECORDS_H
 
+#include "data/schema.h"
 #include "data/stream.h"
 
 typedef struct lk_slice {
     char *text; /* lives until the next record */
     uint32_t n;
     bool quoted;
-    bool doubled; /* "" inside, not yet replaced by " (inside records.c only) */
+    bool doubled;      /* "" inside, not yet replaced by " (inside records.c only) */
+    size_t begin, end; /* where it stands in the text that is kept, quotes included */
 } lk_slice;
 
 typedef struct lk_records {
@@ -26,6 +28,7 @@ typedef struct lk_records {
     bool sampling; /* looking ahead: what is wrong is not recorded as a failure */
     bool no_memory;
     unsigned char stop[256];
+    lk_text *keep; /* gets every byte that goes by, from the next rewind on; NULL: none */
 } lk_records;
 
 /* The stream is borrowed. */

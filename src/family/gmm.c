@@ -186,21 +186,36 @@ static lk_tensor *all(void *self, lk_trace *trace, lk_tensor *x, const uint8_t *
 typedef struct gmm_cache {
     conditioner *lanes;
     size_t n;
+    const uint8_t *known; /* [n, cells] seen before the others; NULL: none */
 } gmm_cache;
 
-static void *start(void *self, lk_trace *trace, size_t lanes) {
+static void *start_given(void *self, lk_trace *trace, size_t lanes, const double *x,
+                         const uint8_t *known) {
     gmm_chain *chain = self;
+    size_t n = chain->s->row.n;
     gmm_cache *cache = lk_arena_alloc(trace->arena, 1, sizeof *cache);
-    size_t each = lk_conditioner_doubles(chain->s->d);
+    size_t each = dense(chain->s) ? lk_conditioner_doubles(chain->s->d) : 0;
     double *scratch = lk_arena_alloc(trace->arena, lanes * each, sizeof *scratch);
     if (!cache || !scratch) return NULL;
     cache->lanes = lk_arena_alloc(trace->arena, lanes, sizeof *cache->lanes);
     cache->n = lanes;
+    cache->known = known;
     for (size_t lane = 0; cache->lanes && lane < lanes; lane++) {
-        lay(&cache->lanes[lane], chain->s->d, scratch + lane * each);
-        begin_row(chain->s, &cache->lanes[lane], component_of(chain, lane));
+        conditioner *c = &cache->lanes[lane];
+        lay(c, chain->s->d, scratch + lane * each);
+        begin_row(chain->s, c, component_of(chain, lane));
+        for (size_t i = 0; known && i < chain->s->d; i++) {
+            size_t cell = chain->s->numeric[i];
+            if (!known[lane * n + cell]) continue;
+            predict(c, chain->s, i);
+            observe(c, chain->s, i, x[lane * n + cell]);
+        }
     }
     return cache->lanes ? cache : NULL;
+}
+
+static void *start(void *self, lk_trace *trace, size_t lanes) {
+    return start_given(self, trace, lanes, NULL, NULL);
 }
 
 static void one(void *self, lk_trace *trace, void *state, size_t i, const double *x,
@@ -211,10 +226,11 @@ static void one(void *self, lk_trace *trace, void *state, size_t i, const double
     (void)trace;
     for (size_t lane = 0; lane < cache->n; lane++) {
         conditioner *c = &cache->lanes[lane];
-        if (i > 0 && s->place[i - 1] != SIZE_MAX) {
+        const uint8_t *known = cache->known ? cache->known + lane * n : NULL;
+        if (i > 0 && s->place[i - 1] != SIZE_MAX && !(known && known[i - 1])) {
             if (present[lane * n + i - 1]) observe(c, s, s->place[i - 1], x[lane * n + i - 1]);
         }
-        write_cell(s, c->k, i, c, (double *)params + lane * s->width);
+        if (!known || !known[i]) write_cell(s, c->k, i, c, (double *)params + lane * s->width);
     }
 }
 
@@ -235,6 +251,7 @@ static void joint(lk_model *model, lk_trace *t) {
         .all = all,
         .start = start,
         .one = one,
+        .start_given = start_given,
         .self = c};
     lk_draw(t, LK_ROW_SITE, &s->row);
 }

@@ -1,12 +1,11 @@
-/* New rows: the joint read as a sampler. What is given is observed in that reading; then each row is
- * one of `particles` candidates, picked by weight (sampling-importance-resampling, Rubin 1987), and
- * is an estimate unless all weights were equal. */
-#include "infer/evaluate.h"
+/* New rows: the joint read as a sampler. Where something is given, rows are drawn from the conditional
+ * (infer/condition.h): exactly if the family can, else each is one of `particles` candidates by weight. */
+#include "infer/condition.h"
 #include "task/task.h"
 
 #include <string.h>
 
-enum { DEFAULT_PARTICLES = 256, BATCH = 64 };
+enum { BATCH = 64 };
 
 typedef struct sampling {
     lk_model *model;
@@ -16,8 +15,10 @@ typedef struct sampling {
     lk_writer *writer;
     double *given;  /* [rows, n_cells] */
     uint8_t *known; /* [rows, n_cells]; NULL when nothing is given */
+    uint8_t *want;  /* [rows, n_cells] all cells */
     size_t particles, capacity;
-    bool resampled;
+    bool estimated;
+    double least_effective;
 } sampling;
 
 /* "field=value" into cells; a value that is given is not missing. */
@@ -67,55 +68,57 @@ static lk_status read_given(sampling *s) {
     return LK_OK;
 }
 
-/* The particle of a row: the inverse of the weights' cumulative function at one uniform. */
-static size_t pick_particle(sampling *s, const double *log_w, size_t rows, size_t row) {
-    size_t particles = s->particles;
-    double top = log_w[row], total = 0, least = log_w[row];
-    for (size_t p = 1; p < particles; p++) {
-        double w = log_w[p * rows + row];
-        top = w > top ? w : top;
-        least = w < least ? w : least;
+static lk_status sample_given(sampling *s) {
+    size_t n = s->batch.n_cells, rows = s->batch.rows;
+    lk_batch known = s->batch;
+    lk_condition c;
+    known.value = s->given;
+    known.present = s->known;
+    known.all_present = false;
+    lk_status status =
+        lk_condition_on(s->model, s->tape, &known, s->particles, s->options->seed, "sample", &c);
+    if (status != LK_OK) return status;
+    if (c.n_impossible)
+        return lk_fail(s->model->ctx, LK_BAD_DATA,
+                       "the model gives what was given no probability at all, so there are no rows "
+                       "to draw; `likely schema` and `likely show` tell what it has seen");
+    for (size_t row = 0; row < rows; row++) {
+        s->estimated = s->estimated || !lk_condition_is_exact(&c, row);
+        if (c.effective[row] < s->least_effective) s->least_effective = c.effective[row];
     }
-    if (top != least) s->resampled = true;
-    for (size_t p = 0; p < particles; p++) total += lk_exp(log_w[p * rows + row] - top);
-    lk_rng rng = lk_rng_at(s->options->seed, "resample", 0, s->batch.row[row], 0);
-    double left = lk_rng_uniform(&rng) * total;
-    for (size_t p = 0; p + 1 < particles; p++) {
-        left -= lk_exp(log_w[p * rows + row] - top);
-        if (left < 0) return p;
-    }
-    return particles - 1;
+    memset(s->want, 1, rows * n);
+    return lk_condition_draw(&c, 0, s->want, s->batch.value, s->batch.present);
 }
 
-static lk_status sample_batch(sampling *s, uint64_t first, size_t rows) {
+/* Nothing is given: the joint's own draws. */
+static lk_status sample_all(sampling *s) {
     lk_trace t;
-    size_t n = s->model->schema->n_cells;
-    s->batch.rows = rows;
-    for (size_t i = 0; i < rows; i++) s->batch.row[i] = first + i;
+    size_t n = s->batch.n_cells, rows = s->batch.rows;
     lk_tape_reset(s->tape, false);
     if (s->model->family->step) s->model->family->step(s->model, 0, false);
-    lk_trace_begin(&t, s->tape, &lk_reading_sample, rows, s->particles, s->batch.row,
-                   s->options->seed, 0, "sample");
-    if (s->known)
-        lk_trace_observe(&t, LK_ROW_SITE, lk_constant(s->tape, LK_F64, rows, n, s->given),
-                         s->known);
+    lk_trace_begin(&t, s->tape, &lk_reading_sample, rows, 1, s->batch.row, s->options->seed, 0,
+                   "sample");
     s->model->family->joint(s->model, &t);
     const lk_site *site = lk_trace_site(&t, LK_ROW_SITE);
     if (lk_tape_status(s->tape) != LK_OK) return lk_tape_status(s->tape);
     const double *x = site->value->data;
     size_t lanes = lk_tensor_rows(site->value);
     for (size_t row = 0; row < rows; row++) {
-        size_t p = s->known && t.log_joint && s->particles > 1
-                       ? pick_particle(s, t.log_joint->data, rows, row)
-                       : 0;
-        size_t lane = (p * rows + row) % lanes;
+        size_t lane = row % lanes;
         memcpy(s->batch.value + row * n, x + lane * n, n * sizeof *x);
         if (site->present) memcpy(s->batch.present + row * n, site->present + lane * n, n);
         else memset(s->batch.present + row * n, 1, n);
     }
+    return LK_OK;
+}
+
+static lk_status sample_batch(sampling *s, uint64_t first, size_t rows) {
+    s->batch.rows = rows;
+    for (size_t i = 0; i < rows; i++) s->batch.row[i] = first + i;
+    lk_status status = s->known ? sample_given(s) : sample_all(s);
     s->batch.first_row = first;
     s->batch.all_present = false;
-    return lk_writer_add(s->writer, &s->batch);
+    return status == LK_OK ? lk_writer_add(s->writer, &s->batch) : status;
 }
 
 lk_status lk_sample(lk_model *model, const lk_sample_options *options, const char *path,
@@ -125,15 +128,15 @@ lk_status lk_sample(lk_model *model, const lk_sample_options *options, const cha
     sampling s = {.model = model, .options = options ? options : &defaults, .capacity = BATCH};
     bool conditional = s.options->given && s.options->given[0];
     lk_clear(ctx);
-    s.particles = !conditional           ? 1
-                  : s.options->particles ? s.options->particles
-                                         : DEFAULT_PARTICLES;
-    if (conditional)
-        s.capacity =
-            lk_task_rows(model, s.particles) < BATCH ? lk_task_rows(model, s.particles) : BATCH;
+    s.particles = conditional ? lk_task_particles(s.options->particles) : 1;
+    s.least_effective = (double)s.particles;
+    if (conditional) s.capacity = lk_task_questions(model, s.particles);
     lk_status status = lk_batch_create(ctx, s.capacity, model->schema->n_cells, &s.batch);
     if (status == LK_OK && !(s.tape = lk_tape_create(ctx))) status = LK_NO_MEMORY;
     if (status == LK_OK) status = read_given(&s);
+    if (status == LK_OK && s.known &&
+        !(s.want = lk_alloc(ctx, s.capacity * model->schema->n_cells, 1)))
+        status = LK_NO_MEMORY;
     if (status == LK_OK) status = lk_writer_open(ctx, path, replace, model->schema, &s.writer);
     for (uint64_t first = 0; status == LK_OK && first < s.options->n; first += s.capacity) {
         uint64_t left = s.options->n - first;
@@ -143,10 +146,17 @@ lk_status lk_sample(lk_model *model, const lk_sample_options *options, const cha
     }
     if (status == LK_OK) status = lk_writer_close(s.writer);
     else lk_writer_abandon(s.writer);
-    if (kind) *kind = s.resampled ? "estimate" : "exact";
+    if (kind) *kind = s.estimated ? "estimate" : "exact";
+    if (status == LK_OK && s.estimated)
+        lk_notice(
+            ctx,
+            "each row is one of %zu candidates by weight, of which %.3g count at the least: an "
+            "estimate of p(row | given)",
+            s.particles, s.least_effective);
     lk_tape_destroy(s.tape);
     lk_batch_destroy(ctx, &s.batch);
     lk_free(ctx, s.given);
     lk_free(ctx, s.known);
+    lk_free(ctx, s.want);
     return status;
 }

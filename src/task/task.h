@@ -26,6 +26,27 @@ size_t lk_task_rows(const lk_model *model, size_t lanes);
 /* LK_BAD_DATA when the data's cells are not the model's. */
 lk_status lk_task_fits(const lk_model *model, const lk_data *data);
 const char *lk_kind_name(lk_kind_of kind);
+/* What questions about cells share: particles where 0 asks for the default, and rows of a batch. */
+size_t lk_task_particles(size_t asked);
+size_t lk_task_questions(const lk_model *model, size_t particles);
+/* Value cell of a single-valued field; *gate its missingness cell or SIZE_MAX. SIZE_MAX: it has none. */
+size_t lk_task_cell(const lk_schema *schema, size_t field, size_t *gate);
+/* The number that a cell's value is in the data's units. */
+double lk_task_units(const lk_schema *schema, size_t cell, double value);
+/* log-probabilities of the data's rows, in order, as lk_score gives them; LK_KIND_… of all together. */
+lk_status lk_task_scores(lk_model *model, lk_data *data, size_t particles, uint64_t seed,
+                         double **log_prob, uint64_t *rows, const char **kind);
+/* For outliers: the field of each of `n` rows (in increasing order of `row`) that is furthest out given
+ * the others, and how far; `field` SIZE_MAX where none is there. */
+typedef struct lk_reason {
+    uint64_t row;
+    size_t field;
+    double tail;
+    double
+        drop; /* log-probability below that of the most probable value: compares what is far out */
+} lk_reason;
+lk_status lk_task_reasons(lk_model *model, lk_data *data, size_t particles, uint64_t seed, size_t n,
+                          lk_reason *reason);
 /* Values of a row that are data: all cells but those that say what is missing. */
 size_t lk_schema_dims(const lk_schema *schema);
 

@@ -40,6 +40,12 @@ typedef struct lk_chain {
      * … in turn; x and present ([lanes, n]) are known for the cells before. */
     void (*one)(void *self, lk_trace *trace, void *state, size_t i, const double *x,
                 const uint8_t *present, void *params);
+    /* Capability: state in which the cells `known` ([lanes, n]) have been seen first, wherever they
+     * stand; x holds their values. `one`, called in turn as above, then gives the other cells'
+     * parameters given those and the ones present before them; known cells it leaves alone. With it
+     * any conditional of the row is exact. NULL: the chain goes forward only. */
+    void *(*start_given)(void *self, lk_trace *trace, size_t lanes, const double *x,
+                         const uint8_t *known);
     void *self;
 } lk_chain;
 
@@ -151,6 +157,27 @@ typedef double (*lk_pick_fn)(void *user, lk_trace *trace, size_t lane, size_t ce
 void lk_site_walk(lk_trace *trace, const lk_site *site, const lk_dist *dist, double *x,
                   uint8_t *present, const uint8_t *given, double *log_weight, lk_pick_fn pick,
                   void *user);
+/* ---- Cells given other cells of the row (completion.c) ------------------------------------------- */
+/* What becomes of each cell of a lane: not asked for (integrated out), known, weighed (its
+ * log-probability given the known cells and the weighed and drawn ones before it is added to log_weight
+ * [lanes]), or drawn. */
+typedef enum lk_cell_role {
+    LK_CELL_ABSENT,
+    LK_CELL_KNOWN,
+    LK_CELL_WEIGHED,
+    LK_CELL_DRAWN
+} lk_cell_role;
+/* Are a site's cells given any others at hand? Without a chain they are, being independent given the
+ * latents; else by the chain's start_given. */
+bool lk_dist_completes(const lk_dist *dist);
+/* Goes through the cells in order; x and present are [lanes, n], in and out, role [lanes, n]. A cell
+ * whose gate says that it is missing is left out. Needs lk_dist_completes. */
+void lk_site_complete(lk_trace *trace, const lk_dist *dist, double *x, uint8_t *present,
+                      const uint8_t *role, double *log_weight, lk_pick_fn pick, void *user);
+/* Parameters of each cell that is not known, given the known ones alone, as rows that wrap over lanes;
+ * x and known [lanes, n]. NULL: failed, recorded. */
+lk_tensor *lk_site_marginals(lk_trace *trace, const lk_dist *dist, const double *x,
+                             const uint8_t *known);
 void lk_trace_add(lk_trace *trace, lk_tensor *log_prob);
 lk_rng lk_trace_rng(const lk_trace *trace, const lk_site *site, size_t lane);
 

@@ -1,0 +1,101 @@
+/* Rows as their latents, into a file. */
+#include "base/decimal.h"
+#include "base/files.h"
+#include "task/task.h"
+
+#include <stdio.h>
+#include <string.h>
+
+enum { NPY_HEADER = 128 };
+
+typedef struct encoding {
+    lk_context *ctx;
+    lk_file *file;
+    bool npy, deviations, begun;
+    char delimiter;
+    size_t columns;
+    uint64_t rows;
+} encoding;
+
+static void npy_header(const encoding *e, char header[NPY_HEADER]) {
+    memset(header, ' ', NPY_HEADER);
+    memcpy(header, "\x93NUMPY\x01\x00", 8);
+    header[8] = NPY_HEADER - 10;
+    header[9] = 0;
+    char dict[NPY_HEADER];
+    int n = snprintf(dict, sizeof dict,
+                     "{'descr': '<f8', 'fortran_order': False, 'shape': (%llu, %zu), }",
+                     (unsigned long long)e->rows, e->columns);
+    memcpy(header + 10, dict, (size_t)n);
+    header[NPY_HEADER - 1] = '\n';
+}
+
+static lk_status begin(encoding *e, const lk_infer_summary *about) {
+    size_t n = about->finite ? about->columns : about->columns / 2;
+    lk_status status = LK_OK;
+    e->begun = true;
+    e->columns = e->deviations ? about->columns : n;
+    if (e->npy) {
+        char header[NPY_HEADER];
+        npy_header(e, header);
+        return lk_file_write(e->file, header, NPY_HEADER);
+    }
+    for (size_t i = 0; i < e->columns && status == LK_OK; i++)
+        status = lk_file_printf(
+            e->file, "%s%s%zu",
+            i == 0                ? ""
+            : e->delimiter == ',' ? ","
+                                  : "\t",
+            about->finite ? "p"
+            : i < n       ? "mean"
+                          : "sd",
+            i % n);
+    return status == LK_OK ? lk_file_write(e->file, "\n", 1) : status;
+}
+
+static lk_status put(encoding *e, double value, bool first) {
+    char text[40];
+    if (e->npy) {
+        uint64_t bits;
+        memcpy(&bits, &value, sizeof bits);
+        for (int i = 0; i < 8; i++) text[i] = (char)(unsigned char)(bits >> 8 * i);
+        return lk_file_write(e->file, text, 8);
+    }
+    text[0] = e->delimiter;
+    size_t n = lk_double_text(value, text + 1);
+    return lk_file_write(e->file, text + first, n + !first);
+}
+
+static lk_status add(void *user, const lk_infer_summary *about, size_t rows, const double *values) {
+    encoding *e = user;
+    lk_status status = e->begun ? LK_OK : begin(e, about);
+    for (size_t row = 0; row < rows && status == LK_OK; row++) {
+        for (size_t i = 0; i < e->columns && status == LK_OK; i++)
+            status = put(e, values[row * about->columns + i], i == 0);
+        if (status == LK_OK && !e->npy) status = lk_file_write(e->file, "\n", 1);
+    }
+    e->rows += rows;
+    return status;
+}
+
+lk_status lk_encode(lk_model *model, lk_data *data, const lk_infer_options *options,
+                    bool deviations, const char *path, bool replace, lk_infer_summary *summary) {
+    lk_infer_summary about = {0};
+    encoding e = {.ctx = model->ctx, .deviations = deviations, .delimiter = ','};
+    lk_clear(model->ctx);
+    e.npy = lk_path_ends(path, ".npy");
+    if (lk_path_ends(path, ".tsv")) e.delimiter = '\t';
+    lk_status status = lk_file_create(model->ctx, path, replace, &e.file);
+    if (status != LK_OK) return status;
+    status = lk_infer(model, data, options, add, &e, &about);
+    if (status == LK_OK && e.npy) {
+        char header[NPY_HEADER];
+        npy_header(&e, header);
+        status = e.begun ? lk_file_patch(e.file, 0, header, NPY_HEADER)
+                         : lk_file_write(e.file, header, NPY_HEADER);
+    }
+    if (status == LK_OK) status = lk_file_commit(e.file);
+    else lk_file_abandon(e.file);
+    if (summary) *summary = about;
+    return status;
+}
