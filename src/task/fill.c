@@ -33,6 +33,7 @@ typedef struct filling {
     lk_text text, cell;
     uint8_t *has_place; /* [cells] is there somewhere to write it? */
     lk_kind_of kind;
+    uint64_t n_impossible;
     lk_fill_summary about;
 } filling;
 
@@ -55,6 +56,15 @@ double lk_task_units(const lk_schema *schema, size_t cell, double value) {
     const lk_cell *c = &schema->cells[cell];
     return c->kind == LK_FIELD_GRID ? value / lk_power_of_ten(schema->fields[c->field].places)
                                     : value;
+}
+
+void lk_task_tell_impossible(const lk_model *model, uint64_t rows) {
+    if (rows)
+        lk_notice(
+            model->ctx,
+            "in %llu rows the known values have no probability by the model; all its particles "
+            "were taken alike there",
+            (unsigned long long)rows);
 }
 
 /* ---- Which cells are missing -------------------------------------------------------------------------- */
@@ -180,6 +190,7 @@ static lk_status answer_batch(filling *f) {
     lk_status status =
         lk_condition_on(f->model, f->tape, &f->asked, f->particles, f->options->seed, "fill", &c);
     if (status != LK_OK) return status;
+    f->n_impossible += c.n_impossible;
     for (size_t row = 0; c.kind != LK_KIND_EXACT && row < f->asked.rows; row++)
         if (c.effective[row] < f->about.least_effective)
             f->about.least_effective = c.effective[row];
@@ -335,6 +346,7 @@ lk_status lk_fill(lk_model *model, lk_data *data, const lk_fill_options *options
     status = close_outputs(&f, status);
     if (data->reader && lk_reader_is_text(data->reader)) lk_reader_keep_text(data->reader, NULL);
     f.about.kind = lk_kind_name(f.kind);
+    if (status == LK_OK) lk_task_tell_impossible(model, f.n_impossible);
     if (status == LK_OK && summary) *summary = f.about;
     lk_tape_destroy(f.tape);
     lk_batch_destroy(ctx, &f.batch);

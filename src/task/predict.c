@@ -23,6 +23,7 @@ typedef struct predicting {
     char (*name)[32];
     const char **names;
     lk_kind_of kind;
+    uint64_t n_impossible;
     double sums[4]; /* log-probability, hits or CRPS, absolute, squared */
     lk_prediction about;
 } predicting;
@@ -166,6 +167,7 @@ static lk_status predict_batch(predicting *p) {
     p->about.rows += p->batch.rows;
     p->forward_only = c.drawn && p->about.finite;
     if (p->forward_only) return by_outcomes(p);
+    p->n_impossible += c.n_impossible;
     for (size_t row = 0; c.kind != LK_KIND_EXACT && row < p->batch.rows; row++)
         if (c.effective[row] < p->about.least_effective)
             p->about.least_effective = c.effective[row];
@@ -275,6 +277,7 @@ lk_status lk_predict(lk_model *model, lk_data *data, const char *field,
             status = lk_fail(ctx, LK_INTERRUPTED, "interrupted after %llu rows",
                              (unsigned long long)p.about.rows);
     }
+    if (status == LK_OK) lk_task_tell_impossible(model, p.n_impossible);
     summarise(&p);
     p.about.names = NULL;
     if (summary) *summary = p.about;

@@ -7,6 +7,7 @@
 #include <cmocka.h>
 
 #include "family/model.h"
+#include "infer/condition.h"
 #include "infer/evaluate.h"
 #include "infer/fit.h"
 #include "stack_coder.h"
@@ -254,6 +255,91 @@ static void check_invariance(battery *b) {
 static void test_batches_and_threads(void **state) {
     (void)state;
     for_all(check_invariance);
+}
+
+/* ---- Cells given the others of their row ------------------------------------------------------------------ */
+
+/* What is said of the hidden cells of some rows: mean, median, log-probability of the truth, a draw. */
+static void ask(battery *b, const lk_batch *batch, size_t cell, double (*out)[4]) {
+    size_t n = batch->n_cells;
+    lk_condition c;
+    double *value = calloc(batch->rows * n, sizeof *value);
+    uint8_t *present = calloc(batch->rows, n), *want = malloc(batch->rows * n);
+    assert_true(value && present && want);
+    memset(want, 1, batch->rows * n);
+    if (lk_condition_on(b->model, b->tape, batch, 5, 1, "test", &c) != LK_OK)
+        fail_msg("%s", lk_context_message(b->ctx));
+    for (size_t row = 0; row < batch->rows; row++) {
+        lk_predictive p;
+        lk_kind_of kind;
+        double weight = 0;
+        assert_int_equal(lk_condition_cell(&c, row, cell, &p, &kind), LK_OK);
+        for (size_t i = 0; i < p.n; i++) weight += p.weight[i];
+        assert_true(fabs(weight - 1) < 1e-6 && c.effective[row] >= 1 - 1e-9);
+        out[row][0] = lk_predictive_mean(&p);
+        out[row][1] = lk_predictive_quantile(&p, 0.5);
+        out[row][2] = lk_predictive_log_prob(&p, out[row][1]);
+        assert_true(lk_predictive_cdf(&p, out[row][1]) >= 0.5 - 1e-9);
+        assert_true(lk_predictive_quantile(&p, 0.1) <= out[row][1]);
+        assert_true(isfinite(out[row][0]) && out[row][2] > -INFINITY);
+        if (kind == LK_KIND_EXACT) assert_true(!b->family->guide);
+    }
+    assert_int_equal(lk_condition_draw(&c, 3, want, value, present), LK_OK);
+    for (size_t row = 0; row < batch->rows; row++) {
+        out[row][3] = value[row * n + cell];
+        assert_true(present[row * n + cell]);
+        for (size_t i = 0; i < n; i++)
+            if (batch->present[row * n + i] && value[row * n + i] != batch->value[row * n + i])
+                fail_msg("row %zu: the known cell %zu has become %g", row, i, value[row * n + i]);
+    }
+    free(value);
+    free(present);
+    free(want);
+}
+
+static void check_questions(battery *b) {
+    static double whole[ROWS][4], parts[ROWS][4];
+    size_t n = b->batch.n_cells;
+    const lk_schema *schema = b->model->schema;
+    double *value = malloc(ROWS * n * sizeof *value);
+    uint8_t *present = malloc(ROWS * n);
+    for (size_t cell = 0; cell < n; cell++) {
+        if (schema->cells[cell].missingness) continue;
+        memcpy(value, b->batch.value, ROWS * n * sizeof *value);
+        memcpy(present, b->batch.present, ROWS * n);
+        lk_batch hidden = b->batch;
+        hidden.value = value;
+        hidden.present = present;
+        hidden.all_present = false;
+        for (size_t row = 0; row < ROWS; row++) {
+            present[row * n + cell] = 0;
+            value[row * n + cell] = 0;
+            if (!schema->fields[schema->cells[cell].field].has_missing) continue;
+            present[row * n + cell - 1] = 1; /* as if it had been recorded */
+            value[row * n + cell - 1] = 0;
+        }
+        ask(b, &hidden, cell, whole);
+        for (size_t first = 0; first < ROWS; first += 7) {
+            lk_batch part = hidden;
+            part.rows = ROWS - first < 7 ? ROWS - first : 7;
+            part.row += first;
+            part.value += first * n;
+            part.present += first * n;
+            ask(b, &part, cell, parts + first);
+        }
+        assert_same_bits(whole[0], parts[0], ROWS * 4, "answers in smaller batches");
+        lk_context_set_threads(b->ctx, 5);
+        ask(b, &hidden, cell, parts);
+        assert_same_bits(whole[0], parts[0], ROWS * 4, "answers with other threads");
+        lk_context_set_threads(b->ctx, 2);
+    }
+    free(value);
+    free(present);
+}
+
+static void test_questions(void **state) {
+    (void)state;
+    for_all(check_questions);
 }
 
 static unsigned char *slurp(const char *path, size_t *n) {
@@ -628,6 +714,7 @@ int main(void) {
         cmocka_unit_test(test_all_equals_one),
         cmocka_unit_test(test_stripped),
         cmocka_unit_test(test_batches_and_threads),
+        cmocka_unit_test(test_questions),
         cmocka_unit_test(test_save_and_load),
         cmocka_unit_test(test_resume),
         cmocka_unit_test(test_push_and_pop),
