@@ -463,9 +463,8 @@ static lk_status csv_keep_text(lk_reader *reader, lk_verbatim *keep) {
     keep->cell = lk_alloc(c->ctx, n, sizeof *keep->cell);
     c->place = lk_alloc(c->ctx, 2 * n, sizeof *c->place);
     if (!keep->cell || !c->place) return LK_NO_MEMORY;
-    lk_status status = c->target ? LK_OK : match_by_position(c, reader->schema);
-    for (size_t i = 0; status == LK_OK && i < n; i++) keep->cell[i] = c->target[i].cell;
-    return status;
+    for (size_t i = 0; i < n; i++) keep->cell[i] = c->target ? c->target[i].cell : SIZE_MAX;
+    return LK_OK;
 }
 
 static lk_status csv_next(lk_reader *reader, lk_batch *batch) {
