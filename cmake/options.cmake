@@ -26,6 +26,10 @@ target_compile_options(likely_flags INTERFACE
   -ffp-contract=off -fno-math-errno -fno-trapping-math
   -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wcast-qual
   -Wwrite-strings -Wvla)
+# On some machines (s390x) gcc's C11 evaluates float expressions in double, which rounds twice.
+if(CMAKE_C_COMPILER_ID STREQUAL "GNU")
+  target_compile_options(likely_flags INTERFACE -fexcess-precision=fast)
+endif()
 if(LIKELY_WERROR)
   target_compile_options(likely_flags INTERFACE -Werror)
 endif()
