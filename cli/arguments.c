@@ -31,6 +31,14 @@ const lk_option cli_data_options[] = {
     {"array", LK_OPTION_TEXT, "", 1, 0, NULL, "Which array of an NPZ file"},
     {NULL, LK_OPTION_INT, NULL, 0, 0, NULL, NULL}};
 
+const lk_option cli_role_options[] = {
+    {"weights", LK_OPTION_TEXT, "", 1, 0, NULL,
+     "The field that holds the weight of each row when learning, from 0; it is not modelled"},
+    {"ignore", LK_OPTION_TEXT, "", 1, 0, NULL, "Fields not to be modelled, separated by commas"},
+    {"target", LK_OPTION_TEXT, "", 1, 0, NULL,
+     "The field that conditional models predict; kept in the schema"},
+    {NULL, LK_OPTION_INT, NULL, 0, 0, NULL, NULL}};
+
 const lk_option cli_budget_options[] = {
     {"steps", LK_OPTION_INT, "0", 0, 1e18, NULL, "End after this many steps (EM: iterations)"},
     {"epochs", LK_OPTION_INT, "0", 0, 1e18, NULL, "End after this many passes over the data"},
@@ -255,6 +263,9 @@ lk_status cli_open_data(lk_context *ctx, const cli_arguments *a, const char *pat
     options.array = *array ? array : NULL;
     options.header = !strcmp(header, "yes") ? 1 : !strcmp(header, "no") ? 0 : -1;
     options.delimiter = tab ? '\t' : *delimiter;
+    options.weights = cli_value(a, "weights", NULL);
+    options.ignore = cli_value(a, "ignore", NULL);
+    options.target = cli_value(a, "target", NULL);
     options.unpack_bits = cli_flag(a, "unpack-bits");
     return lk_data_open(ctx, path, &options, out);
 }

@@ -28,7 +28,7 @@ typedef struct cli_command {
 extern const cli_command cli_fit, cli_score, cli_sample, cli_infer, cli_fill, cli_predict,
     cli_outliers, cli_encode, cli_compare, cli_show, cli_families, cli_schema;
 extern const lk_option cli_common_options[], cli_compute_options[], cli_data_options[],
-    cli_budget_options[], cli_output_options[];
+    cli_role_options[], cli_budget_options[], cli_output_options[];
 
 /* False: a message is on standard error. `family` may add its options (fit). */
 bool cli_parse(const cli_command *command, int argc, char **argv, const lk_option *const *more,

@@ -20,7 +20,13 @@ static const lk_option own[] = {
     {NULL, LK_OPTION_INT, NULL, 0, 0, NULL, NULL}};
 
 static const lk_option *const tables[] = {
-    own, cli_budget_options, cli_data_options, cli_compute_options, cli_common_options, NULL};
+    own,
+    cli_budget_options,
+    cli_data_options,
+    cli_role_options,
+    cli_compute_options,
+    cli_common_options,
+    NULL};
 
 typedef struct result {
     const char *family;

@@ -14,7 +14,7 @@ static const lk_option own[] = {
     {NULL, LK_OPTION_INT, NULL, 0, 0, NULL, NULL}};
 
 static const lk_option *const tables[] = {
-    cli_output_options,  cli_budget_options, own, cli_data_options,
+    cli_output_options,  cli_budget_options, own, cli_data_options, cli_role_options,
     cli_compute_options, cli_common_options, NULL};
 
 static bool exists(const char *path) {

@@ -1,6 +1,7 @@
 #include "cli.h"
 
-static const lk_option *const tables[] = {cli_data_options, cli_common_options, NULL};
+static const lk_option *const tables[] = {cli_data_options, cli_role_options, cli_common_options,
+                                          NULL};
 
 static int run(lk_context *ctx, const cli_arguments *a) {
     lk_data *data = NULL;

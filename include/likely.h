@@ -121,9 +121,14 @@ typedef struct lk_data_options {
     const char *missing;   /* further marks of missing cells, comma-separated; or NULL */
     bool unpack_bits;      /* NPY of bytes: each holds 8 binary cells, high bit first */
     const char *array;     /* NPZ: which array; or NULL */
+    /* Names of fields; or NULL. They are kept in the schema, and not looked at with `model` or `like`. */
+    const char
+        *weights;       /* holds the weight of each row when learning, from 0; it is not modelled */
+    const char *ignore; /* not to be modelled; comma-separated */
+    const char *target; /* what conditional models predict from the others */
 } lk_data_options;
 #define LK_DATA_DEFAULTS \
-    { NULL, NULL, NULL, -1, 0, NULL, false, NULL }
+    { NULL, NULL, NULL, -1, 0, NULL, false, NULL, NULL, NULL, NULL }
 
 /* Opens a CSV, TSV, NPY, NPZ, IDX (plain or .gz) or PNG file, or a folder of PNGs; "-" is standard
  * input. Options may be NULL. LK_BAD_DATA says file, line, column and what was expected. */

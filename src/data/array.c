@@ -11,6 +11,7 @@
 #include "data/column.h"
 #include "data/kinds.h"
 
+#include <float.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -275,7 +276,8 @@ static lk_status match(lk_array *a, const lk_schema *schema) {
     a->n_rounded = lk_alloc(a->ctx, schema->n_fields, sizeof *a->n_rounded);
     if (!a->where || !a->n_rounded) return LK_NO_MEMORY;
     for (size_t i = 0; i < schema->n_fields; i++) {
-        bool wanted = lk_field_has_cells(&schema->fields[i]);
+        bool wanted = lk_field_has_cells(&schema->fields[i]) ||
+                      (i == schema->weights && a->n_values == all);
         if (!wanted && a->n_values != all) continue;
         for (size_t j = 0; j < schema->fields[i].size; j++) a->where[n++] = wanted ? i : SIZE_MAX;
     }
@@ -335,6 +337,7 @@ lk_status lk_array_open(lk_reader *reader, lk_array *a, const lk_read_options *o
     if (!a->window || !a->column) return LK_NO_MEMORY;
     status = rewind_array(a);
     if (status == LK_OK && !reader->given) status = infer(reader, a);
+    if (status == LK_OK && !reader->given) status = lk_reader_lay_out(reader, options);
     if (status == LK_OK) status = match(a, reader->schema);
     return status == LK_OK ? rewind_array(a) : status;
 }
@@ -384,6 +387,14 @@ static void tell_repairs(lk_reader *reader, lk_array *a) {
                       (unsigned long long)a->n_rounded[i], reader->schema->fields[i].places);
 }
 
+static lk_status take_weight(const lk_array *a, double v, double *weight) {
+    if (!(v >= 0 && v <= DBL_MAX))
+        return lk_fail(a->ctx, LK_BAD_DATA, "%s, row %llu: expected its weight, from 0, found %g",
+                       lk_stream_path(a->stream), (unsigned long long)a->next, v);
+    *weight = v;
+    return LK_OK;
+}
+
 lk_status lk_array_next(lk_reader *reader, lk_batch *batch) {
     lk_array *a = reader->state;
     const lk_schema *schema = reader->schema;
@@ -400,6 +411,10 @@ lk_status lk_array_next(lk_reader *reader, lk_batch *batch) {
                 continue;
             }
             const lk_field *field = &schema->fields[number];
+            if (number == schema->weights) {
+                status = take_weight(a, value_at(a, row, i++), &batch->weight[batch->rows]);
+                continue;
+            }
             status =
                 take_values(a, field, number, row, i, batch->value + cell, batch->present + cell);
             i += field->size;

@@ -5,14 +5,21 @@
  * a column of integers. Otherwise it is real. 0 and 1, both there and nothing else, make it binary.
  * Strings are levels of a category while they are few, short and recur; otherwise they are text.
  *
- * One pass decides this, in memory that does not grow with the rows: a table of at most 256 different
+ * Not all that looks like a number is a quantity. Integers with leading zeros are codes: categories, or
+ * text where there are many. Integers beyond 2^53 are identifiers, which no number here holds, and so is
+ * 1e300 or what differs by less than a float32 tells: these are text, and a notice says why.
+ * Values that are not plain numbers may all be dates of one format, or numbers of one other style ("1,5",
+ * "1,234.50"): the formats and styles that spell each value so far are kept as bits. What is left at the
+ * end is what the column is, and the values are looked at a second time for their moments.
+ *
+ * One pass decides the rest, in memory that does not grow with the rows: a table of at most 256 different
  * strings, dropped when there are more, and the moments both in steps and in units. The grid may turn
  * out finer on the way: mean and m2 in steps are then multiplied by 10^k and 10^2k, which is the same
  * on every machine as it happens in the order of the rows. */
 #include "data/column.h"
 
 #include "base/decimal.h"
-#include "data/kinds.h"
+#include "data/date.h"
 
 #include <float.h>
 #include <math.h>
@@ -24,6 +31,7 @@ void lk_column_free(lk_context *ctx, lk_column *column) {
     lk_free(ctx, column->texts);
     lk_free(ctx, column->mark);
     lk_free(ctx, column->odd);
+    lk_free(ctx, column->extreme);
     *column = (lk_column){0};
 }
 
@@ -71,14 +79,48 @@ static void see_number(lk_column *column, double number) {
     } else if (number != column->previous + 1) {
         column->counts = false;
     }
+    if (column->n_numbers == 1 || number < column->lowest) column->lowest = number;
+    if (column->n_numbers == 1 || number > column->highest) column->highest = number;
     column->previous = number;
     if (number == 0) column->zero = true;
     else if (number == 1) column->one = true;
     else column->more = true;
 }
 
-static void add_parsed(lk_column *column, const lk_decimal *decimal, const char *text, size_t n) {
-    double number = lk_decimal_value(decimal, text, n);
+static bool is_digit(char c) { return c >= '0' && c <= '9'; }
+
+/* How a plain number is written, and whether it is more, or less, than a number. */
+static lk_status see_spelling(lk_context *ctx, lk_column *column, const lk_decimal *decimal,
+                              double number, const char *text, size_t n) {
+    size_t sign = *text == '-' || *text == '+';
+    bool pointed = memchr(text, '.', n) != NULL, whole = !pointed && !decimal->has_exponent;
+    int64_t steps = 0;
+    bool wide = whole && (!lk_decimal_to_grid(decimal, 0, &steps) ||
+                          steps > (int64_t)LK_GRID_LIMIT || steps < -(int64_t)LK_GRID_LIMIT);
+    bool padded = whole && n > sign + 1 && text[sign] == '0';
+    bool outside = !(fabs(number) <= (double)FLT_MAX);
+    column->n_whole += whole;
+    column->n_pointed += pointed;
+    column->n_thousands += pointed && decimal->places == 3 && !decimal->has_exponent &&
+                           n - sign <= 7 && text[sign] != '0' && is_digit(text[sign]);
+    if (whole && n == 8) {
+        int64_t days;
+        column->n_compact +=
+            *text >= '1' && *text <= '2' && (text[0] == '1' ? text[1] == '9' : text[1] == '0') &&
+            lk_date_parse("%Y%m%d", 0, text, n, &days);
+    }
+    if ((!wide || column->wide) && (!padded || column->padded) && (!outside || column->outside))
+        return LK_OK;
+    column->wide |= wide;
+    column->padded |= padded;
+    column->outside |= outside;
+    if (column->extreme) return LK_OK;
+    char shown[LK_SHOWN_BYTES];
+    column->extreme = lk_strdup(ctx, lk_shown(text, n, shown));
+    return column->extreme ? LK_OK : LK_NO_MEMORY;
+}
+
+static void add_parsed(lk_column *column, const lk_decimal *decimal, double number) {
     see_number(column, number);
     column->n_exponents += decimal->has_exponent;
     add_moment(&column->numbers, (double)(float)number);
@@ -95,6 +137,9 @@ static void add_parsed(lk_column *column, const lk_decimal *decimal, const char 
 void lk_column_add_number(lk_column *column, double number, int digits, int most_places) {
     column->n_seen++;
     see_number(column, number);
+    column->n_whole += most_places == 0;
+    column->wide |= most_places == 0 && fabs(number) > LK_GRID_LIMIT;
+    column->outside |= fabs(number) > (double)FLT_MAX;
     add_moment(&column->numbers, (double)(float)number);
     if (!column->grid) return;
     /* The least decimals with which the number is the nearest of its type to the decimal. */
@@ -111,6 +156,114 @@ void lk_column_add_number(lk_column *column, double number, int digits, int most
         return;
     }
     column->grid = false;
+}
+
+/* ---- What is not a plain number --------------------------------------------------------------------------- */
+
+static bool is_number_in_a_style(const char *text, size_t n) {
+    char plain[LK_STYLED_BYTES];
+    lk_decimal decimal;
+    bool is = lk_decimal_parse(text, n, &decimal);
+    for (int i = 0; i < LK_NUMBER_STYLES && !is; i++)
+        is = lk_plain_number(lk_number_styles[i], text, n, plain) > 0;
+    return is;
+}
+
+/* "$5", "-12 %", "3,50 €" */
+static bool is_marked_number(const char *text, size_t n) {
+    static const char *const marks[] = {"%", "$", "€", "£", "¥", "USD", "EUR", "GBP"};
+    size_t sign = n && (*text == '-' || *text == '+');
+    for (size_t i = 0; i < sizeof marks / sizeof marks[0]; i++) {
+        size_t m = strlen(marks[i]);
+        if (n < m + 1 + sign) continue;
+        if (memcmp(text + sign, marks[i], m) == 0) {
+            const char *rest = text + sign + m;
+            size_t left = n - sign - m;
+            while (left && *rest == ' ') rest++, left--;
+            if (is_number_in_a_style(rest, left)) return true;
+        }
+        if (memcmp(text + n - m, marks[i], m) == 0) {
+            size_t left = n - m;
+            while (left && text[left - 1] == ' ') left--;
+            if (is_number_in_a_style(text, left)) return true;
+        }
+    }
+    return false;
+}
+
+static lk_status add_odd(lk_context *ctx, lk_column *column, const char *text, size_t n,
+                         uint64_t line) {
+    int places;
+    char plain[LK_STYLED_BYTES];
+    bool first = !column->odd;
+    if (first) {
+        char shown[LK_SHOWN_BYTES];
+        column->odd = lk_strdup(ctx, lk_shown(text, n, shown));
+        if (!column->odd) return LK_NO_MEMORY;
+        column->odd_line = line;
+        column->dates = UINT64_MAX;
+        column->styles = (1u << LK_NUMBER_STYLES) - 1;
+    }
+    if (column->dates) {
+        column->dates = lk_dates_of(column->dates, text, n, &places);
+        if (!first && places != column->date_places) column->dates = 0;
+        column->date_places = places;
+    }
+    for (int i = 0; column->styles && i < LK_NUMBER_STYLES; i++)
+        if (column->styles >> i & 1 && !lk_plain_number(lk_number_styles[i], text, n, plain))
+            column->styles &= ~(1u << i);
+    if ((column->n_marked || first) && n <= LK_STYLED_BYTES)
+        column->n_marked += is_marked_number(text, n);
+    return LK_OK;
+}
+
+/* Whole days written as integers, or the first format that spells all. */
+static bool settle_date(lk_column *column) {
+    if (column->n_numbers == column->n_seen && column->n_compact == column->n_seen) {
+        column->format = "%Y%m%d";
+        return true;
+    }
+    if (!column->dates || column->n_numbers) return false;
+    int i = 0;
+    while (!(column->dates >> i & 1)) i++;
+    column->format = lk_date_formats[i].format;
+    for (int j = i + 1; lk_date_formats[i].other && j < LK_DATE_FORMATS; j++)
+        if (column->dates >> j & 1 && !strcmp(lk_date_formats[j].format, lk_date_formats[i].other))
+            column->ambiguous = true;
+    return true;
+}
+
+/* Rows of lk_number_styles: 0 is "1,5", 1 is "1,234.5", 2 is "1.234,5". */
+static bool settle_style(lk_column *column, char delimiter) {
+    unsigned left = column->styles;
+    for (int i = 0; i < LK_NUMBER_STYLES; i++) {
+        lk_number_style s = lk_number_styles[i];
+        if (s.decimal == ',' && column->n_pointed &&
+            !(s.group == '.' && column->n_pointed == column->n_thousands))
+            left &= ~(1u << i);
+    }
+    if (!left || column->n_seen == column->n_numbers) return false;
+    column->ambiguous = (left & 3) == 3;
+    if (column->ambiguous) left = delimiter == ',' ? 2 : 1;
+    int i = 0;
+    while (!(left >> i & 1)) i++;
+    column->style = lk_number_styles[i];
+    return true;
+}
+
+bool lk_column_settle(lk_context *ctx, lk_column *column, char delimiter) {
+    if (column->n_seen == 0 || (!settle_date(column) && !settle_style(column, delimiter)))
+        return false;
+    lk_strings_destroy(column->values);
+    lk_free(ctx, column->odd);
+    column->values = NULL;
+    column->odd = NULL;
+    column->too_many = true;
+    column->steps = column->numbers = (lk_moments){0};
+    column->zero = column->one = column->more = column->grid = false;
+    column->places = 0;
+    column->n_numbers = column->n_exponents = column->n_whole = 0;
+    return true;
 }
 
 /* Counts different texts, up to LK_MAX_DISTINCT, by their hashes. */
@@ -159,16 +312,32 @@ static lk_status add_value(lk_context *ctx, lk_column *column, const char *text,
 lk_status lk_column_add_text(lk_context *ctx, lk_column *column, const char *text, size_t n,
                              uint64_t line) {
     lk_decimal decimal;
+    lk_status status;
     column->n_seen++;
     if (lk_decimal_parse(text, n, &decimal)) {
-        add_parsed(column, &decimal, text, n);
-    } else if (!column->odd) {
-        char shown[LK_SHOWN_BYTES];
-        column->odd = lk_strdup(ctx, lk_shown(text, n, shown));
-        if (!column->odd) return LK_NO_MEMORY;
-        column->odd_line = line;
+        double number = lk_decimal_value(&decimal, text, n);
+        status = see_spelling(ctx, column, &decimal, number, text, n);
+        add_parsed(column, &decimal, number);
+    } else {
+        status = add_odd(ctx, column, text, n, line);
     }
-    return add_value(ctx, column, text, n);
+    return status == LK_OK ? add_value(ctx, column, text, n) : status;
+}
+
+void lk_column_add_again(lk_column *column, const char *text, size_t n) {
+    char plain[LK_STYLED_BYTES];
+    lk_decimal decimal;
+    int64_t value;
+    if (column->format) {
+        if (!lk_date_parse(column->format, column->date_places, text, n, &value)) return;
+        see_number(column, (double)value);
+        add_steps(column, value);
+    } else if ((n = lk_plain_number(column->style, text, n, plain)) &&
+               lk_decimal_parse(plain, n, &decimal)) {
+        double number = lk_decimal_value(&decimal, plain, n);
+        column->outside |= !(fabs(number) <= (double)FLT_MAX);
+        add_parsed(column, &decimal, number);
+    }
 }
 
 /* ---- Deciding ---------------------------------------------------------------------------------------------- */
@@ -208,10 +377,47 @@ static lk_status decide_levels(lk_context *ctx, const lk_column *column, lk_fiel
 }
 
 static bool is_category(const lk_column *column) {
-    if (column->too_many) return false;
+    if (column->too_many || !column->values) return false;
     size_t n = lk_strings_size(column->values);
     bool unique = n > 8 && (uint64_t)n * 2 > column->n_seen;
     return !unique;
+}
+
+/* Why a column of numbers is none of quantities; NULL: it is one. */
+static const char *no_quantity(const lk_column *column) {
+    bool integers = column->n_whole == column->n_seen;
+    if (column->format || column->n_numbers < column->n_seen) return NULL;
+    if (column->outside) return "numbers beyond +-3.4e38";
+    if (integers && column->wide) return "integers beyond 2^53, which only text holds exactly";
+    if (integers && column->padded) return "integers with leading zeros, which are codes";
+    if (!column->grid && column->lowest < column->highest &&
+        !(column->numbers.low < column->numbers.high))
+        return "numbers that differ by less than a float32 tells apart; subtract what they share";
+    return NULL;
+}
+
+static lk_status decide_numbers(lk_context *ctx, const lk_column *column, lk_field *field) {
+    /* Exponents are how programs write continua; a few of them are integers gone large. */
+    bool grid = column->grid && column->n_exponents * 100 <= column->n_seen;
+    bool binary = column->zero && column->one && !column->more && !column->format;
+    field->kind = binary ? LK_FIELD_BINARY : grid ? LK_FIELD_GRID : LK_FIELD_REAL;
+    field->places = field->kind == LK_FIELD_GRID ? column->places : 0;
+    set_moments(field, grid || binary ? &column->steps : &column->numbers);
+    if (binary) set_moments(field, &column->numbers);
+    field->bounded = binary;
+    field->decimal = column->style.decimal == ',' ? ',' : 0;
+    field->group = column->style.group;
+    if (!column->format) return LK_OK;
+    field->kind = LK_FIELD_DATE;
+    field->places = column->date_places;
+    field->decimal = field->group = 0;
+    int64_t of_day = lk_date_values(column->format, column->date_places);
+    if (of_day) {
+        field->bounded = true;
+        field->low = 0;
+        field->high = (double)(of_day - 1);
+    }
+    return (field->format = lk_strdup(ctx, column->format)) ? LK_OK : LK_NO_MEMORY;
 }
 
 lk_status lk_column_decide(lk_context *ctx, const lk_column *column, lk_field *field) {
@@ -223,16 +429,9 @@ lk_status lk_column_decide(lk_context *ctx, const lk_column *column, lk_field *f
     if (column->n_seen == 0) {
         field->kind = LK_FIELD_TEXT;
         field->ignored = true;
-    } else if (column->n_numbers == column->n_seen) {
-        /* Exponents are how programs write continua; a few of them are integers gone large. */
-        bool grid = column->grid && column->n_exponents * 100 <= column->n_seen;
-        bool binary = column->zero && column->one && !column->more;
-        field->kind = binary ? LK_FIELD_BINARY : grid ? LK_FIELD_GRID : LK_FIELD_REAL;
-        field->places = field->kind == LK_FIELD_GRID ? column->places : 0;
-        set_moments(field, grid || binary ? &column->steps : &column->numbers);
-        if (binary) set_moments(field, &column->numbers);
-        field->bounded = binary;
-    } else if (is_category(column)) {
+    } else if (column->n_numbers == column->n_seen && !no_quantity(column)) {
+        return decide_numbers(ctx, column, field);
+    } else if (is_category(column) && (column->padded || !no_quantity(column))) {
         field->kind = LK_FIELD_CATEGORY;
         return decide_levels(ctx, column, field);
     } else {
@@ -287,11 +486,47 @@ static void tell(lk_context *ctx, const char *path, name_list *list, const char 
 
 static void tell_text(lk_context *ctx, const char *path, const lk_column *column,
                       const lk_field *field) {
+    const char *why = no_quantity(column);
+    if (why) {
+        lk_notice(ctx, "%s: field %s is text and is not modelled: it has %s%s%s%s", path,
+                  field->name, why, column->extreme ? " (the first is " : "",
+                  column->extreme ? column->extreme : "", column->extreme ? ")" : "");
+        return;
+    }
     size_t n = column->values ? lk_strings_size(column->values) : column->n_texts;
     bool more = !column->values && n > LK_MAX_DISTINCT;
     lk_notice(ctx, "%s: field %s is text and is not modelled: %s%zu different values in %llu rows",
               path, field->name, more ? "more than " : "", more ? (size_t)LK_MAX_DISTINCT : n,
               (unsigned long long)(column->n_seen + column->n_missing));
+}
+
+/* A reading that the values alone do not decide. */
+static void tell_reading(lk_context *ctx, const char *path, const lk_column *column,
+                         const lk_field *field) {
+    if (column->format && column->ambiguous)
+        lk_notice(ctx,
+                  "%s: field %s is read as dates %s, but day and month could as well be exchanged; "
+                  "\"format\" in the schema says otherwise",
+                  path, field->name, column->format);
+    else if (column->ambiguous)
+        lk_notice(
+            ctx,
+            "%s: field %s: the comma is read as %s, but it could as well be %s; \"decimal\" and "
+            "\"group\" in the schema say otherwise",
+            path, field->name,
+            column->style.group ? "a mark between thousands" : "the decimal mark",
+            column->style.group ? "the decimal mark" : "a mark between thousands");
+}
+
+static void tell_marked(lk_context *ctx, const char *path, const lk_column *column,
+                        const lk_field *field) {
+    lk_notice(ctx,
+              "%s: field %s is taken as %s: %llu of its %llu values are numbers with a currency or "
+              "per cent "
+              "sign, the first \"%s\" in line %llu; without the sign they are read as numbers",
+              path, field->name, lk_field_kind_names[field->kind],
+              (unsigned long long)column->n_marked, (unsigned long long)column->n_seen, column->odd,
+              (unsigned long long)column->odd_line);
 }
 
 /* Mostly numbers, but not all: likely a mark that means "missing". */
@@ -313,7 +548,9 @@ void lk_columns_ignore_counters(lk_context *ctx, const char *path, const lk_colu
         n_others += lk_field_has_cells(&schema->fields[i]) && !columns[i].counts;
     for (size_t i = 0; i < schema->n_fields && n_others; i++) {
         const lk_column *c = &columns[i];
-        if (!c->counts || c->n_missing || c->n_numbers < 10 || c->n_numbers < c->n_seen) continue;
+        if (!c->counts || c->format || c->n_missing || c->n_numbers < 10 ||
+            c->n_numbers < c->n_seen)
+            continue;
         schema->fields[i].ignored = true;
         lk_notice(ctx, "%s: field %s counts the rows and is ignored", path, schema->fields[i].name);
     }
@@ -333,8 +570,11 @@ void lk_columns_tell(lk_context *ctx, const char *path, const lk_column *columns
         } else if (field->kind != LK_FIELD_TEXT && !(field->low < field->high)) {
             add_name(&constant, field->name);
         }
-        if (column->odd && column->n_numbers * 2 > column->n_seen)
+        if (column->odd && column->n_marked * 2 > column->n_seen)
+            tell_marked(ctx, path, column, field);
+        else if (column->odd && column->n_numbers * 2 > column->n_seen)
             tell_odd(ctx, path, column, field);
+        tell_reading(ctx, path, column, field);
     }
     if (n_texts > 6)
         lk_notice(ctx, "%s: %zu more fields are text and are not modelled", path, n_texts - 6);

@@ -2,6 +2,7 @@
 #ifndef LK_DATA_COLUMN_H
 #define LK_DATA_COLUMN_H
 
+#include "data/kinds.h"
 #include "data/schema.h"
 #include "data/strings.h"
 
@@ -30,8 +31,26 @@ typedef struct lk_column {
     uint64_t *texts;    /* hashes of different texts, a table of 2·LK_MAX_DISTINCT */
     size_t n_texts;
     char *mark; /* the first missing mark */
-    char *odd;  /* the first value that is not a number */
+    char *odd;  /* the first value that is not a plain number */
     uint64_t odd_line;
+    /* How the plain numbers are written */
+    uint64_t n_whole;       /* as integers: digits and a sign */
+    uint64_t n_pointed;     /* with a point */
+    uint64_t n_thousands;   /* of these, as "1.234" or "12.345" */
+    uint64_t n_compact;     /* as 20200131 */
+    bool wide, padded;      /* an integer beyond 2^53; a leading zero */
+    bool outside;           /* beyond float32 */
+    double lowest, highest; /* before they are rounded to float32 */
+    char *extreme;          /* the first that makes it `wide`, `padded` or `outside` */
+    /* What the other values may be: rows of lk_date_formats and lk_number_styles as bits */
+    uint64_t dates;
+    unsigned styles;
+    int date_places;
+    uint64_t n_marked; /* numbers with a currency or per cent sign */
+    /* What they were found to be, by lk_column_settle */
+    const char *format;
+    lk_number_style style; /* decimal 0: plain */
+    bool ambiguous;        /* another reading would do as well */
 } lk_column;
 
 void lk_column_free(lk_context *ctx, lk_column *column);
@@ -42,6 +61,10 @@ lk_status lk_column_add_text(lk_context *ctx, lk_column *column, const char *tex
  * decimal digits that its type holds (15 for float64, 6 for float32); `most_places`: with more
  * decimals it is no decimal but a real. */
 void lk_column_add_number(lk_column *column, double number, int digits, int most_places);
+/* After all texts: are they dates, or numbers of another style? Then each is to be given again, to
+ * lk_column_add_again. `delimiter` of the file: commas between thousands are likelier where it is one. */
+bool lk_column_settle(lk_context *ctx, lk_column *column, char delimiter);
+void lk_column_add_again(lk_column *column, const char *text, size_t n);
 /* Settles kind, places, levels, low, high, mean, sd and the missing mark of the field. */
 lk_status lk_column_decide(lk_context *ctx, const lk_column *column, lk_field *field);
 

@@ -12,6 +12,7 @@
 typedef struct target {
     size_t field, cell;  /* SIZE_MAX: nowhere */
     size_t missing_cell; /* SIZE_MAX: there is none */
+    bool weight;         /* it holds the rows' weights */
     lk_strings *levels;  /* of a category: text to index */
     uint64_t n_unseen, n_dotted, n_rounded;
     char unseen[LK_SHOWN_BYTES]; /* the first of them */
@@ -77,42 +78,53 @@ static lk_status next_row(csv *c, bool *got) {
 
 /* ---- Names -------------------------------------------------------------------------------------------------- */
 
-/* What column i is called: as its header says, or c1, c2, …; if another before it is called so, with a number
- * behind it. Reading a file again must give its columns the same names. */
-static lk_status add_name(size_t i, const lk_slice *given, lk_strings *seen, lk_text *name) {
+/* Names so far, by their columns, and how often each text was given. */
+typedef struct name_set {
+    lk_strings *names, *given;
+} name_set;
+
+static lk_status open_names(lk_context *ctx, name_set *set) {
+    set->names = lk_strings_create(ctx);
+    set->given = lk_strings_create(ctx);
+    return set->names && set->given ? LK_OK : LK_NO_MEMORY;
+}
+
+static void close_names(name_set *set) {
+    lk_strings_destroy(set->names);
+    lk_strings_destroy(set->given);
+}
+
+/* The name of column i: as given (NULL: not), or c1, c2, …; a second "a" is a_2. */
+static lk_status add_name(lk_context *ctx, name_set *set, size_t i, const lk_slice *given,
+                          lk_text *name, bool tell) {
+    lk_text_clear(name);
     if (given && given->n) lk_text_add(name, given->text, given->n);
     else lk_text_printf(name, "c%zu", i + 1);
     size_t n = name->n;
-    for (size_t k = 2; !name->failed && lk_strings_find(seen, name->bytes, name->n) != SIZE_MAX;
-         k = k < 16 || k > i ? k + 1 : i + 1) {
+    if (name->failed || lk_strings_add(set->given, name->bytes, n) != LK_OK) return LK_NO_MEMORY;
+    uint64_t k = lk_strings_count(set->given, lk_strings_find(set->given, name->bytes, n));
+    for (k = k < 2 ? 2 : k;
+         !name->failed && lk_strings_find(set->names, name->bytes, name->n) != SIZE_MAX; k++) {
         name->n = n;
-        lk_text_printf(name, "_%zu", k);
+        lk_text_printf(name, "_%llu", (unsigned long long)k);
     }
-    return name->failed ? LK_NO_MEMORY : lk_strings_add(seen, name->bytes, name->n);
-}
-
-static lk_status set_name(lk_context *ctx, lk_schema *schema, size_t i, const lk_slice *given,
-                          lk_strings *seen) {
-    lk_text name = {.ctx = ctx};
-    bool again = given && given->n && lk_strings_find(seen, given->text, given->n) != SIZE_MAX;
-    lk_status status = add_name(i, given, seen, &name);
-    if (status != LK_OK) {
-        lk_text_free(&name);
-        return status;
-    }
-    if (again)
-        lk_notice(ctx, "column %zu has the name of another; it is called %s", i + 1, name.bytes);
-    schema->fields[i].name = name.bytes;
-    return LK_OK;
+    if (name->failed) return LK_NO_MEMORY;
+    if (tell && name->n > n)
+        lk_notice(ctx, "column %zu has the name of another; it is called %s", i + 1, name->bytes);
+    return lk_strings_add(set->names, name->bytes, name->n);
 }
 
 /* The header's names when the current record is one, or c1, c2, …. */
 static lk_status name_fields(csv *c, lk_schema *schema) {
-    lk_strings *seen = lk_strings_create(c->ctx);
-    lk_status status = seen ? LK_OK : LK_NO_MEMORY;
-    for (size_t i = 0; status == LK_OK && i < schema->n_fields; i++)
-        status = set_name(c->ctx, schema, i, c->layout.header ? &c->records.field[i] : NULL, seen);
-    lk_strings_destroy(seen);
+    name_set set;
+    lk_status status = open_names(c->ctx, &set);
+    for (size_t i = 0; status == LK_OK && i < schema->n_fields; i++) {
+        lk_text name = {.ctx = c->ctx};
+        status = add_name(c->ctx, &set, i, c->layout.header ? &c->records.field[i] : NULL, &name,
+                          true);
+        schema->fields[i].name = name.bytes;
+    }
+    close_names(&set);
     return status;
 }
 
@@ -125,7 +137,10 @@ static lk_status look_at_rows(csv *c, lk_column *columns) {
         if (status != LK_OK) return status;
         if (!got && row == 0)
             return lk_fail(c->ctx, LK_BAD_DATA, "%s has no rows%s", lk_stream_path(c->stream),
-                           c->layout.header ? " after its header" : "");
+                           c->layout.header
+                               ? " after its header; if its only line is a row, say so "
+                                 "with --header no"
+                               : "");
         if (!got) return LK_OK;
         if (row % 65536 == 0 && lk_cancelled(c->ctx))
             return lk_fail(c->ctx, LK_INTERRUPTED, "interrupted");
@@ -141,11 +156,47 @@ static lk_status look_at_rows(csv *c, lk_column *columns) {
     }
 }
 
+static lk_status to_first_row(csv *c) {
+    lk_status status = lk_records_rewind(&c->records);
+    bool got = true;
+    for (size_t i = 0; i < c->layout.skip && got && status == LK_OK; i++)
+        status = lk_records_next(&c->records, &got);
+    return status;
+}
+
+/* A second pass, for columns that turned out to be dates or numbers of another style. */
+static lk_status look_again(csv *c, lk_column *columns, const bool *again) {
+    lk_status status = to_first_row(c);
+    bool got = true;
+    for (uint64_t row = 0; status == LK_OK && got; row++) {
+        if (row % 65536 == 0 && lk_cancelled(c->ctx))
+            return lk_fail(c->ctx, LK_INTERRUPTED, "interrupted");
+        status = next_row(c, &got);
+        for (size_t i = 0; got && i < c->layout.n_fields && status == LK_OK; i++) {
+            if (!again[i]) continue;
+            lk_slice f = content(c, &c->records.field[i]);
+            if (!is_missing(c, f.text, f.n)) lk_column_add_again(&columns[i], f.text, f.n);
+        }
+    }
+    return status;
+}
+
+static lk_status settle(csv *c, lk_column *columns) {
+    bool *again = lk_alloc(c->ctx, c->layout.n_fields, sizeof *again), any = false;
+    if (!again) return LK_NO_MEMORY;
+    for (size_t i = 0; i < c->layout.n_fields; i++)
+        any |= again[i] = lk_column_settle(c->ctx, &columns[i], c->layout.delimiter);
+    lk_status status = any ? look_again(c, columns, again) : LK_OK;
+    lk_free(c->ctx, again);
+    return status;
+}
+
 static lk_status infer(csv *c, lk_schema *schema) {
     size_t n = schema->n_fields;
     lk_column *columns = lk_alloc(c->ctx, n, sizeof *columns);
     if (!columns) return LK_NO_MEMORY;
     lk_status status = look_at_rows(c, columns);
+    if (status == LK_OK) status = settle(c, columns);
     for (size_t i = 0; i < n && status == LK_OK; i++)
         status = lk_column_decide(c->ctx, &columns[i], &schema->fields[i]);
     if (status == LK_OK)
@@ -163,6 +214,10 @@ static lk_status set_target(csv *c, const lk_schema *schema, size_t column, size
     const lk_field *f = &schema->fields[field];
     target *t = &c->target[column];
     size_t first = lk_schema_first_cell(schema, field);
+    if (field == schema->weights) {
+        t->field = field;
+        t->weight = true;
+    }
     if (first == SIZE_MAX) return LK_OK;
     t->field = field;
     t->missing_cell = f->has_missing ? first : SIZE_MAX;
@@ -199,15 +254,16 @@ static lk_status match_by_position(csv *c, const lk_schema *schema) {
     return status;
 }
 
-/* Names of the current record, by their column: those that inferring gives it. */
-static lk_status record_names(const csv *c, lk_strings **out) {
-    lk_strings *names = *out = lk_strings_create(c->ctx);
-    lk_status status = names ? LK_OK : LK_NO_MEMORY;
+/* Names of the current record, by their columns. What is empty in a row is no column without a name. */
+static lk_status record_names(const csv *c, name_set *set) {
+    char newline[] = "\n";
+    const lk_slice blank = {.text = newline, .n = 1};
     lk_text name = {.ctx = c->ctx};
-    for (size_t i = 0; i < c->records.n_fields && status == LK_OK; i++) {
-        lk_text_clear(&name);
-        status = add_name(i, &c->records.field[i], names, &name);
-    }
+    lk_status status = open_names(c->ctx, set);
+    for (size_t i = 0; i < c->records.n_fields && status == LK_OK; i++)
+        status = add_name(c->ctx, set, i,
+                          c->records.field[i].n || c->layout.header ? &c->records.field[i] : &blank,
+                          &name, false);
     lk_text_free(&name);
     return status;
 }
@@ -218,8 +274,9 @@ static lk_status match_by_name(csv *c, const lk_schema *schema, const lk_strings
     lk_status status = make_targets(c);
     for (size_t i = 0; i < schema->n_fields && status == LK_OK; i++) {
         const lk_field *field = &schema->fields[i];
-        if (!lk_field_has_cells(field)) continue;
+        if (!lk_field_has_cells(field) && i != schema->weights) continue;
         size_t column = lk_strings_find(names, field->name, strlen(field->name));
+        if (column == SIZE_MAX && i == schema->weights) continue; /* needed by learning only */
         if (column != SIZE_MAX) status = set_target(c, schema, column, i, 0);
         else if (n_absent++ == 0) absent = field->name;
     }
@@ -249,12 +306,13 @@ static bool may_be_row(const csv *c, const lk_schema *schema) {
 
 /* The current record is the first after junk: a header, or already a row. */
 static lk_status match(csv *c, const lk_schema *schema, int header) {
-    lk_strings *names;
+    name_set set;
     size_t n = 0, n_named = 0, first = SIZE_MAX;
     bool shaped = false, header_again = schema->has_header && c->layout.header;
-    lk_status status = record_names(c, &names);
+    lk_status status = record_names(c, &set);
+    const lk_strings *names = set.names;
     if (status != LK_OK) {
-        lk_strings_destroy(names);
+        close_names(&set);
         return status;
     }
     for (size_t i = 0; i < schema->n_fields; i++) {
@@ -286,20 +344,11 @@ static lk_status match(csv *c, const lk_schema *schema, int header) {
         }
         status = match_by_position(c, schema);
     }
-    lk_strings_destroy(names);
+    close_names(&set);
     return status;
 }
 
 /* ---- Opening ------------------------------------------------------------------------------------------------------ */
-
-/* To the first row. */
-static lk_status to_first_row(csv *c) {
-    lk_status status = lk_records_rewind(&c->records);
-    bool got = true;
-    for (size_t i = 0; i < c->layout.skip && got && status == LK_OK; i++)
-        status = lk_records_next(&c->records, &got);
-    return status;
-}
 
 static lk_status skip_junk(csv *c) {
     bool got;
@@ -312,7 +361,7 @@ static lk_status skip_junk(csv *c) {
     return LK_OK;
 }
 
-static lk_status open_inferring(lk_reader *reader, csv *c) {
+static lk_status open_inferring(lk_reader *reader, csv *c, const lk_read_options *options) {
     lk_status status = LK_OK;
     bool got = true;
     if (c->layout.header) status = next_row(c, &got);
@@ -322,7 +371,7 @@ static lk_status open_inferring(lk_reader *reader, csv *c) {
     reader->schema->delimiter = c->layout.delimiter;
     status = name_fields(c, reader->schema);
     if (status == LK_OK) status = infer(c, reader->schema);
-    if (status == LK_OK) status = lk_schema_lay_out(reader->schema);
+    if (status == LK_OK) status = lk_reader_lay_out(reader, options);
     return status == LK_OK ? match_by_position(c, reader->schema) : status;
 }
 
@@ -352,7 +401,7 @@ static lk_status csv_open(lk_reader *reader, const lk_read_options *options, lk_
     if (status == LK_OK && c->layout.junk) status = skip_junk(c);
     if (status == LK_OK)
         status = reader->given ? open_matching(reader, c, options->header)
-                               : open_inferring(reader, c);
+                               : open_inferring(reader, c, options);
     return status == LK_OK ? to_first_row(c) : status;
 }
 
@@ -390,9 +439,26 @@ static bool is_missing_here(const csv *c, const lk_field *field, const target *t
     return !t->levels || lk_strings_find(t->levels, f->text, f->n) == SIZE_MAX;
 }
 
-static lk_status take_row(csv *c, const lk_schema *schema, double *value, uint8_t *present) {
+/* The weight of a row. */
+static lk_status take_weight(csv *c, const lk_field *field, size_t column, double *weight) {
+    lk_slice f = content(c, &c->records.field[column]);
+    double steps = -1;
+    bool rounded;
+    const char *expected = lk_field_number(field, f.text, f.n, &steps, &rounded);
+    if (expected || !(steps >= 0))
+        return cell_error(c, field, column, "the weight of the row, a number from 0", &f);
+    *weight = steps / lk_power_of_ten(field->places);
+    return LK_OK;
+}
+
+static lk_status take_row(csv *c, const lk_schema *schema, double *value, uint8_t *present,
+                          double *weight) {
     for (size_t i = 0; i < c->layout.n_fields; i++) {
         target *t = &c->target[i];
+        if (t->weight) {
+            lk_status status = take_weight(c, &schema->fields[t->field], i, weight);
+            if (status != LK_OK) return status;
+        }
         if (t->cell == SIZE_MAX) continue;
         const lk_field *field = &schema->fields[t->field];
         lk_slice f = content(c, &c->records.field[i]);
@@ -476,7 +542,7 @@ static lk_status csv_next(lk_reader *reader, lk_batch *batch) {
         if (status != LK_OK) return status;
         if (!got) break;
         status = take_row(c, reader->schema, batch->value + batch->rows * n_cells,
-                          batch->present + batch->rows * n_cells);
+                          batch->present + batch->rows * n_cells, &batch->weight[batch->rows]);
         if (status == LK_OK && c->keep) status = keep_row(c);
         if (status != LK_OK) return status;
         batch->rows++;

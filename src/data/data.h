@@ -16,6 +16,8 @@ typedef struct lk_batch {
     double *value;      /* [rows, n_cells] */
     uint8_t *present;   /* [rows, n_cells]: 1 or 0 */
     bool all_present;   /* every byte of `present` is 1 */
+    double *weight;     /* [rows] from 0, where the schema has weights */
+    bool weighted;      /* else each row counts as one, and `weight` is not to be looked at */
 } lk_batch;
 
 lk_status lk_batch_create(lk_context *ctx, size_t capacity, size_t n_cells, lk_batch *batch);
@@ -28,7 +30,8 @@ typedef struct lk_read_options {
     const char *missing;     /* extra missing marks, comma-separated; NULL. Always: empty, NA, N/A,
                                  NaN, nan, null, NULL, None, ? (fields trimmed of blanks) */
     bool unpack_bits;        /* NPY u8 [rows, bytes]: each byte is 8 binary cells, high bit first */
-    const char *array;       /* NPZ: the array's name; NULL: "X", or the only one, or the first */
+    const char *weights, *ignore, *target; /* lk_schema_set_roles; NULL */
+    const char *array; /* NPZ: the array's name; NULL: "X", or the only one, or the first */
 } lk_read_options;
 
 /* ---- Reading in order -------------------------------------------------------------------------- */
@@ -89,6 +92,8 @@ lk_status lk_rows_range(const lk_rows *rows, uint64_t first, size_t n, lk_batch 
  * draw of its own, keyed by (seed, "split", row), so that it stays when the file grows. */
 lk_status lk_rows_split(const lk_rows *rows, double fraction, uint64_t seed, lk_rows **train,
                         lk_rows **held);
+/* The sum of the rows' weights, in their order; how many they are when they have none. */
+double lk_rows_weight(const lk_rows *rows);
 uint64_t lk_rows_source(const lk_rows *rows, uint64_t row); /* a view's row in the file, from 0 */
 /* SHA-256 over schema and cells in order: what a model records of what it learned from. Empty when
  * memory is out (the failure is on record). */

@@ -16,7 +16,7 @@ bool lk_field_has_cells(const lk_field *field);
 /* Is this (trimmed) text one of the marks that always mean a missing cell? */
 bool lk_is_missing_mark(const char *text, size_t n);
 
-/* Reads a number for a field of kind REAL, GRID, BINARY or IMAGE. Returns NULL, or what was expected.
+/* Reads a number for a field of kind REAL, GRID, BINARY, IMAGE or DATE. Returns NULL, or what was expected.
  * *rounded: it had more decimals than the grid and was rounded, ties to even. */
 const char *lk_field_number(const lk_field *field, const char *text, size_t n, double *value,
                             bool *rounded);
@@ -26,6 +26,20 @@ const char *lk_field_take(const lk_field *field, double number, double *value, b
 /* Text from a file, made fit for a message: cut, and without control characters. */
 enum { LK_SHOWN_BYTES = 48 };
 const char *lk_shown(const char *text, size_t n, char out[LK_SHOWN_BYTES]);
+
+/* How numbers may be written other than with a decimal point and no marks between thousands. */
+typedef struct lk_number_style {
+    char decimal, group; /* group 0: none */
+} lk_number_style;
+enum { LK_NUMBER_STYLES = 6, LK_STYLED_BYTES = 64 };
+extern const lk_number_style lk_number_styles[LK_NUMBER_STYLES];
+/* A number of that style as a plain decimal in `plain`; returns its length, 0 when it is none. */
+size_t lk_plain_number(lk_number_style style, const char *text, size_t n,
+                       char plain[LK_STYLED_BYTES]);
+/* A plain decimal as the field spells it (NULL: as it is). */
+void lk_put_number(const lk_field *field, const char *text, size_t n, lk_text *out);
+/* Is this text a value that is not a name: a number in any style, a date or a time? */
+bool lk_looks_like_value(const char *text, size_t n);
 
 double lk_power_of_ten(int k); /* 10^k, 0 <= k <= 22, exactly */
 

@@ -24,6 +24,13 @@ static lk_status open_format(lk_reader *reader, const char *path, const lk_read_
     return reader->format->open(reader, options, stream);
 }
 
+lk_status lk_reader_lay_out(lk_reader *reader, const lk_read_options *options) {
+    lk_status status =
+        lk_schema_set_roles(reader->schema, options->weights, options->ignore, options->target);
+    return status == LK_OK ? lk_schema_lay_out(reader->schema)
+                           : lk_fail_where(reader->ctx, "%s", reader->path);
+}
+
 lk_status lk_reader_open(lk_context *ctx, const char *path, const lk_read_options *options,
                          lk_reader **out) {
     static const lk_read_options defaults = {.header = -1};
@@ -37,10 +44,11 @@ lk_status lk_reader_open(lk_context *ctx, const char *path, const lk_read_option
     if (status == LK_OK && options->schema) {
         reader->given = true;
         status = lk_schema_copy(options->schema, &reader->schema);
-        if (status == LK_OK && !reader->schema->cells) status = lk_schema_lay_out(reader->schema);
+        if (status == LK_OK) status = lk_reader_lay_out(reader, options);
     }
     if (status == LK_OK) status = open_format(reader, path, options);
-    if (status == LK_OK && !reader->given) status = lk_schema_lay_out(reader->schema);
+    if (status == LK_OK && !reader->given && !reader->schema->cells)
+        status = lk_reader_lay_out(reader, options);
     if (status != LK_OK) {
         lk_reader_close(reader);
         return status;
@@ -63,6 +71,8 @@ lk_status lk_reader_next(lk_reader *reader, lk_batch *batch) {
     size_t n_cells = reader->schema->n_cells;
     batch->rows = 0;
     batch->first_row = reader->row;
+    batch->weighted = reader->schema->weights != SIZE_MAX;
+    for (size_t i = 0; batch->weighted && i < batch->capacity; i++) batch->weight[i] = 1;
     if (batch->n_cells != n_cells)
         return lk_fail(reader->ctx, LK_USAGE,
                        "%s: a batch of %zu cells a row was given for rows of %zu", reader->path,

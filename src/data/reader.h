@@ -30,6 +30,9 @@ struct lk_reader {
     void *state;  /* of the format */
 };
 
+/* After inferring: the roles that the options give, then the cells. */
+lk_status lk_reader_lay_out(lk_reader *reader, const lk_read_options *options);
+
 extern const lk_format lk_csv_format, lk_npy_format, lk_npz_format, lk_idx_format, lk_png_format,
     lk_png_folder_format;
 

@@ -269,6 +269,22 @@ static division divide(lk_records *r, char delimiter) {
     return d;
 }
 
+/* Under this delimiter, is every comma the mark of a number ("1,5")? */
+static bool commas_are_marks(lk_records *r, char delimiter) {
+    char *p = r->buffer + r->begin;
+    uint64_t line = 1;
+    size_t n = 0;
+    lk_records_set_delimiter(r, delimiter);
+    for (int i = 0; i < MAX_SAMPLE && sample_next(r, &p, &line) == SCANNED; i++)
+        for (size_t j = 0; j < r->n_fields; j++) {
+            const lk_slice *f = &r->field[j];
+            if (f->quoted || !memchr(f->text, ',', f->n)) continue;
+            if (i > 0 && !lk_looks_like_value(f->text, f->n)) return false;
+            n += i > 0 || lk_looks_like_value(f->text, f->n);
+        }
+    return n > 0;
+}
+
 static char find_delimiter(lk_records *r, division *best) {
     static const char candidates[] = {',', '\t', ';', '|'};
     char delimiter = ',';
@@ -276,6 +292,11 @@ static char find_delimiter(lk_records *r, division *best) {
     for (size_t i = 1; i < sizeof candidates; i++) {
         division d = divide(r, candidates[i]);
         if (d.n_fields < 2 || d.broken > best->broken) continue;
+        if (delimiter == ',' && d.n_agree == d.n_records && commas_are_marks(r, candidates[i])) {
+            *best = d;
+            delimiter = candidates[i];
+            continue;
+        }
         /* n_agree / n_records, compared by cross products; then the finer division */
         size_t left = d.n_agree * best->n_records, right = best->n_agree * d.n_records;
         if (best->n_fields < 2 || left > right || (left == right && d.n_fields > best->n_fields)) {
@@ -293,25 +314,22 @@ typedef struct first_row {
     uint32_t n_numbers, n_texts; /* below it */
 } first_row;
 
-static bool is_number(const lk_slice *field) {
-    lk_field real = {.kind = LK_FIELD_REAL};
-    double value;
-    bool rounded;
-    return lk_field_number(&real, field->text, field->n, &value, &rounded) == NULL;
-}
+/* Names without numbers below them are short. */
+enum { MAX_NAME = 64 };
 
-/* Are these the names of columns? */
-static bool looks_like_names(const first_row *row, size_t n, size_t n_below) {
-    bool numbers_below = false, recurs = false;
+/* Are these the names of columns? Texts above numbers are, even where one stands twice or is left out;
+ * else each must be there, short, of its own and nowhere below. */
+static bool looks_like_names(const first_row *row, size_t n, size_t n_empty) {
+    bool numbers_below = false, plain = n_empty == 0 || (n_empty == 1 && row[0].n == 0 && n > 1);
     for (size_t i = 0; i < n; i++) {
-        if (row[i].number || (row[i].missing && (i > 0 || row[i].n > 0 || n == 1))) return false;
-        for (size_t j = 0; j < i && n <= 4096; j++)
+        if (row[i].number || (row[i].missing && row[i].n > 0)) return false;
+        if (row[i].n && row[i].n_numbers > row[i].n_texts) numbers_below = true;
+        if (row[i].recurs || row[i].n > MAX_NAME) plain = false;
+        for (size_t j = 0; plain && j < i && n <= 4096; j++)
             if (row[i].n == row[j].n && memcmp(row[i].text, row[j].text, row[i].n) == 0)
-                return false;
-        if (row[i].n_numbers > row[i].n_texts) numbers_below = true;
-        if (row[i].recurs) recurs = true;
+                plain = false;
     }
-    return numbers_below || (n_below > 0 && !recurs);
+    return numbers_below || plain;
 }
 
 static lk_status find_header(lk_records *r, char *p, size_t n, lk_missing_fn is_missing,
@@ -324,20 +342,21 @@ static lk_status find_header(lk_records *r, char *p, size_t n, lk_missing_fn is_
     for (size_t i = 0; i < n; i++)
         row[i] = (first_row){.text = r->field[i].text,
                              .n = r->field[i].n,
-                             .number = is_number(&r->field[i]),
+                             .number = lk_looks_like_value(r->field[i].text, r->field[i].n),
                              .missing = is_missing(user, r->field[i].text, r->field[i].n)};
-    size_t below = 0;
-    for (; below < 1000 && sample_next(r, &p, &line) == SCANNED; below++) {
+    size_t n_empty = 0;
+    for (size_t i = 0; i < n; i++) n_empty += row[i].n == 0;
+    for (int below = 0; below < 1000 && sample_next(r, &p, &line) == SCANNED; below++) {
         if (r->n_fields != n) continue;
         for (size_t i = 0; i < n; i++) {
             const lk_slice *f = &r->field[i];
             if (f->n == row[i].n && memcmp(f->text, row[i].text, f->n) == 0) row[i].recurs = true;
             if (is_missing(user, f->text, f->n)) continue;
-            if (is_number(f)) row[i].n_numbers++;
+            if (lk_looks_like_value(f->text, f->n)) row[i].n_numbers++;
             else row[i].n_texts++;
         }
     }
-    *header = looks_like_names(row, n, below);
+    *header = looks_like_names(row, n, n_empty);
     lk_free(r->ctx, row);
     return LK_OK;
 }

@@ -34,7 +34,9 @@ typedef struct store {
     lk_context *ctx;
     size_t users; /* rows and views that hold it */
     run *run;
-    size_t n_runs, n_cells, row_bytes, mask_at; /* mask_at == row_bytes: all cells are present */
+    size_t n_runs, n_cells, row_bytes, mask_at;
+    size_t weight_at; /* after the mask; mask_at == weight_at: all cells are present */
+    bool weighted;
     uint64_t n;
     unsigned char *bytes;
     size_t capacity, limit; /* in bytes, while in memory */
@@ -81,7 +83,9 @@ static lk_status plan_runs(store *s, const lk_schema *schema, bool roomy) {
         missing |= lk_field_has_cells(&schema->fields[i]) && schema->fields[i].has_missing;
     s->n_runs = n;
     s->mask_at = at;
-    s->row_bytes = at + (missing ? (schema->n_cells + 7) / 8 : 0);
+    s->weight_at = at + (missing ? (schema->n_cells + 7) / 8 : 0);
+    s->weighted = schema->weights != SIZE_MAX;
+    s->row_bytes = s->weight_at + (s->weighted ? sizeof(double) : 0);
     return LK_OK;
 }
 
@@ -115,13 +119,14 @@ static bool pack_run(const run *r, const double *value, unsigned char *to) {
     return true;
 }
 
-static bool pack_row(const store *s, const double *value, const uint8_t *present,
+static bool pack_row(const store *s, const double *value, const uint8_t *present, double weight,
                      unsigned char *to) {
+    if (s->weighted) memcpy(to + s->weight_at, &weight, sizeof weight);
     for (size_t i = 0; i < s->n_runs; i++)
         if (!pack_run(&s->run[i], value, to)) return false;
-    if (s->mask_at == s->row_bytes) return !memchr(present, 0, s->n_cells);
+    if (s->mask_at == s->weight_at) return !memchr(present, 0, s->n_cells);
     unsigned char *mask = to + s->mask_at;
-    memset(mask, 0, s->row_bytes - s->mask_at);
+    memset(mask, 0, s->weight_at - s->mask_at);
     for (size_t i = 0; i < s->n_cells; i++)
         mask[i / 8] |= (unsigned char)((present[i] != 0) << i % 8);
     return true;
@@ -166,11 +171,17 @@ static void unpack_run(const run *r, const unsigned char *from, double *value) {
     }
 }
 
+static double weight_of(const store *s, uint64_t row) {
+    double weight = 1;
+    if (s->weighted) memcpy(&weight, s->bytes + row * s->row_bytes + s->weight_at, sizeof weight);
+    return weight;
+}
+
 /* Returns whether all cells are present. */
 static bool unpack_row(const store *s, uint64_t row, double *value, uint8_t *present) {
     const unsigned char *from = s->bytes + row * s->row_bytes, *mask = from + s->mask_at;
     for (size_t i = 0; i < s->n_runs; i++) unpack_run(&s->run[i], from, value);
-    if (s->mask_at == s->row_bytes) {
+    if (s->mask_at == s->weight_at) {
         memset(present, 1, s->n_cells);
         return true;
     }
@@ -241,7 +252,7 @@ static lk_status read_rows(lk_reader *reader, store *s, lk_batch *batch, unsigne
         if (lk_cancelled(s->ctx)) return lk_fail(s->ctx, LK_INTERRUPTED, "interrupted");
         for (size_t i = 0; i < batch->rows; i++)
             if (!pack_row(s, batch->value + i * s->n_cells, batch->present + i * s->n_cells,
-                          packed + i * s->row_bytes)) {
+                          batch->weighted ? batch->weight[i] : 1, packed + i * s->row_bytes)) {
                 *fits = false;
                 return LK_OK;
             }
@@ -356,6 +367,8 @@ static lk_status take(const lk_rows *rows, size_t at, uint64_t row, lk_batch *ba
     uint64_t stored = rows->index ? rows->index[row] : row;
     size_t n_cells = batch->n_cells;
     batch->row[at] = row;
+    batch->weighted = rows->store->weighted;
+    if (batch->weighted) batch->weight[at] = weight_of(rows->store, stored);
     batch->all_present &=
         unpack_row(rows->store, stored, batch->value + at * n_cells, batch->present + at * n_cells);
     return LK_OK;
@@ -424,6 +437,14 @@ lk_status lk_rows_split(const lk_rows *rows, double fraction, uint64_t seed, lk_
     return LK_OK;
 }
 
+double lk_rows_weight(const lk_rows *rows) {
+    double sum = 0;
+    if (!rows->store->weighted) return (double)rows->n;
+    for (uint64_t i = 0; i < rows->n; i++)
+        sum += weight_of(rows->store, rows->index ? rows->index[i] : i);
+    return sum;
+}
+
 uint64_t lk_rows_source(const lk_rows *rows, uint64_t row) {
     return rows->index ? rows->index[row] : row;
 }
@@ -451,6 +472,14 @@ static void hash_row(const lk_schema *schema, const double *value, const uint8_t
     SHA256Update(sha, scratch, n);
 }
 
+static void hash_weight(double weight, SHA2_CTX *sha) {
+    unsigned char bytes[8];
+    uint64_t bits;
+    memcpy(&bits, &weight, sizeof bits);
+    for (int k = 0; k < 8; k++) bytes[k] = (unsigned char)(bits >> 8 * k);
+    SHA256Update(sha, bytes, sizeof bytes);
+}
+
 void lk_rows_hash(const lk_rows *rows, char hex[65]) {
     const lk_schema *schema = rows->schema;
     unsigned char digest[SHA256_DIGEST_LENGTH];
@@ -466,6 +495,7 @@ void lk_rows_hash(const lk_rows *rows, char hex[65]) {
         for (uint64_t i = 0; i < rows->n; i++) {
             lk_rows_range(rows, i, 1, &batch);
             hash_row(schema, batch.value, batch.present, batch.all_present, &sha, scratch);
+            if (batch.weighted) hash_weight(batch.weight[0], &sha);
         }
         SHA256Final(digest, &sha);
         for (size_t i = 0; i < sizeof digest; i++) {

@@ -8,6 +8,7 @@
 #include "data/schema.h"
 
 #include "base/decimal.h"
+#include "data/date.h"
 #include "data/kinds.h"
 
 #include <math.h>
@@ -27,6 +28,7 @@ lk_status lk_schema_create(lk_context *ctx, size_t n_fields, lk_schema **out) {
         return LK_NO_MEMORY;
     }
     schema->n_fields = n_fields;
+    schema->weights = schema->target = SIZE_MAX;
     for (size_t i = 0; i < n_fields; i++) {
         schema->fields[i].size = 1;
         schema->fields[i].sd = 1;
@@ -48,6 +50,7 @@ void lk_schema_destroy(lk_schema *schema) {
         free_levels(ctx, field);
         lk_free(ctx, field->name);
         lk_free(ctx, field->missing_mark);
+        lk_free(ctx, field->format);
     }
     lk_free(ctx, schema->fields);
     lk_free(ctx, schema->cells);
@@ -59,10 +62,12 @@ static bool copy_field(lk_context *ctx, const lk_field *from, lk_field *to) {
     *to = *from;
     to->name = NULL;
     to->missing_mark = NULL;
+    to->format = NULL;
     to->levels = NULL;
     if (from->name && !(to->name = lk_strdup(ctx, from->name))) return false;
     if (from->missing_mark && !(to->missing_mark = lk_strdup(ctx, from->missing_mark)))
         return false;
+    if (from->format && !(to->format = lk_strdup(ctx, from->format))) return false;
     if (!from->levels) return true;
     to->levels = lk_alloc(ctx, from->n_levels, sizeof *to->levels);
     for (size_t i = 0; to->levels && i < from->n_levels; i++)
@@ -77,6 +82,8 @@ lk_status lk_schema_copy(const lk_schema *schema, lk_schema **out) {
     if (status != LK_OK) return status;
     copy->has_header = schema->has_header;
     copy->delimiter = schema->delimiter;
+    copy->weights = schema->weights;
+    copy->target = schema->target;
     for (size_t i = 0; i < schema->n_fields && status == LK_OK; i++)
         if (!copy_field(schema->ctx, &schema->fields[i], &copy->fields[i])) status = LK_NO_MEMORY;
     if (status == LK_OK && schema->cells) status = lk_schema_lay_out(copy);
@@ -109,7 +116,7 @@ static lk_cell value_cell(const lk_field *field, size_t number, size_t index) {
     return (lk_cell){
         .field = number,
         .index = index,
-        .kind = image ? LK_FIELD_GRID : field->kind,
+        .kind = image || field->kind == LK_FIELD_DATE ? LK_FIELD_GRID : field->kind,
         .n = field->kind == LK_FIELD_CATEGORY ? field->n_levels + 1
              : field->kind == LK_FIELD_BINARY ? 2
                                               : 0,
@@ -152,6 +159,67 @@ size_t lk_schema_field(const lk_schema *schema, const char *name) {
     return SIZE_MAX;
 }
 
+static lk_status find_role(const lk_schema *schema, const char *role, const char *name,
+                           size_t *field) {
+    *field = lk_schema_field(schema, name);
+    char shown[LK_SHOWN_BYTES];
+    return *field != SIZE_MAX
+               ? LK_OK
+               : lk_fail(schema->ctx, LK_BAD_DATA,
+                         "there is no field \"%s\" for %s; `likely schema` lists them",
+                         lk_shown(name, strlen(name), shown), role);
+}
+
+static lk_status ignore_fields(lk_schema *schema, const char *list) {
+    for (const char *p = list;; p++) {
+        size_t n = strcspn(p, ","), field;
+        char *name = lk_alloc(schema->ctx, n + 1, 1);
+        if (!name) return LK_NO_MEMORY;
+        memcpy(name, p, n);
+        lk_status status = find_role(schema, "--ignore", name, &field);
+        lk_free(schema->ctx, name);
+        if (status != LK_OK) return status;
+        schema->fields[field].ignored = true;
+        p += n;
+        if (!*p) return LK_OK;
+    }
+}
+
+static lk_status set_weights(lk_schema *schema, size_t number) {
+    lk_field *field = &schema->fields[number];
+    bool numbers = field->kind == LK_FIELD_REAL || field->kind == LK_FIELD_GRID ||
+                   field->kind == LK_FIELD_BINARY;
+    if (!numbers || field->rank || !(field->low >= 0))
+        return lk_fail(
+            schema->ctx, LK_BAD_DATA,
+            "field %s cannot hold the weights of rows: they are numbers from 0, and it has %s",
+            field->name, numbers ? "negative ones, or several a row" : "none or not only such");
+    field->ignored = true;
+    schema->weights = number;
+    return LK_OK;
+}
+
+lk_status lk_schema_set_roles(lk_schema *schema, const char *weights, const char *ignore,
+                              const char *target) {
+    lk_status status = LK_OK;
+    size_t field;
+    if (ignore && *ignore) status = ignore_fields(schema, ignore);
+    if (status == LK_OK && weights && *weights) {
+        status = find_role(schema, "--weights", weights, &field);
+        if (status == LK_OK) status = set_weights(schema, field);
+    }
+    if (status == LK_OK && target && *target) {
+        status = find_role(schema, "--target", target, &field);
+        if (status == LK_OK) schema->target = field;
+    }
+    if (status == LK_OK && schema->target != SIZE_MAX &&
+        !lk_field_has_cells(&schema->fields[schema->target]))
+        return lk_fail(schema->ctx, LK_BAD_DATA,
+                       "field %s cannot be the target: it is text, ignored or without any value",
+                       schema->fields[schema->target].name);
+    return status;
+}
+
 size_t lk_schema_first_cell(const lk_schema *schema, size_t field) {
     /* Cells are in the order of their fields. */
     size_t low = 0, high = schema->n_cells;
@@ -176,10 +244,14 @@ void lk_schema_cell_text(const lk_schema *schema, size_t cell, double value, lk_
         lk_text_add(out, level, strlen(level));
         return;
     }
+    if (field->kind == LK_FIELD_DATE && !c->missingness) {
+        lk_date_text(field->format, field->places, (int64_t)value, out);
+        return;
+    }
     if (c->kind == LK_FIELD_REAL) n = lk_float_text((float)value, text);
     else if (!(value >= -LK_GRID_LIMIT && value <= LK_GRID_LIMIT)) n = lk_double_text(value, text);
     else n = lk_grid_text((int64_t)value, c->kind == LK_FIELD_GRID ? field->places : 0, text);
-    lk_text_add(out, text, n);
+    lk_put_number(c->missingness ? NULL : field, text, n, out);
 }
 
 static lk_status value_error(const lk_schema *schema, const lk_field *field, const char *text,

@@ -9,6 +9,7 @@
  *   binary     0 or 1
  *   category   an index into the field's levels; n_levels itself means "a level never seen"
  *   grid       the integer number of 10^-places steps ("3.25" with 2 places is 325), |v| <= 2^53
+ *   date       the integer number of its units since 1970, or since midnight (data/date.h)
  *   real       a float32
  * A missing cell's value is 0 and its `present` byte is 0. */
 #ifndef LK_DATA_SCHEMA_H
@@ -22,7 +23,8 @@ typedef enum lk_field_kind {
     LK_FIELD_BINARY,   /* 0 and 1 */
     LK_FIELD_CATEGORY, /* strings, or codes that are not quantities */
     LK_FIELD_TEXT,     /* free text and identifiers: read, told about, not modelled */
-    LK_FIELD_IMAGE     /* grid 0…255 of shape height × width × channels */
+    LK_FIELD_IMAGE,    /* grid 0…255 of shape height × width × channels */
+    LK_FIELD_DATE      /* dates and times of day, spelled by a format */
 } lk_field_kind;
 
 typedef struct lk_field {
@@ -31,7 +33,10 @@ typedef struct lk_field {
     int rank; /* 0: scalar */
     size_t shape[3];
     size_t size;        /* cells for the values: product of the shape */
-    int places;         /* decimals of the grid; 0 for integers */
+    int places;         /* decimals of the grid, 0 for integers; of a date's seconds */
+    char *format;       /* of a date: how it is spelled (data/date.h) */
+    char decimal;       /* of numbers: ',' where that is the decimal mark; else 0 */
+    char group;         /* of numbers: what stands between thousands; else 0 */
     bool has_missing;   /* some were missing when inferred: one missingness cell in front */
     char *missing_mark; /* how a missing cell is written back: "", "?", "NA" */
     bool ignored;       /* by the user, or because no row has a value; text is never modelled */
@@ -47,7 +52,7 @@ typedef struct lk_field {
 typedef struct lk_cell {
     size_t field;
     size_t index;       /* within the field */
-    lk_field_kind kind; /* REAL, GRID, BINARY or CATEGORY (an image's pixels are GRID) */
+    lk_field_kind kind; /* REAL, GRID, BINARY or CATEGORY (pixels and dates are GRID) */
     bool missingness;   /* says whether its field is missing in this row */
     size_t n;           /* outcomes of a category: n_levels + 1; 2 for binary; else 0 */
     bool bounded;
@@ -62,6 +67,8 @@ typedef struct lk_schema {
     size_t n_cells;
     bool has_header; /* of delimited text */
     char delimiter;  /* 0 when the source is not delimited text */
+    size_t weights;  /* the field that holds the rows' weights (it has no cells); SIZE_MAX: none */
+    size_t target;   /* the field that conditional models predict; SIZE_MAX: none */
 } lk_schema;
 
 lk_status lk_schema_create(lk_context *ctx, size_t n_fields, lk_schema **out);
@@ -69,6 +76,10 @@ void lk_schema_destroy(lk_schema *schema);
 lk_status lk_schema_copy(const lk_schema *schema, lk_schema **out);
 lk_status lk_schema_lay_out(lk_schema *schema);
 size_t lk_schema_field(const lk_schema *schema, const char *name); /* SIZE_MAX: none */
+/* What fields are for, by their names; NULL or "": as it is. `ignore`: names divided by commas. To be
+ * called before the cells are laid out. LK_BAD_DATA when there is no such field, or it cannot be that. */
+lk_status lk_schema_set_roles(lk_schema *schema, const char *weights, const char *ignore,
+                              const char *target);
 /* The field's first cell (its missingness if it has one); SIZE_MAX when it has no cells. */
 size_t lk_schema_first_cell(const lk_schema *schema, size_t field);
 

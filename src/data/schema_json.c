@@ -5,13 +5,15 @@
  *     {"name": "age", "kind": "grid", "places": 0, "missing": true, "missing_mark": "?",
  *      "low": 17, "high": 90, "mean": 38.6, "sd": 13.6, "n_seen": 32561, "n_missing": 3}, …]}
  *
- * low, high, mean and sd are in cell values (steps of the grid). Names and levels are whatever bytes
+ * "weights" and "target" name the field that holds the rows' weights and the one that conditional models
+ * predict. low, high, mean and sd are in cell values (steps of the grid). Names and levels are whatever bytes
  * the file had: those that are not UTF-8 are written as {"hex": "c3…"}. Numbers are written by our
  * own shortest-digits printer and read by our own decimal parser. What is
  * missing takes the value of an empty field; what is unknown is an error, so that a misspelt key is
  * not silently nothing. */
 #include "base/decimal.h"
 #include "base/json.h"
+#include "data/date.h"
 #include "data/kinds.h"
 
 #include <math.h>
@@ -63,7 +65,14 @@ static void put_field(lk_text *out, const lk_field *field) {
             lk_text_printf(out, "%s%zu", i ? ", " : "", field->shape[i]);
         lk_text_printf(out, "]");
     }
-    if (field->kind == LK_FIELD_GRID) lk_text_printf(out, ", \"places\": %d", field->places);
+    if (field->kind == LK_FIELD_GRID || field->places)
+        lk_text_printf(out, ", \"places\": %d", field->places);
+    if (field->format) {
+        lk_text_printf(out, ", \"format\": ");
+        put_string(out, field->format);
+    }
+    if (field->decimal) lk_text_printf(out, ", \"decimal\": \"%c\"", field->decimal);
+    if (field->group) lk_text_printf(out, ", \"group\": \"%c\"", field->group);
     if (field->has_missing) lk_text_printf(out, ", \"missing\": true");
     if (field->missing_mark) {
         lk_text_printf(out, ", \"missing_mark\": ");
@@ -94,6 +103,13 @@ lk_status lk_schema_to_json(const lk_schema *schema, char **text) {
         char delimiter[2] = {schema->delimiter, 0};
         lk_text_printf(&out, " \"delimiter\": ");
         put_string(&out, delimiter);
+        lk_text_printf(&out, ",\n");
+    }
+    const size_t roles[] = {schema->weights, schema->target};
+    for (int i = 0; i < 2; i++) {
+        if (roles[i] == SIZE_MAX) continue;
+        lk_text_printf(&out, i ? " \"target\": " : " \"weights\": ");
+        put_string(&out, schema->fields[roles[i]].name);
         lk_text_printf(&out, ",\n");
     }
     lk_text_printf(&out, " \"fields\": [\n");
@@ -197,7 +213,7 @@ static lk_status get_kind(const parse *p, const json_t *json, lk_field *field) {
             field->kind = (lk_field_kind)i;
             return LK_OK;
         }
-    return wrong(p, "kind", "real, grid, binary, category, text or image");
+    return wrong(p, "kind", "real, grid, binary, category, text, image or date");
 }
 
 typedef enum value_type { BOOLEAN, NUMBER, COUNT } value_type;
@@ -213,6 +229,15 @@ static lk_status get_plain(const parse *p, const char *key, value_type type, con
     if (type == BOOLEAN) *(bool *)to = json_is_true(json);
     else if (type == COUNT) *(uint64_t *)to = (uint64_t)json_integer_value(json);
     else *(double *)to = json_number_value(json);
+    return LK_OK;
+}
+
+static lk_status get_mark(const parse *p, const char *key, const json_t *json, const char *marks,
+                          char *to) {
+    const char *text = json_string_value(json);
+    if (!text || strlen(text) != 1 || !strchr(marks, *text))
+        return wrong(p, key, *key == 'd' ? "\",\" or \".\"" : "\",\", \".\", \" \" or \"\'\"");
+    *to = *text;
     return LK_OK;
 }
 
@@ -236,6 +261,9 @@ static lk_status get_key(const parse *p, const char *key, const json_t *json, lk
     if (strcmp(key, "kind") == 0) return get_kind(p, json, field);
     if (strcmp(key, "shape") == 0) return get_shape(p, json, field);
     if (strcmp(key, "levels") == 0) return get_levels(p, json, field);
+    if (strcmp(key, "decimal") == 0) return get_mark(p, key, json, ",.", &field->decimal);
+    if (strcmp(key, "group") == 0) return get_mark(p, key, json, ",. \'", &field->group);
+    if (strcmp(key, "format") == 0) return get_string(p, key, json, &field->format);
     if (strcmp(key, "missing_mark") == 0) return get_string(p, key, json, &field->missing_mark);
     for (size_t i = 0; i < sizeof plain / sizeof plain[0]; i++) {
         if (strcmp(plain[i].key, key)) continue;
@@ -258,10 +286,19 @@ static lk_status check_field(const parse *p, const lk_field *field) {
         return wrong(p, "levels", "left out: only a category has them");
     if (field->kind == LK_FIELD_IMAGE && field->rank != 3)
         return wrong(p, "shape", "[height, width, channels] for an image");
-    if (field->rank && (field->kind == LK_FIELD_CATEGORY || field->kind == LK_FIELD_TEXT))
-        return wrong(p, "shape", "left out for categories and text");
-    if (field->places && field->kind != LK_FIELD_GRID)
-        return wrong(p, "places", "left out: only a grid has them");
+    if (field->rank && (field->kind == LK_FIELD_CATEGORY || field->kind == LK_FIELD_TEXT ||
+                        field->kind == LK_FIELD_DATE))
+        return wrong(p, "shape", "left out for categories, dates and text");
+    if (field->places && field->kind != LK_FIELD_GRID && field->kind != LK_FIELD_DATE)
+        return wrong(p, "places", "left out: only a grid and a date have them");
+    const char *format_must = field->format ? lk_date_check(field->format, field->places) : NULL;
+    if (field->kind == LK_FIELD_DATE && !field->format)
+        return wrong(p, "format", "there for a date");
+    if (field->kind != LK_FIELD_DATE && field->format)
+        return wrong(p, "format", "left out: only a date has one");
+    if (format_must) return wrong(p, "format", format_must);
+    if (field->group && field->group == (field->decimal ? field->decimal : '.'))
+        return wrong(p, "group", "another mark than the decimal one");
     return LK_OK;
 }
 
@@ -285,7 +322,16 @@ static lk_status get_field(lk_context *ctx, size_t number, json_t *json, lk_sche
     }
     if (field->has_missing && !field->missing_mark && !(field->missing_mark = lk_strdup(ctx, "")))
         return LK_NO_MEMORY;
-    return check_field(&p, field);
+    lk_status checked = check_field(&p, field);
+    int64_t of_day = checked == LK_OK && field->kind == LK_FIELD_DATE
+                         ? lk_date_values(field->format, field->places)
+                         : 0;
+    if (of_day) {
+        field->bounded = true;
+        field->low = 0;
+        field->high = (double)(of_day - 1);
+    }
+    return checked;
 }
 
 static lk_status check_names(lk_context *ctx, const lk_schema *schema) {
@@ -310,6 +356,21 @@ static lk_status check_cells(lk_context *ctx, const lk_schema *schema, size_t mo
     return lk_fail(ctx, LK_BAD_DATA, "schema: a row of more than %zu cells", most);
 }
 
+/* The fields that "weights" and "target" name. */
+static lk_status get_roles(lk_context *ctx, const json_t *json, lk_schema *schema) {
+    static const char *const keys[] = {"weights", "target"};
+    char *names[2] = {NULL, NULL};
+    parse p = {.ctx = ctx, .where = "the whole"};
+    lk_status status = LK_OK;
+    for (int i = 0; i < 2 && status == LK_OK; i++) {
+        const json_t *name = json_object_get(json, keys[i]);
+        if (name) status = get_string(&p, keys[i], name, &names[i]);
+    }
+    if (status == LK_OK) status = lk_schema_set_roles(schema, names[0], NULL, names[1]);
+    for (int i = 0; i < 2; i++) lk_free(ctx, names[i]);
+    return status;
+}
+
 static lk_status get_schema(lk_context *ctx, const json_t *json, size_t most, lk_schema **out) {
     json_t *fields = json_object_get(json, "fields"), *header = json_object_get(json, "header");
     json_t *delimiter = json_object_get(json, "delimiter"), *field;
@@ -330,6 +391,7 @@ static lk_status get_schema(lk_context *ctx, const json_t *json, size_t most, lk
         status = get_field(ctx, i, field, schema);
     if (status == LK_OK) status = check_names(ctx, schema);
     if (status == LK_OK) status = check_cells(ctx, schema, most);
+    if (status == LK_OK) status = get_roles(ctx, json, schema);
     if (status == LK_OK) status = lk_schema_lay_out(schema);
     if (status == LK_OK) *out = schema;
     else lk_schema_destroy(schema);

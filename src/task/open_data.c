@@ -26,6 +26,11 @@ lk_status lk_data_open(lk_context *ctx, const char *path, const lk_data_options 
         .missing = options->missing,
         .unpack_bits = options->unpack_bits,
         .array = options->array};
+    if (!options->model && !options->like) {
+        read.weights = options->weights;
+        read.ignore = options->ignore;
+        read.target = options->target;
+    }
     lk_status status = LK_OK;
     if (options->schema) {
         unsigned char *text;

@@ -1,12 +1,14 @@
 """What the tests of the program share: running it, and reading a model file without its help."""
 import array
 import csv
+import datetime
 import hashlib
 import io
 import json
 import math
 import os
 import pathlib
+import re
 import struct
 import subprocess
 import sys
@@ -100,6 +102,11 @@ def plausible(field, cell):
         return True
     if field["kind"] in ("category", "binary") and "levels" in field:
         return cell == "<other>" or cell in [label(level) for level in field["levels"]]
+    if field["kind"] == "date":
+        try:
+            return datetime.datetime.strptime(cell, field["format"]).strftime(field["format"]) == cell
+        except ValueError:  # a year that Python does not know
+            return bool(re.fullmatch(r"[+-][0-9]{4,}.*", cell))
     try:
         value = float(cell)
     except ValueError:

@@ -85,10 +85,10 @@ class Basics(Case):
             for more in ([], ["--density"]):
                 lines = scores(model, ORCHARD, *more)
                 summary = json.loads(good("score", model, ORCHARD, "--json", *more))
-                self.assertEqual((len(lines), summary["rows"], summary["dims"]), (240, 240, 5))
+                self.assertEqual((len(lines), summary["rows"], summary["dims"]), (240, 240, 6))
                 self.assertTrue(close(math.fsum(lines) / 240, summary["mean_log_prob"]), family)
                 self.assertFalse(close(math.fsum(lines[1:]) / 240, summary["mean_log_prob"]), "planted")
-                self.assertTrue(close(-summary["mean_log_prob"] / 5 / math.log(2), summary["bits_per_dim"]))
+                self.assertTrue(close(-summary["mean_log_prob"] / 6 / math.log(2), summary["bits_per_dim"]))
                 self.assertEqual(summary["standard_error"] > 0, summary["kind"] != "exact")
                 self.assertTrue(summary["mean_log_prob"] < summary["mean_log_prob_missing"] < 0)
             # A row's score is of that row alone.
@@ -114,11 +114,11 @@ class Basics(Case):
     def test_the_checker_of_samples(self):
         """Planted: a row too many, another name, a level never seen, a decimal too many, nan, far away."""
         model = self.fit("gmm")
-        text = "species,height_m,girth_cm,fruits,grafted\napple,2.84,79.0,60,yes\n"
+        text = "species,height_m,girth_cm,fruits,grafted,planted\napple,2.84,79.0,60,yes,2002-09-15\n"
         self.assertEqual(program.faults(model, text.encode(), 1), [])
-        for before, after in (("apple", "apple,2.84,79.0,60,yes\napple"), ("girth_cm", "girth"), ("apple", "plum"),
+        for before, after in (("apple", "apple,2.84,79.0,60,yes,2002-09-15\napple"), ("girth_cm", "girth"), ("apple", "plum"),
                               ("79.0", "79.00"), ("79.0", "nan"), ("60", "-inf"), ("2.84", "99999.84"),
-                              ("79.0", "")):
+                              ("79.0", ""), ("09-15", "9-15"), ("09-15", "09-31")):
             self.assertNotEqual(program.faults(model, text.replace(before, after).encode(), 1), [], after)
 
     def test_sample_formats(self):
@@ -227,7 +227,7 @@ class Basics(Case):
         edited["fields"][3]["ignored"] = True
         self.path("edited.json", json.dumps(edited))
         good("fit", "gmm", ORCHARD, "--schema", self.path("edited.json"), "-o", model, "-f", *QUICK["gmm"])
-        self.assertEqual(json.loads(good("show", model))["dims"], 4)
+        self.assertEqual(json.loads(good("show", model))["dims"], 5)
 
     def test_outputs_are_not_overwritten(self):
         kept = self.path("kept.lk", "mine")

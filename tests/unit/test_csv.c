@@ -7,7 +7,8 @@
 /* "name:kind" of each field; grids with their places, categories with their levels, "!" when ignored, "?"
  * when something was missing. */
 static void describe(const lk_schema *schema, char out[1024]) {
-    static const char *const kinds[] = {"real", "grid", "binary", "category", "text", "image"};
+    static const char *const kinds[] = {"real", "grid",  "binary", "category",
+                                        "text", "image", "date"};
     char *p = out, *end = out + 900; /* what does not fit is left out */
     *p = 0;
     for (size_t i = 0; i < schema->n_fields && p < end; i++) {
@@ -64,8 +65,9 @@ static void layouts(void **state) {
         {"x,1\ny,2\n", "c1:category=x|y c2:grid0", NULL, ""},
         {"a,b\nu,v\nu,w\n", "a:category=u b:category=v|w", NULL, NULL},
         {"u,v\nu,w\nx,v\n", "c1:category=u|x c2:category=v|w", NULL, ""},
-        {"a,a\n1,2\n", "c1:category=1|a c2:category=2|a", NULL, NULL}, /* names would be distinct */
-        {",b\n1,2\n3,5\n", "c1:grid0 b:grid0", NULL, ""},              /* an index without a name */
+        {"a,a\n1,2\n", "a:grid0 a_2:grid0", "1,2\n", "column 2 has the name of another"},
+        {"u,u\nv,w\n", "c1:category=u|v c2:category=u|w", NULL, ""}, /* nothing says names */
+        {",b\n1,2\n3,5\n", "c1:grid0 b:grid0", NULL, ""},            /* an index without a name */
         {"?,x\n1,y\n2,x\n", "c1:grid0? c2:category=x|y", NULL, ""},
         /* a line of junk */
         {"|1x3 junk\n1,2\n3,4\n", "c1:grid0 c2:grid0", "1,2\n3,4\n",
@@ -89,7 +91,7 @@ static void kinds(void **state) {
         {"a\n0.1234567891\n2\n", "a:real", NULL, ""},
         {"a\n0.123456789\n2\n", "a:grid9", "0.123456789\n2.000000000\n", ""},
         {"a\n9007199254740992\n1\n", "a:grid0", "9007199254740992\n1\n", ""},
-        {"a\n9007199254740993\n1\n", "a:real", NULL, ""},
+        {"a\n9007199254740993\n1\n", "a:text", NULL, "the first is 9007199254740993"},
         {"a\n90071992547410\n0.001\n", "a:real", NULL,
          ""}, /* the finer grid does not hold the large one */
         {"a\n1\nNA\nnan\n?\nNone\nnull\n2\n", "a:grid0?", "0,1\n1,-\n1,-\n1,-\n1,-\n1,-\n0,2\n",
