@@ -40,10 +40,10 @@ typedef struct lk_em {
     size_t (*n_scratch)(const lk_model *model); /* doubles a thread needs */
     lk_status (*start)(lk_model *model, const lk_rows *rows, uint64_t restart);
     /* Adds the block's expected statistics; returns the sum of its rows' log-probabilities
-     * (densities: what EM climbs). Must not fail. */
+     * (densities: what EM climbs), both times the rows' weights where it has any. Must not fail. */
     double (*expect)(const lk_model *model, const lk_batch *batch, double *stats, double *scratch);
-    /* New parameters from the statistics of `n` rows. */
-    lk_status (*maximise)(lk_model *model, const double *stats, uint64_t n);
+    /* New parameters from the statistics of rows whose weights add to `n`. */
+    lk_status (*maximise)(lk_model *model, const double *stats, double n);
     /* Log of the prior density at the present parameters, up to a constant: EM climbs its sum with the
      * log-probability. NULL: no prior. */
     double (*log_prior)(const lk_model *model);

@@ -406,14 +406,15 @@ static double log_component(const gmm_state *s, conditioner *c, size_t k, const 
     return log_p;
 }
 
-/* A row with missing cells: its log-probability, and what it adds. */
-static double expect_row(const gmm_state *s, workspace *t, const em_row *row, double *stats) {
+/* A row with missing cells that counts `times`: its log-probability, and what it adds. */
+static double expect_row(const gmm_state *s, workspace *t, const em_row *row, double times,
+                         double *stats) {
     conditioner *c = &t->normal;
     double *r = t->log_p; /* the block's own begin afterwards */
     for (size_t k = 0; k < s->k; k++) r[k] = log_component(s, c, k, row, t->e);
     double log_p = lk_log_sum_exp_f64(s->k, r);
     for (size_t k = 0; k < s->k; k++) {
-        double weight = lk_exp(r[k] - log_p), *mine = stats + k * per_component(s);
+        double weight = lk_exp(r[k] - log_p) * times, *mine = stats + k * per_component(s);
         if (!(weight >= NEGLIGIBLE)) continue;
         mine[0] += weight;
         if (s->levels) count_levels(s, row->x, row->present, weight, mine);
@@ -426,7 +427,7 @@ static double expect_row(const gmm_state *s, workspace *t, const em_row *row, do
         add_missing(s, c, row->present, weight, t->m, t->w, mine);
         add_dense(s, t->m, weight, mine);
     }
-    return log_p;
+    return log_p * times;
 }
 
 /* log_p[k] of complete rows, whose numeric values are in t->value: of the whitened values less the mean,
@@ -452,8 +453,8 @@ static void block_log_p(const gmm_state *s, workspace *t, size_t k, size_t rows)
     for (size_t r = 0; r < rows; r++) out[r] = constant - 0.5 * out[r];
 }
 
-/* log_p becomes responsibilities; the sum of the rows' log-probabilities. */
-static double normalise(const gmm_state *s, workspace *t, size_t rows) {
+/* log_p becomes responsibilities; the sum of the rows' log-probabilities. Each row counts `times`. */
+static double normalise(const gmm_state *s, workspace *t, size_t rows, const double *times) {
     double total = 0;
     for (size_t r = 0; r < rows; r++) t->top[r] = -INFINITY, t->sum[r] = 0;
     for (size_t k = 0; k < s->k; k++)
@@ -467,9 +468,10 @@ static double normalise(const gmm_state *s, workspace *t, size_t rows) {
         lk_map(s->model->ctx, LK_EXP, LK_F64, rows, p, p);
         for (size_t r = 0; r < rows; r++) t->sum[r] += p[r];
     }
-    for (size_t r = 0; r < rows; r++) total += t->top[r] + lk_log(t->sum[r]);
+    for (size_t r = 0; r < rows; r++) total += (t->top[r] + lk_log(t->sum[r])) * times[r];
     for (size_t k = 0; k < s->k; k++)
-        for (size_t r = 0; r < rows; r++) t->log_p[k * BLOCK + r] /= t->sum[r];
+        for (size_t r = 0; r < rows; r++)
+            t->log_p[k * BLOCK + r] = t->log_p[k * BLOCK + r] / t->sum[r] * times[r];
     return total;
 }
 
@@ -515,15 +517,18 @@ static double em_expect(const lk_model *model, const lk_batch *batch, double *st
     workspace t = lay_workspace(s, scratch);
     double total = 0;
     size_t at[BLOCK], next = 0;
+    double times[BLOCK];
     em_row row = {.v = t.v};
     while (next < batch->rows) {
         size_t rows = 0;
         for (; next < batch->rows && rows < BLOCK; next++) {
+            times[rows] = batch->weighted ? batch->weight[next] : 1;
+            if (!(times[rows] > 0)) continue;
             row.x = batch->value + next * batch->n_cells;
             row.present = batch->present + next * batch->n_cells;
             read_row(s, &row);
             if (!row.complete) {
-                total += expect_row(s, &t, &row, stats);
+                total += expect_row(s, &t, &row, times[rows], stats);
                 continue;
             }
             for (size_t i = 0; i < s->d; i++) t.value[i * BLOCK + rows] = row.v[i];
@@ -535,7 +540,7 @@ static double em_expect(const lk_model *model, const lk_batch *batch, double *st
                 add_levels(s, batch->value + at[r] * batch->n_cells,
                            batch->present + at[r] * batch->n_cells, k, &t.log_p[k * BLOCK + r]);
         }
-        total += normalise(s, &t, rows);
+        total += normalise(s, &t, rows, times);
         for (size_t k = 0; k < s->k; k++)
             add_block(s, &t, k, rows, at, batch, stats + k * per_component(s));
     }
@@ -699,7 +704,7 @@ static void em_report(const lk_model *model) {
             s->restarted, s->k);
 }
 
-static lk_status em_maximise(lk_model *model, const double *stats, uint64_t rows) {
+static lk_status em_maximise(lk_model *model, const double *stats, double rows) {
     gmm_state *s = model->state;
     double *weights = lk_param_values(&model->params, s->weights), total = 0;
     s->floored = s->restarted = 0;
@@ -714,7 +719,7 @@ static lk_status em_maximise(lk_model *model, const double *stats, uint64_t rows
     double *means = lk_param_values(&model->params, s->means),
            *cov = lk_param_values(&model->params, s->covariances);
     if (s->d) {
-        if (dense(s)) set_dense(s, stats, (double)rows, means, cov);
+        if (dense(s)) set_dense(s, stats, rows, means, cov);
         else set_diagonal(s, stats, means, cov);
     }
     set_levels(s, stats, lk_param_values(&model->params, s->logits));
@@ -724,23 +729,23 @@ static lk_status em_maximise(lk_model *model, const double *stats, uint64_t rows
 /* ---- The start ------------------------------------------------------------------------------------- */
 
 /* Hard assignments as statistics; a missing value counts as the field's mean with its variance. */
-static void add_hard(const gmm_state *s, const double *x, const uint8_t *present, size_t k,
-                     double *y, double *stats) {
+static void add_hard(const gmm_state *s, const double *x, const uint8_t *present, double times,
+                     size_t k, double *y, double *stats) {
     double *mine = stats + k * per_component(s);
     em_row row = {.x = x, .present = present, .v = y};
     read_row(s, &row);
-    mine[0] += 1;
-    count_levels(s, x, present, 1, mine);
+    mine[0] += times;
+    count_levels(s, x, present, times, mine);
     if (!dense(s)) {
-        add_diagonal(s, &row, 1, mine);
+        add_diagonal(s, &row, times, mine);
         return;
     }
     for (size_t i = 0; i < s->d; i++) {
         bool there = present[s->numeric[i]];
         y[i] = there ? y[i] - s->centre[i] : 0;
-        if (!there) mine[1 + s->d + i * s->d + i] += s->variance[i];
+        if (!there) mine[1 + s->d + i * s->d + i] += times * s->variance[i];
     }
-    add_dense(s, y, 1, mine);
+    add_dense(s, y, times, mine);
 }
 
 /* Clusters of k-means, as statistics of an E step. */
@@ -752,10 +757,14 @@ static lk_status em_start(lk_model *model, const lk_rows *rows, uint64_t restart
            *y = lk_alloc(model->ctx, s->d, sizeof *y);
     if (status == LK_OK && (!stats || !y)) status = LK_NO_MEMORY;
     if (status == LK_OK) {
-        for (size_t row = 0; row < m.batch.rows; row++)
+        double total = 0;
+        for (size_t row = 0; row < m.batch.rows; row++) {
+            double times = m.batch.weighted ? m.batch.weight[row] : 1;
             add_hard(s, m.batch.value + row * m.batch.n_cells,
-                     m.batch.present + row * m.batch.n_cells, m.cluster[row], y, stats);
-        status = em_maximise(model, stats, m.batch.rows);
+                     m.batch.present + row * m.batch.n_cells, times, m.cluster[row], y, stats);
+            total += times;
+        }
+        status = em_maximise(model, stats, total);
     }
     lk_kmeans_destroy(model->ctx, &m);
     lk_free(model->ctx, stats);

@@ -166,8 +166,8 @@ typedef struct em_run {
     double *stats;
     lk_clock clock;
     uint64_t restarts, steps;
-    double tolerance;
-    bool started; /* the parameters are this restart's */
+    double tolerance, weight; /* of all rows together: how many they are if not said otherwise */
+    bool started;             /* the parameters are this restart's */
 } em_run;
 
 static lk_status save(em_run *run) {
@@ -189,14 +189,13 @@ static lk_status resume(em_run *run) {
 static lk_status iterate(em_run *run, double *gain) {
     lk_model *model = run->model;
     const lk_em *em = model->family->em;
-    uint64_t n = lk_rows_count(run->rows);
     double log_prob;
     double began = lk_profile_begin(model->ctx);
     lk_status status = lk_em_expect(model, run->rows, run->stats, &log_prob);
     lk_profile_end(model->ctx, began, "expectation", false, 0);
     if (status != LK_OK) return status;
     if (em->log_prior) log_prob += em->log_prior(model);
-    double mean = log_prob / (double)n;
+    double mean = log_prob / run->weight;
     if (!(mean - mean == 0))
         return lk_fail(model->ctx, LK_NOT_CONVERGED,
                        "EM step %llu: the log-probability became %s; try fewer "
@@ -206,7 +205,7 @@ static lk_status iterate(em_run *run, double *gain) {
     *gain = run->at.iteration ? mean - run->at.previous : INFINITY;
     run->at.previous = mean;
     began = lk_profile_begin(model->ctx);
-    status = em->maximise(model, run->stats, n);
+    status = em->maximise(model, run->stats, run->weight);
     if (model->family->loaded) model->family->loaded(model);
     lk_profile_end(model->ctx, began, "maximisation", false, 0);
     run->at.iteration++;
@@ -270,6 +269,7 @@ static lk_status run_em(em_run *run) {
 lk_status lk_em_fit(lk_model *model, const lk_rows *rows, const lk_fit_control *control) {
     lk_context *ctx = model->ctx;
     em_run run = {.model = model, .rows = rows, .control = control};
+    run.weight = lk_rows_weight(rows);
     run.restarts = (uint64_t)lk_options_int(model->options, "restarts");
     run.tolerance = lk_options_real(model->options, "tolerance");
     run.steps = control->steps ? control->steps : control->epochs ? control->epochs : DEFAULT_STEPS;

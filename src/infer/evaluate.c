@@ -75,7 +75,10 @@ lk_tensor *lk_objective(lk_model *model, lk_tape *tape, const lk_batch *batch, u
         return lk_tape_empty(tape);
     }
     read_batch(model, tape, batch, r, particles, false, particles <= 1, model->seed, step, "train");
-    return lk_mean_all(tape, lk_trace_log_marginal(&r->joint));
+    lk_tensor *log_p = lk_trace_log_marginal(&r->joint);
+    if (batch->weighted)
+        log_p = lk_mul(tape, log_p, lk_constant(tape, LK_F64, batch->rows, 1, batch->weight));
+    return lk_mean_all(tape, log_p);
 }
 
 /* Bayes' rule over the lanes of an enumerated latent: other latents enumerated after it are summed. */

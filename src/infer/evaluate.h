@@ -19,8 +19,8 @@ typedef struct lk_evaluation {
 /* Scores the batch; the tape is reset first. */
 lk_status lk_evaluate(lk_model *model, lk_tape *tape, const lk_batch *batch, lk_evaluation *e);
 
-/* The objective of learning: mean over rows of the log-probability (or the bound), as a tensor of one
- * element with gradients. */
+/* The objective of learning: mean over rows of the log-probability (or the bound), each times its
+ * weight where the batch has any, as a tensor of one element with gradients. */
 lk_tensor *lk_objective(lk_model *model, lk_tape *tape, const lk_batch *batch, uint64_t step,
                         size_t particles);
 

@@ -73,6 +73,8 @@ typedef struct training {
     uint64_t n, steps_per_epoch, check_every, last_step;
     size_t batch_rows, particles;
     double *log_prob; /* [CHECK_BATCH] */
+    double
+        per_weight; /* rows / their weights: makes the mean weight 1, and steps as large as without */
 } training;
 
 /* ---- Checkpoints --------------------------------------------------------------------------------------- */
@@ -118,7 +120,9 @@ static lk_status next_batch(training *t) {
     size_t rows = left < t->batch_rows ? (size_t)left : t->batch_rows;
     for (size_t i = 0; i < rows; i++)
         t->index[i] = lk_permute(t->n, first + i, t->model->seed, "shuffle", epoch);
-    return lk_rows_get(t->rows, rows, t->index, &t->batch);
+    lk_status status = lk_rows_get(t->rows, rows, t->index, &t->batch);
+    for (size_t i = 0; t->batch.weighted && i < rows; i++) t->batch.weight[i] *= t->per_weight;
+    return status;
 }
 
 static lk_status bad_step(training *t, double objective) {
@@ -176,7 +180,7 @@ static lk_status take_step(training *t) {
 
 static lk_status held_out(training *t, double *mean) {
     uint64_t n = lk_rows_count(t->valid);
-    double sum = 0;
+    double sum = 0, total = 0;
     if (n > MOST_CHECKED) n = MOST_CHECKED;
     for (uint64_t first = 0; first < n; first += CHECK_BATCH) {
         size_t rows = n - first < CHECK_BATCH ? (size_t)(n - first) : CHECK_BATCH;
@@ -187,10 +191,16 @@ static lk_status held_out(training *t, double *mean) {
         lk_status status = lk_rows_range(t->valid, first, rows, &t->check_batch);
         if (status == LK_OK) status = lk_evaluate(t->model, t->tape, &t->check_batch, &e);
         if (status != LK_OK) return status;
+        const lk_batch *batch = &t->check_batch;
+        for (size_t i = 0; i < rows; i++) {
+            if (batch->weighted) t->log_prob[i] *= batch->weight[i];
+            total += batch->weighted ? batch->weight[i] : 1;
+        }
         sum += lk_sum_f64(rows, t->log_prob);
     }
-    *mean = sum / (double)n;
-    return LK_OK;
+    *mean = sum / total;
+    if (total > 0) return LK_OK;
+    return lk_fail(t->model->ctx, LK_BAD_DATA, "the rows that are held out all have weight 0");
 }
 
 static void refresh(lk_model *model) {
@@ -345,6 +355,9 @@ static lk_status prepare(training *t, const lk_rows *rows) {
     lk_status status = split_rows(t, rows);
     if (status != LK_OK) return status;
     t->n = lk_rows_count(t->rows);
+    t->per_weight = (double)t->n / lk_rows_weight(t->rows);
+    if (!(t->per_weight - t->per_weight == 0))
+        return lk_fail(ctx, LK_BAD_DATA, "the rows to learn from all have weight 0");
     t->batch_rows = (size_t)lk_options_int(model->options, "batch");
     if (t->batch_rows > t->n) t->batch_rows = (size_t)t->n;
     t->particles = model->family->guide ? (size_t)lk_options_int(model->options, "particles") : 1;

@@ -90,6 +90,22 @@ static lk_status begin(lk_context *ctx, const lk_family *family, const lk_rows *
     return status;
 }
 
+/* A weight counts rows: all of them 0 leave nothing to learn from, and small ones little. */
+static lk_status check_weights(lk_context *ctx, const lk_rows *rows) {
+    double weight = lk_rows_weight(rows), n = (double)lk_rows_count(rows);
+    if (n > 0 && !(weight > 0 && weight - weight == 0))
+        return lk_fail(ctx, LK_BAD_DATA,
+                       "the weights of the rows add to %g, which is nothing to learn from", weight);
+    if (weight < n / 2)
+        lk_notice(
+            ctx,
+            "the weights of the %.0f rows add to %g; the model is learned as from that many rows "
+            "(a "
+            "weight of 2 counts as the row twice), so scale them up if each stands for one or more",
+            n, weight);
+    return LK_OK;
+}
+
 static lk_status fit_rows(lk_context *ctx, const lk_family *family, const lk_rows *rows,
                           const lk_rows *valid, const lk_fit_options *o, lk_model **out) {
     lk_model *model = NULL;
@@ -138,6 +154,7 @@ lk_status lk_fit(lk_context *ctx, const char *name, lk_data *data, const lk_fit_
                              options->valid->path, lk_rows_schema(valid)->n_cells,
                              lk_rows_schema(rows)->n_cells);
     }
+    if (status == LK_OK) status = check_weights(ctx, rows);
     if (status == LK_OK) status = fit_rows(ctx, family, rows, valid, options, out);
     lk_rows_destroy(own_valid);
     lk_rows_destroy(own_rows);
