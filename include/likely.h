@@ -137,6 +137,9 @@ LK_API lk_status lk_data_open(lk_context *ctx, const char *path, const lk_data_o
 LK_API void lk_data_close(lk_data *data);
 /* The schema as JSON; the caller frees it with lk_string_free. */
 LK_API lk_status lk_data_schema(lk_data *data, char **json);
+/* The same as a table to be read: a line for each field, with its kind, how many values it has and misses,
+ * and their range or levels. */
+LK_API lk_status lk_data_schema_table(lk_data *data, char **text);
 LK_API void lk_string_free(lk_context *ctx, char *text);
 LK_API const char *lk_data_path(const lk_data *data);
 /* Splits into two data sets by a draw for each row from (seed, row): about `fraction` of the rows go

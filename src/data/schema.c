@@ -233,25 +233,29 @@ size_t lk_schema_first_cell(const lk_schema *schema, size_t field) {
 
 /* ---- Text ------------------------------------------------------------------------------------------ */
 
-void lk_schema_cell_text(const lk_schema *schema, size_t cell, double value, lk_text *out) {
-    const lk_cell *c = &schema->cells[cell];
-    const lk_field *field = &schema->fields[c->field];
+void lk_field_text(const lk_field *field, double value, lk_text *out) {
     char text[64];
     size_t n;
-    if (c->kind == LK_FIELD_CATEGORY) {
+    if (field->kind == LK_FIELD_CATEGORY) {
         const char *level = LK_OTHER_LEVEL;
         if (value >= 0 && value < (double)field->n_levels) level = field->levels[(size_t)value];
         lk_text_add(out, level, strlen(level));
         return;
     }
-    if (field->kind == LK_FIELD_DATE && !c->missingness) {
+    if (field->kind == LK_FIELD_DATE) {
         lk_date_text(field->format, field->places, (int64_t)value, out);
         return;
     }
-    if (c->kind == LK_FIELD_REAL) n = lk_float_text((float)value, text);
+    if (field->kind == LK_FIELD_REAL) n = lk_float_text((float)value, text);
     else if (!(value >= -LK_GRID_LIMIT && value <= LK_GRID_LIMIT)) n = lk_double_text(value, text);
-    else n = lk_grid_text((int64_t)value, c->kind == LK_FIELD_GRID ? field->places : 0, text);
-    lk_put_number(c->missingness ? NULL : field, text, n, out);
+    else n = lk_grid_text((int64_t)value, field->kind == LK_FIELD_GRID ? field->places : 0, text);
+    lk_put_number(field, text, n, out);
+}
+
+void lk_schema_cell_text(const lk_schema *schema, size_t cell, double value, lk_text *out) {
+    const lk_cell *c = &schema->cells[cell];
+    if (c->missingness) lk_text_add(out, value == 1 ? "1" : "0", 1);
+    else lk_field_text(&schema->fields[c->field], value, out);
 }
 
 static lk_status value_error(const lk_schema *schema, const lk_field *field, const char *text,

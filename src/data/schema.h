@@ -89,6 +89,8 @@ lk_status lk_schema_from_json(lk_context *ctx, const char *text, lk_schema **out
 /* The same for at most `most` cells; more are refused before memory is asked for. */
 lk_status lk_schema_from_json_within(lk_context *ctx, const char *text, size_t most,
                                      lk_schema **out);
+/* As a table to be read (a string for lk_free): kind, how many, range or levels of each field. */
+lk_status lk_schema_to_table(const lk_schema *schema, char **text);
 
 /* A cell as text, as it would stand in a CSV file (unquoted): levels by name, grids with their
  * places, reals shortest. `out` is grown with lk_text (data/text.h). Unseen level: "<other>". */
@@ -102,6 +104,7 @@ void lk_text_add(lk_text *text, const char *bytes, size_t n);
 void lk_text_printf(lk_text *text, const char *format, ...) LK_PRINTF(2, 3);
 void lk_text_clear(lk_text *text); /* keeps the memory */
 void lk_text_free(lk_text *text);
+void lk_field_text(const lk_field *field, double value, lk_text *out);
 void lk_schema_cell_text(const lk_schema *schema, size_t cell, double value, lk_text *out);
 /* Parses what a user wrote for a field ("age=39", "Sex=female"). LK_BAD_DATA says what would fit. */
 lk_status lk_schema_parse_value(const lk_schema *schema, size_t field, const char *text,

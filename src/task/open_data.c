@@ -66,6 +66,11 @@ lk_status lk_data_schema(lk_data *data, char **json) {
     return lk_schema_to_json(lk_data_fields(data), json);
 }
 
+lk_status lk_data_schema_table(lk_data *data, char **text) {
+    lk_clear(data->ctx);
+    return lk_schema_to_table(lk_data_fields(data), text);
+}
+
 const lk_schema *lk_data_fields(const lk_data *data) {
     return data->reader ? lk_reader_schema(data->reader) : lk_rows_schema(data->rows);
 }

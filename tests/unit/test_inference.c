@@ -475,6 +475,32 @@ static void fields_have_roles(void **state) {
     help_starve(h, h->path, &(lk_read_options){.header = -1, .target = "a", .ignore = "b"});
 }
 
+static void a_table_is_to_be_read(void **state) {
+    lk_help *h = *state;
+    lk_reader *reader;
+    char *text;
+    lk_read_options options = {.header = -1, .weights = "w"};
+    help_write(h, "t.csv",
+               "day,price,w,kind,id\n2020-01-02,1.5,1,ä,9007199254740993\n2020-03-02,12.25,2,b,5\n,"
+               "3,1,b,6\n");
+    assert_int_equal(lk_reader_open(h->ctx, h->path, &options, &reader), LK_OK);
+    assert_int_equal(lk_schema_to_table(lk_reader_schema(reader), &text), LK_OK);
+    assert_string_equal(
+        text,
+        "field                     kind                           seen    missing  values\n"
+        "day                       date %Y-%m-%d                     2          1  2020-01-02 to "
+        "2020-03-02\n"
+        "price                     grid 0.01                         3          0  1.50 to 12.25\n"
+        "w                         grid 1                            3          0  (weights of the "
+        "rows) "
+        "1 to 2\n"
+        "kind                      category 2                        3          0  b, ä\n"
+        "id                        text                              3          0  (not "
+        "modelled)\n");
+    lk_free(h->ctx, text);
+    lk_reader_close(reader);
+}
+
 static void wrong_roles_are_told(void **state) {
     lk_help *h = *state;
     static const struct {
@@ -523,6 +549,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(shared_tables, help_setup, help_teardown),
         cmocka_unit_test_setup_teardown(names_are_matched, help_setup, help_teardown),
         cmocka_unit_test_setup_teardown(fields_have_roles, help_setup, help_teardown),
+        cmocka_unit_test_setup_teardown(a_table_is_to_be_read, help_setup, help_teardown),
         cmocka_unit_test_setup_teardown(wrong_roles_are_told, help_setup, help_teardown),
         cmocka_unit_test_setup_teardown(memory_may_be_out, help_setup, help_teardown),
     };
