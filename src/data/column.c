@@ -93,10 +93,11 @@ static bool is_digit(char c) { return c >= '0' && c <= '9'; }
 static lk_status see_spelling(lk_context *ctx, lk_column *column, const lk_decimal *decimal,
                               double number, const char *text, size_t n) {
     size_t sign = *text == '-' || *text == '+';
-    bool pointed = memchr(text, '.', n) != NULL, whole = !pointed && !decimal->has_exponent;
+    bool pointed = decimal->places > 0, whole = !pointed && !decimal->has_exponent;
     int64_t steps = 0;
-    bool wide = whole && (!lk_decimal_to_grid(decimal, 0, &steps) ||
-                          steps > (int64_t)LK_GRID_LIMIT || steps < -(int64_t)LK_GRID_LIMIT);
+    bool wide = whole && n > 15 &&
+                (!lk_decimal_to_grid(decimal, 0, &steps) || steps > (int64_t)LK_GRID_LIMIT ||
+                 steps < -(int64_t)LK_GRID_LIMIT);
     bool padded = whole && n > sign + 1 && text[sign] == '0';
     bool outside = !(fabs(number) <= (double)FLT_MAX);
     column->n_whole += whole;
