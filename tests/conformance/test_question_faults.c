@@ -24,7 +24,7 @@ static void write_holes(void) {
     FILE *from = fopen(table, "r"), *to = fopen(holes, "w");
     assert_true(from && to);
     for (int i = 0; i < 8 && fgets(line, sizeof line, from); i++)
-        fputs(i == 3 ? "pear,,70.5,,no,x\n" : i == 5 ? ",2.5,,60,,y\n" : line, to);
+        fputs(i == 3 ? "pear,,70.5,,no,2001-02-03\n" : i == 5 ? ",2.5,,60,,\n" : line, to);
     fclose(from);
     fclose(to);
 }
