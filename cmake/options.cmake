@@ -3,6 +3,7 @@ option(LIKELY_TESTS "Build the tests" ON)
 option(LIKELY_SHARED "Build the shared library beside the static one" ON)
 option(LIKELY_WERROR "Warnings are errors" ON)
 option(LIKELY_DOUBLE "Networks learn in float64 instead of float32" OFF)
+option(LIKELY_BENCH "bench/'s program; bench/run uses it" OFF)
 option(LIKELY_FUZZER "tests/fuzz/ as programs of libFuzzer; scripts/fuzz uses it" OFF)
 set(LIKELY_SANITIZE "" CACHE STRING "Sanitizers, as for -fsanitize=")
 
@@ -26,8 +27,8 @@ target_compile_options(likely_flags INTERFACE
   -ffp-contract=off -fno-math-errno -fno-trapping-math
   -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wcast-qual
   -Wwrite-strings -Wvla)
-# On some machines (s390x) gcc's C11 evaluates float expressions in double, which rounds twice.
-if(CMAKE_C_COMPILER_ID STREQUAL "GNU")
+# There gcc's C11 evaluates float expressions in double, which rounds twice.
+if(CMAKE_C_COMPILER_ID STREQUAL "GNU" AND CMAKE_SYSTEM_PROCESSOR STREQUAL "s390x")
   target_compile_options(likely_flags INTERFACE -fexcess-precision=fast)
 endif()
 if(LIKELY_WERROR)

@@ -110,8 +110,8 @@ static void headers(void **state) {
 static void only_names(void **state) {
     lk_help *h = *state;
     static const char *const texts[] = {"a,b\n", "a,b", "a\n",
-                                        "\xef\xbb\xbf"
-                                        "a;b\r\n"};
+                                        ("\xef\xbb\xbf"
+                                         "a;b\r\n")};
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
         help_write(h, "t.csv", texts[i]);
         assert_int_equal(help_try(h, h->path, NULL), LK_BAD_DATA);
