@@ -1,8 +1,8 @@
 # Short names for what CMake does; `make help` lists them. Builds lie in build/PRESET.
 .DEFAULT_GOAL := release
 PRESETS := release debug asan tsan double clang
-SOURCES = $(wildcard include/*.h src/*/*.[ch] src/*/*.inc cli/*.[ch] examples/*.c tests/*/*.[ch])
-.PHONY: help demo check test lint fuzz format install clean $(PRESETS)
+SOURCES = $(wildcard include/*.h src/*/*.[ch] src/*/*.inc cli/*.[ch] examples/*.c tests/*/*.[ch] bench/*.c)
+.PHONY: help demo check test lint fuzz bench format install clean $(PRESETS)
 
 help:
 	@echo "make            builds build/release/likely"
@@ -11,6 +11,7 @@ help:
 	@echo "make test       runs the quick tests of the release build"
 	@echo "make lint       runs clang-tidy, cppcheck and the checks of the tree"
 	@echo "make fuzz       runs libFuzzer on each format for FUZZ_SECONDS=60"
+	@echo "make bench      measures everything beside its peers; bench/run takes names of sections"
 	@echo "make format     lays out the sources by .clang-format"
 	@echo "make install    installs the release build (PREFIX=/usr/local, DESTDIR)"
 	@echo "make clean      removes build/"
@@ -36,6 +37,9 @@ lint: release
 
 fuzz:
 	@scripts/fuzz
+
+bench:
+	@bench/run
 
 format:
 	clang-format -i $(SOURCES)

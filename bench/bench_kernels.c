@@ -36,10 +36,10 @@ typedef struct shape {
 } shape;
 
 static const shape shapes[] = {
-    {"256x256x256", 256, 256, 256, 2},    {"512x512x512", 512, 512, 512, 2},
+    {"256x256x256", 256, 256, 256, 2},       {"512x512x512", 512, 512, 512, 2},
     {"2048x2048x2048", 2048, 2048, 2048, 2}, {"128x784x500", 128, 784, 500, 2},
-    {"64x512x2048", 64, 512, 2048, 2},    {"4096x64x64", 4096, 64, 64, 2},
-    {"16384x288x32", 16384, 288, 32, 2},  {"1x512x512", 1, 512, 512, 1},
+    {"64x512x2048", 64, 512, 2048, 2},       {"4096x64x64", 4096, 64, 64, 2},
+    {"16384x288x32", 16384, 288, 32, 2},     {"1x512x512", 1, 512, 512, 1},
     {"8x1024x1024", 8, 1024, 1024, 1}};
 
 /* cblas_sgemm and dnnl_sgemm, as their documentation declares them. */
@@ -148,7 +148,8 @@ static void products(lk_context *ctx, double seconds) {
 /* ---- Vectors ------------------------------------------------------------------------------------------- */
 
 #ifdef HAVE_MVEC
-#define DECLARE(f) void f##_avx2(size_t, const void *, void *), f##_avx512(size_t, const void *, void *);
+#define DECLARE(f) \
+    void f##_avx2(size_t, const void *, void *), f##_avx512(size_t, const void *, void *);
 DECLARE(mvec_exp)
 DECLARE(mvec_log)
 DECLARE(mvec_tanh)
@@ -209,8 +210,7 @@ int main(int argc, char **argv) {
     else
         for (int threads = 1; threads <= 2; threads++) {
             lk_context_set_threads(ctx, threads);
-            printf("peak %s,%d,%.2f,none,0\n", lk_isa_name(), threads,
-                   2e-9 * lk_context_peak(ctx));
+            printf("peak %s,%d,%.2f,none,0\n", lk_isa_name(), threads, 2e-9 * lk_context_peak(ctx));
         }
     lk_context_destroy(ctx);
     return 0;

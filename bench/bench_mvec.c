@@ -12,7 +12,7 @@
 #define LOAD64(x) _mm512_loadu_pd(x)
 #define STORE64(y, v) _mm512_storeu_pd(y, v)
 #define ONE _mm512_set1_ps(1)
-#define F32(f) _ZGVeN16v_##f##f
+#define F32(f) _ZGVeN16v_##f
 #define F64(f) _ZGVeN8v_##f
 enum { PER = 16, PER64 = 8 };
 #else
@@ -24,14 +24,14 @@ enum { PER = 16, PER64 = 8 };
 #define LOAD64(x) _mm256_loadu_pd(x)
 #define STORE64(y, v) _mm256_storeu_pd(y, v)
 #define ONE _mm256_set1_ps(1)
-#define F32(f) _ZGVdN8v_##f##f
+#define F32(f) _ZGVdN8v_##f
 #define F64(f) _ZGVdN4v_##f
 enum { PER = 8, PER64 = 4 };
 #endif
 
-FLOATS F32(exp)(FLOATS);
-FLOATS F32(log)(FLOATS);
-FLOATS F32(tanh)(FLOATS);
+FLOATS F32(expf)(FLOATS);
+FLOATS F32(logf)(FLOATS);
+FLOATS F32(tanhf)(FLOATS);
 DOUBLES F64(exp)(DOUBLES);
 DOUBLES F64(log)(DOUBLES);
 
@@ -49,9 +49,9 @@ DOUBLES F64(log)(DOUBLES);
         for (size_t i = 0; i < n; i += PER64) \
             STORE64((double *)out + i, F64(f)(LOAD64((const double *)in + i))); \
     }
-MAP(mvec_exp, F32(exp)(x))
-MAP(mvec_log, F32(log)(x))
-MAP(mvec_tanh, F32(tanh)(x))
-MAP(mvec_sigmoid, ONE / (ONE + F32(exp)(-x)))
+MAP(mvec_exp, F32(expf)(x))
+MAP(mvec_log, F32(logf)(x))
+MAP(mvec_tanh, F32(tanhf)(x))
+MAP(mvec_sigmoid, ONE / (ONE + F32(expf)(-x)))
 MAP64(mvec_exp64, exp)
 MAP64(mvec_log64, log)
