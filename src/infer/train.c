@@ -127,6 +127,7 @@ static lk_status next_batch(training *t) {
 
 static lk_status bad_step(training *t, double objective) {
     const char *op = lk_tape_first_nonfinite(t->tape);
+    lk_params_zero_grads(&t->model->params);
     t->at.bad_steps++;
     if (t->at.bad_steps >= MOST_BAD)
         return lk_fail(t->model->ctx, LK_NOT_CONVERGED,
@@ -148,9 +149,6 @@ static lk_status take_step(training *t) {
     if (status != LK_OK) return status;
     if (model->family->step) model->family->step(model, t->at.step, true);
     lk_tape_reset(t->tape, true);
-    began = lk_profile_begin(ctx);
-    lk_params_zero_grads(&model->params);
-    lk_profile_end(ctx, began, "gradients to zero", false, 0);
     lk_tensor *objective = lk_objective(model, t->tape, &t->batch, t->at.step, t->particles);
     lk_tensor *loss = lk_affine(t->tape, objective, -1, 0);
     status = lk_tape_backward(t->tape, loss);
@@ -397,6 +395,7 @@ lk_status lk_gradient_fit(lk_model *model, const lk_rows *rows, const lk_fit_con
     if (status == LK_OK && control->resume) status = resume(t);
     if (status == LK_OK) {
         refresh(model);
+        lk_params_zero_grads(&model->params);
         lk_clock_start(&t->clock, t->at.step);
         if (t->valid && !t->at.step) status = held_out(t, &t->at.first);
     }

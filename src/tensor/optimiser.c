@@ -21,8 +21,7 @@
 
 typedef struct update {
     const lk_optimiser *o;
-    void *w, *m, *v, *average;
-    const void *g;
+    void *w, *m, *v, *average, *g;
     double clip, rate; /* rate: for Adam, with the first correction */
     double root;       /* the second correction */
     double keep;       /* what decay leaves of a weight */
@@ -100,14 +99,34 @@ void lk_optimiser_validated(lk_optimiser *o, double loss) {
 
 /* ---- A step ------------------------------------------------------------------------------------ */
 
+/* Sums of squares of parameters begin … end - 1, some at a time. */
+enum { SQUARES = 32 };
+
+typedef struct squares_job {
+    const lk_params *params;
+    size_t first;
+    double sum[SQUARES];
+} squares_job;
+
+static void squares_range(void *argument, size_t begin, size_t end) {
+    squares_job *job = argument;
+    for (size_t i = begin; i < end; i++) {
+        const lk_param_info *p = &job->params->info[job->first + i];
+        const void *g = lk_param_grads(job->params, job->first + i);
+        job->sum[i] = !p->trainable        ? 0
+                      : p->dtype == LK_F32 ? lk_dot_f32_as_f64(p->size, g, g)
+                                           : lk_dot_f64(p->size, g, g);
+    }
+}
+
 static double gradient_norm(const lk_params *params) {
+    squares_job job = {.params = params};
     double squares = 0;
-    for (size_t i = 0; i < params->n; i++) {
-        const lk_param_info *p = &params->info[i];
-        if (!p->trainable) continue;
-        const void *g = lk_param_grads(params, i);
-        squares +=
-            p->dtype == LK_F32 ? lk_dot_f32_as_f64(p->size, g, g) : lk_dot_f64(p->size, g, g);
+    for (; job.first < params->n; job.first += SQUARES) {
+        size_t n = params->n - job.first < SQUARES ? params->n - job.first : SQUARES;
+        lk_parallel(params->ctx, n, 1, squares_range, &job);
+        for (size_t i = 0; i < n; i++)
+            if (params->info[job.first + i].trainable) squares += job.sum[i];
     }
     return lk_sqrt(squares);
 }

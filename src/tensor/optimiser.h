@@ -36,7 +36,8 @@ typedef struct lk_optimiser {
 lk_status lk_optimiser_create(lk_context *ctx, lk_optimiser *optimiser, lk_params *params,
                               const lk_optimiser_options *options);
 void lk_optimiser_destroy(lk_optimiser *optimiser);
-/* One update from params->grads. Never touches what is not trainable. Where the gradient's norm is not
+/* One update from params->grads, which it leaves at zero for the next step's sums. Never touches what is not
+ * trainable. Where the gradient's norm is not
  * finite (last_norm tells), nothing is changed and no step is counted. */
 void lk_optimiser_step(lk_optimiser *optimiser);
 double lk_optimiser_rate(const lk_optimiser *optimiser); /* the learning rate of the next step */

@@ -138,7 +138,7 @@ lk_tensor *lk_tape_run(lk_tape *tape, const lk_op *op, lk_dtype t, size_t rows, 
     size_t shape[2] = {rows, cols}, size = lk_dtype_size(t);
     lk_tensor *out = new_tensor(tape, t, 2, shape);
     lk_node *node = zeroed(tape, 1, sizeof *node);
-    if (!out || !node || !(out->data = zeroed(tape, out->size, size))) return &tape->empty;
+    if (!out || !node || !(out->data = lk_tape_alloc(tape, out->size, size))) return &tape->empty;
     LK_ASSERT(n_in <= LK_MAX_INPUTS);
     bool wanted = false;
     node->op = op;

@@ -234,11 +234,11 @@ static void gather(const lk_cell_dist *cell, const lk_tensor *t, size_t lane, si
     }
 }
 
-static void kl_forward(lk_tape *tape, lk_node *node) {
-    (void)tape;
+static void kl_range(void *argument, size_t begin, size_t end) {
+    lk_node *node = argument;
     cells_extra *e = node->extra;
     double *out = node->out->data, q[8], p[8];
-    for (size_t lane = 0; lane < e->lanes; lane++) {
+    for (size_t lane = begin; lane < end; lane++) {
         for (size_t i = 0; i < e->n; i++) {
             size_t k = e->begin[i + 1] - e->begin[i], at = lane * e->width + e->begin[i];
             gather(&e->cells[i], node->in[0], lane, k, q);
@@ -249,6 +249,11 @@ static void kl_forward(lk_tape *tape, lk_node *node) {
         }
         out[lane] = lk_sum_f64(e->n, e->terms + lane * e->n);
     }
+}
+
+static void kl_forward(lk_tape *tape, lk_node *node) {
+    cells_extra *e = node->extra;
+    lk_parallel(lk_tape_context(tape), e->lanes, 1 + 200 / (e->n + 1), kl_range, node);
 }
 
 static void kl_backward(lk_tape *tape, lk_node *node) {
