@@ -30,6 +30,8 @@ typedef struct lk_dist_form {
 #define LK_LEAST_LOG_SCALE (-30.0)
 #define LK_MOST_LOG_SCALE 30.0
 
+enum { LK_DIST_SIDE = 64 };
+
 typedef enum lk_support {
     LK_SUPPORT_FINITE, /* 0 … n-1 */
     LK_SUPPORT_COUNT,  /* 0, 1, 2, … */
@@ -64,6 +66,14 @@ struct lk_dist_kind {
     void (*log_prob_run)(lk_dtype t, size_t n, const void *params, const double *x, double *log_p);
     void (*log_prob_run_back)(lk_dtype t, size_t n, const void *params, const double *x, double g,
                               void *grad);
+
+    /* optional: n <= LK_DIST_SIDE cells that share a form, side by side: parameter j of cell i is
+     * params[j·n + i], and so in d_params, which may be NULL, as d_x may; the numbers of log_prob, sample
+     * (in order, from one stream) and reparameterise, many at a time */
+    void (*log_prob_side)(const lk_dist_form *form, size_t n, const double *params, const double *x,
+                          double *log_p, double *d_params, double *d_x);
+    void (*sample_side)(const lk_dist_form *form, size_t n, const double *params, lk_rng *rng,
+                        double *x, double *d_params);
 
     /* optional: NULL means there is no closed form */
     double (*entropy)(const lk_dist_form *form, const double *params, double *d_params);

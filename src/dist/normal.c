@@ -39,6 +39,50 @@ static double sample(const lk_dist_form *form, const double *params, lk_rng *rng
     return quantile(form, params, lk_rng_uniform(rng));
 }
 
+static void log_prob_side(const lk_dist_form *form, size_t n, const double *params, const double *x,
+                          double *log_p, double *d_params, double *d_x) {
+    double inverse[LK_DIST_SIDE], minus[LK_DIST_SIDE] = {0};
+    for (size_t i = 0; i < n; i++) {
+        double of_one[2] = {params[i], params[n + i]};
+        minus[i] = -lk_log_scale_of(form, of_one);
+    }
+    lk_exp_run(n, minus, inverse);
+    for (size_t i = 0; i < n; i++) {
+        if (x[i] == INFINITY || x[i] == -INFINITY) {
+            double d[2];
+            log_p[i] = lk_outside(2, d_params ? d : NULL, d_x ? d_x + i : NULL);
+            if (d_params) d_params[i] = d[0], d_params[n + i] = d[1];
+            continue;
+        }
+        lk_standard s = {inverse[i], -minus[i], -minus[i] == params[n + i] ? 1 : 0};
+        double z = lk_standardise(&s, params[i], x[i]), slope = z * s.inverse;
+        if (d_params) {
+            d_params[i] = slope;
+            d_params[n + i] = s.free * (z * z - 1);
+        }
+        if (d_x) d_x[i] = -slope;
+        log_p[i] = -0.5 * z * z - s.log_scale - LK_HALF_LOG_2PI;
+    }
+}
+
+static void sample_side(const lk_dist_form *form, size_t n, const double *params, lk_rng *rng,
+                        double *x, double *d_params) {
+    double log_scale[LK_DIST_SIDE] = {0}, scale[LK_DIST_SIDE], u[LK_DIST_SIDE] = {0};
+    for (size_t i = 0; i < n; i++) {
+        double of_one[2] = {params[i], params[n + i]};
+        log_scale[i] = lk_log_scale_of(form, of_one);
+        u[i] = lk_open_unit(lk_rng_uniform(rng));
+    }
+    lk_exp_run(n, log_scale, scale);
+    lk_normal_quantile_run(n, u, x);
+    for (size_t i = 0; i < n; i++) {
+        x[i] = 0.0 + (params[i] + scale[i] * x[i]); /* as a cell's shift of 0 does: never -0 */
+        if (!d_params) continue;
+        d_params[i] = 1;
+        d_params[n + i] = (log_scale[i] == params[n + i] ? 1 : 0) * (x[i] - params[i]);
+    }
+}
+
 typedef struct edges {
     double difference, far; /* (φ(a) - φ(b))/M, φ(b)/M */
 } edges;
@@ -137,6 +181,8 @@ const lk_dist_kind lk_normal = {
     .n_params = lk_two_params,
     .log_prob = log_prob,
     .sample = sample,
+    .log_prob_side = log_prob_side,
+    .sample_side = sample_side,
     .cdf = cdf,
     .quantile = quantile,
     .mean = lk_location_mean,

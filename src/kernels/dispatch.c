@@ -284,6 +284,12 @@ void lk_bernoulli_run_back(lk_dtype t, size_t n, const void *logits, const doubl
                            void *grad) {
     lk_isa_pick()->bernoulli_back[t](n, logits, x, g, grad);
 }
+void lk_exp_run(size_t n, const double *x, double *y) {
+    lk_isa_pick()->map[LK_F64][LK_EXP](n, x, y);
+}
+void lk_normal_quantile_run(size_t n, const double *p, double *x) {
+    lk_isa_pick()->normal_quantiles(n, p, x);
+}
 double lk_log_sum_exp_f64(size_t n, const double *x) {
     return lk_isa_pick()->log_sum_exp_f64(n, x);
 }

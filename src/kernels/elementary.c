@@ -6,17 +6,7 @@
 #include "kernels/elementary_f64.h"
 #include "kernels/kernels.h"
 
-/* Clenshaw's recurrence for a Chebyshev series c[0] + c[1] T1(t) + … */
-static double chebyshev(const double *c, int n, double t) {
-    double b1 = 0, b2 = 0, two = t + t;
-    for (int i = n - 1; i > 0; i--) {
-        double b = two * b1 - b2 + c[i];
-        b2 = b1;
-        b1 = b;
-    }
-    return t * b1 - b2 + c[0];
-}
-#define SERIES(c, t) chebyshev(c, (int)(sizeof(c) / sizeof((c)[0])), t)
+#define SERIES(c, t) chebyshev_f64(c, (int)(sizeof(c) / sizeof((c)[0])), t)
 
 /* ---- exp and log ---------------------------------------------------------------------------------- */
 
@@ -65,18 +55,6 @@ static const double erf_series[] = {
     0x1.cc07b53e9ea30p-16, -0x1.28701fcdfc82dp-20, 0x1.4a9dab1235699p-25, -0x1.44978328e455dp-30,
     0x1.1c6a2e6156874p-35, -0x1.c1daad3671359p-41, 0x1.44179351f6decp-46, -0x1.acbabf57ef501p-52,
     0x1.0613987edce0dp-57, -0x1.29cd9cfb6be5fp-63,
-};
-/* largest relative error of the series 1.47e-17 */
-static const double central_series[] = {
-    0x1.6fcdfb1e73ddfp+1,  0x1.b326b6b87b9bfp-2,  0x1.1e28d998d787ap-4,  0x1.d8bf70433168cp-7,
-    0x1.b32c1605b6275p-9,  0x1.aaab4509a3a0cp-11, 0x1.b3ee80644fbb1p-13, 0x1.ca7f8ef998f47p-15,
-    0x1.ecb5833fc8533p-17, 0x1.0d27f891fdc8fp-18, 0x1.29f56953133d9p-20, 0x1.4d62c776ae996p-22,
-    0x1.785799bd1bee4p-24, 0x1.ac030f2c5198cp-26, 0x1.e9e1e4e4f33c9p-28, 0x1.19e471a64e52dp-29,
-    0x1.45f9bfdeec166p-31, 0x1.7a8b5ef5f44acp-33, 0x1.b93c63d5e6f20p-35, 0x1.02037e6b0411cp-36,
-    0x1.2ea719b6d381bp-38, 0x1.63f9c6cfb51d1p-40, 0x1.a3b8addbfdefap-42, 0x1.effd5721e2228p-44,
-    0x1.25a88a2e48005p-45, 0x1.5c624a6d6c06dp-47, 0x1.9e06452b421a2p-49, 0x1.ecd23b7956b86p-51,
-    0x1.25be3e95c6683p-52, 0x1.5ea6cfb9fe5b9p-54, 0x1.a31fe0e9f1a7cp-56, 0x1.f5924bc4a143dp-58,
-    0x1.2c74ebf6b0b40p-59,
 };
 /* largest relative error of the series 1.29e-16 */
 static const double tail_series[] = {
@@ -189,8 +167,7 @@ double lk_log_normal_mass(double a, double b) {
 double lk_normal_quantile(double p) {
     if (!(p > 0 && p < 1)) return p == 0 ? -INFINITY : p == 1 ? INFINITY : quiet_nan();
     double q = p - 0.5;
-    if (q >= -0.425 && q <= 0.425)
-        return q * SERIES(central_series, 2 * q * q / (0.425 * 0.425) - 1);
+    if (q >= -CENTRAL && q <= CENTRAL) return normal_quantile_central_f64(q);
     double r = sqrt(-(q < 0 ? lk_log(p) : lk_log1p(-p)));
     double x = r <= 5 ? SERIES(tail_series, (r - 3.3) / 1.7)
                       : SERIES(far_series, (r - 16.25) / 11.25);

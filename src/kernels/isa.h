@@ -31,6 +31,7 @@ typedef struct lk_isa {
     double (*log_sum_exp_f64)(size_t n, const double *x);
     void (*log_softmax[2])(size_t n, const void *x, void *y); /* one row */
     void (*bernoulli[2])(size_t n, const void *logits, const double *x, double *log_p);
+    void (*normal_quantiles)(size_t n, const double *p, double *x);
     void (*bernoulli_back[2])(size_t n, const void *logits, const double *x, double g, void *grad);
 } lk_isa;
 

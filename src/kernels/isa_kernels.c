@@ -235,6 +235,13 @@ MAP(reciprocal_f64, double, 1 / x[i])
         [LK_RECIPROCAL] = map_reciprocal_##type \
     }
 
+/* Five sixths of uniform draws lie within the central series, which goes in vectors. */
+static void normal_quantiles(size_t n, const double *p, double *x) {
+    for (size_t i = 0; i < n; i++) x[i] = normal_quantile_central_f64(p[i] - 0.5);
+    for (size_t i = 0; i < n; i++)
+        if (!(p[i] - 0.5 >= -CENTRAL && p[i] - 0.5 <= CENTRAL)) x[i] = lk_normal_quantile(p[i]);
+}
+
 #define STRING_(x) #x
 #define STRING(x) STRING_(x)
 
@@ -254,6 +261,7 @@ const lk_isa JOIN(lk_isa_, LK_ISA) = {
     .log_sum_exp_f32 = log_sum_exp_f32,
     .log_sum_exp_f64 = log_sum_exp_f64,
     .log_softmax = {log_softmax_f32, log_softmax_f64},
+    .normal_quantiles = normal_quantiles,
     .bernoulli = {bernoulli_run_f32, bernoulli_run_f64},
     .bernoulli_back = {bernoulli_run_back_f32, bernoulli_run_back_f64},
 };

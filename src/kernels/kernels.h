@@ -87,6 +87,10 @@ void lk_bernoulli_run(lk_dtype t, size_t n, const void *logits, const double *x,
 void lk_bernoulli_run_back(lk_dtype t, size_t n, const void *logits, const double *x, double g,
                            void *grad);
 
+/* lk_exp and lk_normal_quantile of n numbers each; in place is fine for exp alone. */
+void lk_exp_run(size_t n, const double *x, double *y);
+void lk_normal_quantile_run(size_t n, const double *p, double *x);
+
 /* ---- Products: out[i,j] = sum over k of a[i,k]·b[k,j], in chunks of 256 ------------------------
  * Within a chunk acc = fma(a, b, acc) from +0 for k in order; chunk sums are added in order to a
  * total that starts as the first chunk's sum. accumulate: out = out + total.

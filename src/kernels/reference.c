@@ -127,6 +127,10 @@ static size_t peak(size_t rounds, float *sum) {
     return 2 * rounds;
 }
 
+static void normal_quantiles(size_t n, const double *p, double *x) {
+    for (size_t i = 0; i < n; i++) x[i] = lk_normal_quantile(p[i]);
+}
+
 const lk_isa lk_isa_scalar = {
     .name = "scalar",
     .product = {product_f32, product_f64},
@@ -143,6 +147,7 @@ const lk_isa lk_isa_scalar = {
     .log_sum_exp_f32 = log_sum_exp_f32,
     .log_sum_exp_f64 = log_sum_exp_f64,
     .log_softmax = {log_softmax_f32, log_softmax_f64},
+    .normal_quantiles = normal_quantiles,
     .bernoulli = {bernoulli_run_f32, bernoulli_run_f64},
     .bernoulli_back = {bernoulli_run_back_f32, bernoulli_run_back_f64},
 };

@@ -24,6 +24,7 @@ typedef struct cells_extra {
     const lk_trace *trace;
     const lk_site *site;
     const lk_dist_kind *run; /* of all cells, when they are evaluated many at a time; else NULL */
+    bool side;               /* all cells can go side by side (dist.h, log_prob_side) */
 } cells_extra;
 
 /* Cells of one kind with one parameter each, side by side and all there, go through the kind's run, and
@@ -37,6 +38,39 @@ static const lk_dist_kind *run_of(size_t n, const lk_cell_dist *cells, const lk_
         if (cells[i].form.kind != kind || cells[i].at != cells[0].at + i || cells[i].missingness)
             return NULL;
     return kind;
+}
+
+/* Reals as they are, all of one form with two parameters. */
+static bool side_by_side(size_t n, const lk_cell_dist *cells, bool sampled) {
+    for (size_t i = 0; i < n; i++) {
+        const lk_cell_dist *c = &cells[i];
+        const lk_dist_kind *kind = c->form.kind;
+        if (!(sampled ? kind->sample_side != NULL : kind->log_prob_side != NULL) ||
+            kind != cells[0].form.kind ||
+            c->form.least_log_scale != cells[0].form.least_log_scale || c->step > 0 ||
+            c->shift != 0 || c->scale != 1 || c->missingness)
+            return false;
+    }
+    return n > 0;
+}
+
+/* Parameter j of cells first … first + n - 1 to out[j·n + i]. */
+static void gather_side(const lk_cell_dist *cells, size_t n, lk_dtype t, const void *row,
+                        double *out) {
+    for (size_t j = 0; j < 2; j++)
+        for (size_t i = 0; i < n; i++) {
+            size_t at = cells[i].at + j * cells[i].stride;
+            out[j * n + i] =
+                t == LK_F32 ? (double)((const float *)row)[at] : ((const double *)row)[at];
+        }
+}
+
+/* From [2, n] to [n, 2]. */
+static void turn(size_t n, const double *side, double *d) {
+    for (size_t i = 0; i < n; i++) {
+        d[2 * i] = side[i];
+        d[2 * i + 1] = side[n + i];
+    }
 }
 
 static const void *wrapped_row(const lk_tensor *t, size_t lane) {
@@ -147,6 +181,20 @@ static void run_back_range(void *argument, size_t begin, size_t end) {
                 (char *)params->grad + (row * lk_tensor_cols(params) + e->cells[0].at) * size);
 }
 
+static void log_prob_side(const cells_extra *e, lk_node *node, size_t lane, double *terms) {
+    const lk_tensor *params = node->in[0], *value = node->in[1];
+    const lk_dist_form *form = &e->cells[0].form;
+    double p[2 * LK_DIST_SIDE], d[2 * LK_DIST_SIDE], x[LK_DIST_SIDE];
+    for (size_t i = 0, n; i < e->n; i += n) {
+        n = e->n - i < LK_DIST_SIDE ? e->n - i : LK_DIST_SIDE;
+        gather_side(e->cells + i, n, params->dtype, wrapped_row(params, lane), p);
+        for (size_t c = 0; c < n; c++) x[c] = value_at(value, lane, i + c);
+        form->kind->log_prob_side(form, n, p, x, terms + i, e->d[0] ? d : NULL,
+                                  e->d_value ? e->d_value + lane * e->n + i : NULL);
+        if (e->d[0]) turn(n, d, e->d[0] + lane * e->width + 2 * i);
+    }
+}
+
 static void log_prob_range(void *argument, size_t begin, size_t end) {
     lk_node *node = argument;
     cells_extra *e = node->extra;
@@ -158,7 +206,8 @@ static void log_prob_range(void *argument, size_t begin, size_t end) {
         const uint8_t *present = e->present ? e->present + lane % value_rows * e->n : NULL;
         double *terms = e->terms + lane * e->n;
         double missingness = 0;
-        for (size_t i = 0; i < e->n; i++) {
+        if (e->side) log_prob_side(e, node, lane, terms);
+        for (size_t i = 0; i < e->n && !e->side; i++) {
             terms[i] = 0;
             if (present && !present[i]) continue;
             terms[i] = lk_cell_log_prob(&e->cells[i], params->dtype, row, value_at(value, lane, i),
@@ -216,6 +265,7 @@ lk_tensor *lk_cells_log_prob(lk_tape *tape, size_t lanes, size_t n, const lk_cel
     e->present = present;
     e->missingness = missingness;
     e->run = run_of(n, cells, value, present);
+    e->side = !present && side_by_side(n, cells, false);
     if (params->grad && !e->run && !save(tape, &e->d[0], lanes * e->width))
         return lk_tape_empty(tape);
     if (value->grad && !save(tape, &e->d_value, lanes * n)) return lk_tape_empty(tape);
@@ -289,6 +339,22 @@ lk_tensor *lk_cells_kl(lk_tape *tape, size_t lanes, const lk_dist *p, const lk_d
 
 /* ---- A draw, differentiable in its parameters ------------------------------------------------------ */
 
+static void draw_side(const cells_extra *e, lk_node *node, size_t lane, lk_rng *rng) {
+    const lk_tensor *params = node->in[0];
+    const lk_dist_form *form = &e->cells[0].form;
+    double p[2 * LK_DIST_SIDE], d[2 * LK_DIST_SIDE], x[LK_DIST_SIDE];
+    for (size_t i = 0, n; i < e->n; i += n) {
+        n = e->n - i < LK_DIST_SIDE ? e->n - i : LK_DIST_SIDE;
+        gather_side(e->cells + i, n, params->dtype, wrapped_row(params, lane), p);
+        form->kind->sample_side(form, n, p, rng, x, e->d[0] ? d : NULL);
+        for (size_t c = 0; c < n; c++)
+            if (node->out->dtype == LK_F32)
+                ((float *)node->out->data)[lane * e->n + i + c] = (float)x[c];
+            else ((double *)node->out->data)[lane * e->n + i + c] = x[c];
+        if (e->d[0]) turn(n, d, e->d[0] + lane * e->width + 2 * i);
+    }
+}
+
 static void draw_range(void *argument, size_t begin, size_t end) {
     lk_node *node = argument;
     cells_extra *e = node->extra;
@@ -297,7 +363,8 @@ static void draw_range(void *argument, size_t begin, size_t end) {
     for (size_t lane = begin; lane < end; lane++) {
         lk_rng rng = lk_trace_rng(e->trace, e->site, lane);
         const void *row = wrapped_row(params, lane);
-        for (size_t i = 0; i < e->n; i++) {
+        if (e->side) draw_side(e, node, lane, &rng);
+        for (size_t i = 0; i < e->n && !e->side; i++) {
             const lk_cell_dist *cell = &e->cells[i];
             double x = lk_cell_sample(cell, params->dtype, row, &rng);
             if (node->out->dtype == LK_F32) ((float *)node->out->data)[lane * e->n + i] = (float)x;
@@ -334,6 +401,7 @@ lk_tensor *lk_cells_reparameterise(lk_trace *trace, const lk_site *site, const l
     if (!e) return lk_tape_empty(tape);
     e->trace = trace;
     e->site = site;
+    e->side = side_by_side(dist->n, dist->cells, true);
     lk_tensor *params = dist->params;
     for (size_t i = 0; i < dist->n; i++)
         if (lk_cell_n_params(&dist->cells[i]) > 8 || dist->cells[i].step > 0 ||

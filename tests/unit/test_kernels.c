@@ -316,6 +316,26 @@ static void test_bernoulli(void **state) {
     assert_true(fabs(d + 1 / (1 + exp(2))) < 1e-15);
 }
 
+static void test_normal_quantiles(void **state) {
+    (void)state;
+    enum { N = 501 };
+    static double p[N], x[N];
+    static const double special[] = {0, 1, NAN, -1, 2, 0.075, 0.925, 0x1p-1074, 1 - 0x1p-53, 0.5};
+    lk_rng rng = lk_rng_at(1, "quantiles", 0, 0, 0);
+    for (size_t i = 0; i < N; i++) p[i] = i < 10 ? special[i] : lk_rng_uniform(&rng);
+    const lk_isa *isa;
+    for (size_t v = 0; (isa = lk_isa_at(v)); v++) {
+        if (!lk_isa_runs_here(isa)) continue;
+        isa->normal_quantiles(N, p, x);
+        for (size_t i = 0; i < N; i++) {
+            double alone = lk_normal_quantile(p[i]);
+            if (!same(LK_F64, &alone, &x[i], 1))
+                fail_msg("%s: quantile of %g differs", isa->name, p[i]);
+        }
+    }
+    assert_true(fabs(x[6] - 1.4395314709384563) < 1e-14); /* of 0.925 */
+}
+
 static void test_reductions(void **state) {
     (void)state;
     double x[1000];
@@ -379,9 +399,9 @@ static void test_linear_algebra(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_products),        cmocka_unit_test(test_zero_terms),
-        cmocka_unit_test(test_bernoulli),       cmocka_unit_test(test_maps),
-        cmocka_unit_test(test_same_reductions), cmocka_unit_test(test_reductions),
-        cmocka_unit_test(test_linear_algebra)};
+        cmocka_unit_test(test_products),   cmocka_unit_test(test_zero_terms),
+        cmocka_unit_test(test_bernoulli),  cmocka_unit_test(test_normal_quantiles),
+        cmocka_unit_test(test_maps),       cmocka_unit_test(test_same_reductions),
+        cmocka_unit_test(test_reductions), cmocka_unit_test(test_linear_algebra)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
