@@ -1,5 +1,7 @@
 /* bench_kernels peak|products|vectors [SECONDS]: the library's kernels beside their peers, by turns in one
- * process, so that what else the machine does meets both. Prints lines of
+ * process, so that what else the machine does meets both. A turn begins after a rest, in which the threads
+ * of whoever was last, which spin for some milliseconds, fall asleep, and with a call that is not counted.
+ * Prints lines of
  *     what,threads,ours,peer's name,peer's
  * with medians: products in GFLOP/s, vectors in nanoseconds an element. A peer that is not installed is
  * told on standard error. */
@@ -91,27 +93,38 @@ static void peer_product(const struct peer *peer, const shape *s, bool ta, bool 
 }
 
 enum { MOST_ROUNDS = 4000 };
+static const double TURN = 0.02, REST = 0.05; /* seconds */
+
+static void rest(double seconds) {
+    struct timespec t = {0, (long)(seconds * 1e9)};
+    nanosleep(&t, NULL);
+}
 
 static void one_case(lk_context *ctx, const shape *s, int layout, int threads, double seconds,
                      const float *a, const float *b, float *c) {
     static double took[PEERS + 1][MOST_ROUNDS];
     bool ta = layout == 2, tb = layout == 1;
-    size_t m = (size_t)s->m, n = (size_t)s->n, k = (size_t)s->k, rounds = 0;
+    size_t m = (size_t)s->m, n = (size_t)s->n, k = (size_t)s->k, rounds[PEERS + 1] = {0};
     double flops = 2.0 * (double)m * (double)n * (double)k;
-    int repeat = 1 + (int)(0.002 * 60e9 / flops);
-    for (double end = now() + seconds; now() < end && rounds < MOST_ROUNDS; rounds++)
+    int repeat = 1 + (int)(0.0005 * 60e9 / flops);
+    for (double end = now() + seconds; now() < end;)
         for (int who = 0; who <= PEERS; who++) {
             if (who && !peers[who - 1].cblas && !peers[who - 1].dnnl) continue;
-            double began = now();
-            for (int r = 0; r < repeat; r++) {
-                if (who) peer_product(&peers[who - 1], s, ta, tb, a, b, c);
-                else
-                    (void)lk_product(ctx, LK_F32, ta, tb, m, n, k, a, ta ? m : k, b, tb ? k : n,
-                                     false, c, n);
+            if (threads > 1) rest(REST);
+            double turn = now() + TURN;
+            for (int round = -1; round < 1 || now() < turn; round++) {
+                double began = now();
+                for (int r = 0; r < repeat; r++) {
+                    if (who) peer_product(&peers[who - 1], s, ta, tb, a, b, c);
+                    else
+                        (void)lk_product(ctx, LK_F32, ta, tb, m, n, k, a, ta ? m : k, b, tb ? k : n,
+                                         false, c, n);
+                }
+                if (round >= 0 && rounds[who] < MOST_ROUNDS)
+                    took[who][rounds[who]++] = (now() - began) / repeat;
             }
-            took[who][rounds] = (now() - began) / repeat;
         }
-    double ours = median(took[0], rounds);
+    double ours = median(took[0], rounds[0]);
     for (int p = 0; p < PEERS; p++)
         if (peers[p].cblas || peers[p].dnnl)
             printf("%s %s,%d,%.2f,%s,%.2f\n", s->name,
@@ -119,7 +132,7 @@ static void one_case(lk_context *ctx, const shape *s, int layout, int threads, d
                    : layout == 1 ? "NT"
                                  : "TN",
                    threads, flops / ours * 1e-9, peers[p].name,
-                   flops / median(took[p + 1], rounds) * 1e-9);
+                   flops / median(took[p + 1], rounds[p + 1]) * 1e-9);
     fflush(stdout);
 }
 
