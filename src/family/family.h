@@ -39,9 +39,12 @@ typedef struct lk_em {
     size_t (*n_stats)(const lk_model *model);
     size_t (*n_scratch)(const lk_model *model); /* doubles a thread needs */
     lk_status (*start)(lk_model *model, const lk_rows *rows, uint64_t restart);
-    /* Adds the block's expected statistics; returns the sum of its rows' log-probabilities
-     * (densities: what EM climbs), both times the rows' weights where it has any. Must not fail. */
-    double (*expect)(const lk_model *model, const lk_batch *batch, double *stats, double *scratch);
+    /* Adds the block's expected statistics, unless `stats` is NULL; returns the sum of its rows'
+     * log-probabilities (densities: what EM climbs), both times the rows' weights where it has any.
+     * log_prob [rows] gets each row's own, -infinity where its weight is 0, unless it is NULL. Must not
+     * fail. */
+    double (*expect)(const lk_model *model, const lk_batch *batch, double *stats, double *scratch,
+                     double *log_prob);
     /* New parameters from the statistics of rows whose weights add to `n`. */
     lk_status (*maximise)(lk_model *model, const double *stats, double n);
     /* Log of the prior density at the present parameters, up to a constant: EM climbs its sum with the
@@ -49,6 +52,8 @@ typedef struct lk_em {
     double (*log_prior)(const lk_model *model);
     /* After the last step: notices of what was floored or started anew. NULL: nothing to tell. */
     void (*report)(const lk_model *model);
+    /* Free parameters, as BIC counts them. */
+    size_t (*n_free)(const lk_model *model);
 } lk_em;
 
 struct lk_family {
@@ -74,7 +79,7 @@ struct lk_family {
     const lk_em *em; /* learns by EM; NULL: by stochastic gradient */
 };
 
-extern const lk_family lk_family_gmm, lk_family_made, lk_family_vae;
+extern const lk_family lk_family_gmm, lk_family_made, lk_family_mixture, lk_family_vae;
 extern const lk_family *const lk_families[]; /* NULL at the end */
 const lk_family *lk_family_named(const char *name);
 

@@ -11,6 +11,7 @@
 #include "base/threads.h"
 
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 const lk_option lk_em_options[] = {
@@ -18,6 +19,9 @@ const lk_option lk_em_options[] = {
      "Converged when an iteration gains less than this, in nats a row"},
     {"restarts", LK_OPTION_INT, "1", 1, 1000, NULL,
      "Starts tried for ten iterations each; the best goes on (Biernacki et al. 2003)"},
+    {"trim", LK_OPTION_REAL, "0", 0, 0.9, NULL,
+     "Share of the rows that learning leaves out at each step: those least probable (Neykov et al. "
+     "2007)"},
     {NULL, LK_OPTION_INT, NULL, 0, 0, NULL, NULL}};
 
 enum {
@@ -35,8 +39,19 @@ typedef struct expect_job {
     lk_batch *batches;       /* one for each block in flight */
     double *stats, *scratch; /* [in flight, n + 1], [in flight, scratch] */
     size_t n_stats, n_scratch;
+    const uint8_t *keep; /* [rows] or NULL: which rows count */
+    double *log_prob;    /* [rows] or NULL; then no statistics are added */
     lk_status *status;
 } expect_job;
+
+/* Rows that are not kept weigh nothing. */
+static void mask(lk_batch *batch, const uint8_t *keep) {
+    for (size_t i = 0; i < batch->rows; i++) {
+        if (!batch->weighted) batch->weight[i] = 1;
+        if (!keep[i]) batch->weight[i] = 0;
+    }
+    batch->weighted = true;
+}
 
 static void expect_blocks(void *argument, size_t begin, size_t end) {
     expect_job *job = argument;
@@ -46,9 +61,11 @@ static void expect_blocks(void *argument, size_t begin, size_t end) {
         memset(stats, 0, (job->n_stats + 1) * sizeof *stats);
         job->status[i] = lk_rows_range(
             job->rows, first, left < LK_EM_BLOCK ? (size_t)left : LK_EM_BLOCK, &job->batches[i]);
-        if (job->status[i] == LK_OK)
-            stats[job->n_stats] = job->model->family->em->expect(
-                job->model, &job->batches[i], stats, job->scratch + i * job->n_scratch);
+        if (job->status[i] != LK_OK) continue;
+        if (job->keep) mask(&job->batches[i], job->keep + first);
+        stats[job->n_stats] = job->model->family->em->expect(
+            job->model, &job->batches[i], job->log_prob ? NULL : stats,
+            job->scratch + i * job->n_scratch, job->log_prob ? job->log_prob + first : NULL);
     }
 }
 
@@ -116,15 +133,19 @@ static void free_job(lk_context *ctx, expect_job *job, size_t in_flight) {
     lk_free(ctx, job->status);
 }
 
-lk_status lk_em_expect(const lk_model *model, const lk_rows *rows, double *stats,
-                       double *log_prob) {
+/* stats NULL: only each row's log-probability, [rows]. */
+static lk_status expect_all(const lk_model *model, const lk_rows *rows, const uint8_t *keep,
+                            double *stats, double *each, double *log_prob) {
     lk_context *ctx = model->ctx;
     const lk_em *em = model->family->em;
-    expect_job job = {.model = model,
-                      .rows = rows,
-                      .n_rows = lk_rows_count(rows),
-                      .n_stats = em->n_stats(model),
-                      .n_scratch = em->n_scratch(model)};
+    expect_job job = {
+        .model = model,
+        .rows = rows,
+        .n_rows = lk_rows_count(rows),
+        .n_stats = stats ? em->n_stats(model) : 0,
+        .n_scratch = em->n_scratch(model),
+        .keep = keep,
+        .log_prob = each};
     size_t in_flight = (size_t)ctx->threads, n = job.n_stats + 1;
     uint64_t blocks = (job.n_rows + LK_EM_BLOCK - 1) / LK_EM_BLOCK;
     counter c = {.n = n};
@@ -139,13 +160,101 @@ lk_status lk_em_expect(const lk_model *model, const lk_rows *rows, double *stats
     }
     if (status == LK_OK) {
         collect(&c, total);
-        memcpy(stats, total, job.n_stats * sizeof *stats);
+        if (stats) memcpy(stats, total, job.n_stats * sizeof *stats);
         *log_prob = total[job.n_stats];
     }
     free_job(ctx, &job, in_flight);
     free_counter(ctx, &c);
     lk_free(ctx, total);
     return status;
+}
+
+lk_status lk_em_expect(const lk_model *model, const lk_rows *rows, double *stats,
+                       double *log_prob) {
+    return expect_all(model, rows, NULL, stats, NULL, log_prob);
+}
+
+/* ---- Trimming ------------------------------------------------------------------------------------------ */
+
+/* A trimmed likelihood (Neykov, Filzmoser, Dimova and Neytchev 2007) is that of the most probable rows, whichever
+ * they are. Each step looks which these are under the present parameters, and takes its expectation over
+ * them: neither lowers it. */
+typedef struct trimmed_row {
+    double log_prob;
+    uint64_t row;
+} trimmed_row;
+
+static int by_log_prob(const void *a, const void *b) {
+    const trimmed_row *p = a, *q = b;
+    if (p->log_prob != q->log_prob) return p->log_prob < q->log_prob ? -1 : 1;
+    return p->row < q->row ? -1 : p->row > q->row;
+}
+
+typedef struct trimming {
+    double share;
+    double *log_prob;  /* [rows] */
+    trimmed_row *rank; /* [rows] */
+    double *weight;    /* [rows] or NULL: each counts as one */
+    uint8_t *keep;     /* [rows] */
+    double kept;       /* weights of the rows that are kept */
+} trimming;
+
+static lk_status start_trimming(trimming *t, const lk_model *model, const lk_rows *rows) {
+    size_t n = (size_t)lk_rows_count(rows);
+    lk_context *ctx = model->ctx;
+    t->share = lk_options_real(model->options, "trim");
+    if (!(t->share > 0)) return LK_OK;
+    t->log_prob = lk_alloc(ctx, n, sizeof *t->log_prob);
+    t->rank = lk_alloc(ctx, n, sizeof *t->rank);
+    t->keep = lk_alloc(ctx, n, sizeof *t->keep);
+    if (!t->log_prob || !t->rank || !t->keep) return LK_NO_MEMORY;
+    if (lk_rows_schema(rows)->weights == SIZE_MAX) return LK_OK;
+    t->weight = lk_alloc(ctx, n, sizeof *t->weight);
+    lk_batch batch;
+    lk_status status =
+        t->weight ? lk_batch_create(ctx, 1, model->schema->n_cells, &batch) : LK_NO_MEMORY;
+    if (status != LK_OK) return status;
+    for (uint64_t i = 0; status == LK_OK && i < n; i++) {
+        status = lk_rows_range(rows, i, 1, &batch);
+        t->weight[i] = status == LK_OK ? batch.weight[0] : 0;
+    }
+    lk_batch_destroy(ctx, &batch);
+    return status;
+}
+
+static void free_trimming(lk_context *ctx, trimming *t) {
+    lk_free(ctx, t->log_prob);
+    lk_free(ctx, t->rank);
+    lk_free(ctx, t->keep);
+    lk_free(ctx, t->weight);
+}
+
+/* The least probable rows are left out while their weights stay within the share of all. */
+static void trim(trimming *t, uint64_t n, double all) {
+    double left = t->share * all;
+    t->kept = all;
+    for (uint64_t i = 0; i < n; i++) t->rank[i] = (trimmed_row){t->log_prob[i], i};
+    qsort(t->rank, (size_t)n, sizeof *t->rank, by_log_prob);
+    memset(t->keep, 1, (size_t)n);
+    for (uint64_t i = 0; i < n; i++) {
+        uint64_t row = t->rank[i].row;
+        double weight = t->weight ? t->weight[row] : 1;
+        left -= weight;
+        if (left < 0) break;
+        t->keep[row] = 0;
+        t->kept -= weight;
+    }
+}
+
+/* The expectation over the rows that count, and how many they are. */
+static lk_status expect_kept(const lk_model *model, const lk_rows *rows, double all, trimming *t,
+                             double *stats, double *log_prob) {
+    t->kept = all;
+    if (!(t->share > 0)) return lk_em_expect(model, rows, stats, log_prob);
+    lk_status status = expect_all(model, rows, NULL, NULL, t->log_prob, log_prob);
+    if (status != LK_OK) return status;
+    trim(t, lk_rows_count(rows), all);
+    return expect_all(model, rows, t->keep, stats, NULL, log_prob);
 }
 
 /* ---- The loop ------------------------------------------------------------------------------------------ */
@@ -168,6 +277,7 @@ typedef struct em_run {
     uint64_t restarts, steps;
     double tolerance, weight; /* of all rows together: how many they are if not said otherwise */
     bool started;             /* the parameters are this restart's */
+    trimming trimming;
 } em_run;
 
 static lk_status save(em_run *run) {
@@ -191,11 +301,13 @@ static lk_status iterate(em_run *run, double *gain) {
     const lk_em *em = model->family->em;
     double log_prob;
     double began = lk_profile_begin(model->ctx);
-    lk_status status = lk_em_expect(model, run->rows, run->stats, &log_prob);
+    lk_status status =
+        expect_kept(model, run->rows, run->weight, &run->trimming, run->stats, &log_prob);
+    double weight = run->trimming.kept;
     lk_profile_end(model->ctx, began, "expectation", false, 0);
     if (status != LK_OK) return status;
     if (em->log_prior) log_prob += em->log_prior(model);
-    double mean = log_prob / run->weight;
+    double mean = log_prob / weight;
     if (!(mean - mean == 0))
         return lk_fail(model->ctx, LK_NOT_CONVERGED,
                        "EM step %llu: the log-probability became %s; try fewer "
@@ -205,7 +317,7 @@ static lk_status iterate(em_run *run, double *gain) {
     *gain = run->at.iteration ? mean - run->at.previous : INFINITY;
     run->at.previous = mean;
     began = lk_profile_begin(model->ctx);
-    status = em->maximise(model, run->stats, run->weight);
+    status = em->maximise(model, run->stats, weight);
     if (model->family->loaded) model->family->loaded(model);
     lk_profile_end(model->ctx, began, "maximisation", false, 0);
     run->at.iteration++;
@@ -278,6 +390,7 @@ lk_status lk_em_fit(lk_model *model, const lk_rows *rows, const lk_fit_control *
     run.best_values = lk_alloc(ctx, model->params.bytes, 1);
     run.stats = lk_alloc(ctx, model->family->em->n_stats(model), sizeof(double));
     lk_status status = run.best_values && run.stats ? LK_OK : LK_NO_MEMORY;
+    if (status == LK_OK) status = start_trimming(&run.trimming, model, rows);
     if (status == LK_OK && !lk_rows_count(rows))
         status = lk_fail(ctx, LK_BAD_DATA, "there are no rows to learn from");
     if (status == LK_OK && control->resume) status = resume(&run);
@@ -299,5 +412,6 @@ lk_status lk_em_fit(lk_model *model, const lk_rows *rows, const lk_fit_control *
     }
     lk_free(ctx, run.best_values);
     lk_free(ctx, run.stats);
+    free_trimming(ctx, &run.trimming);
     return status;
 }

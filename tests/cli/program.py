@@ -19,7 +19,7 @@ ROOT = pathlib.Path(os.environ.get("LIKELY_ROOT", pathlib.Path(__file__).resolve
 PROGRAM = os.environ.get("LIKELY_PROGRAM", str(ROOT / "build/release/likely"))
 DATA = pathlib.Path(os.environ.get("LIKELY_DATA", ROOT / "../shared/data"))
 GOLDEN = ROOT / "tests/golden/data"
-FAMILIES = ("gmm", "made", "vae")
+FAMILIES = ("gmm", "made", "mixture", "vae")
 SECONDS = 240  # after which a run counts as hanging
 
 

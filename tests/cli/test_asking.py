@@ -31,7 +31,7 @@ def bh(p):
 class Asking(Case):
     def fit(self, family, data=ORCHARD, *more):
         path = self.path(f"{family}.lk")
-        options = ("--components", 3) if family == "gmm" else ("--hidden", "24", "--steps", 60)
+        options = ("--components", 3) if family in ("gmm", "mixture") else ("--hidden", "24", "--steps", 60)
         good("fit", family, data, "-o", path, "-f", *options, *more)
         return path
 

@@ -12,6 +12,7 @@ from program import Case, FAMILIES, GOLDEN, good, run, scores, sha256
 ORCHARD, PULSES = GOLDEN / "orchard.csv", GOLDEN / "pulses.csv"
 COMMANDS = ("fit", "score", "sample", "infer", "compare", "show", "families", "schema")
 QUICK = {"gmm": ["--components", "4"], "made": ["--hidden", "20", "--steps", "300"],
+         "mixture": ["--components", "4"],
          "vae": ["--hidden", "20", "--steps", "300"]}
 
 
@@ -149,8 +150,8 @@ class Basics(Case):
                 done = run("sample", model, "-n", 40, "--given", f"{field}={value}", "--particles", "32")
                 self.assertEqual(done.returncode, 0, done.stderr)
                 self.assertEqual({row[field] for row in table(done.stdout)}, {value}, family)
-                # gmm conditions exactly; made where its first cell is given: there is nothing to weigh
-                exact = family == "gmm" or family == "made" and field == "species"
+                # Mixtures condition exactly; made where its first cell is given: there is nothing to weigh
+                exact = family in ("gmm", "mixture") or family == "made" and field == "species"
                 self.assertEqual("estimate" in done.stderr, not exact, (family, field, done.stderr))
             rows = table(good("sample", model, "-n", 20, "--given", "species=pear", "--given", "fruits=60"))
             self.assertEqual({(row["species"], row["fruits"]) for row in rows}, {("pear", "60")})

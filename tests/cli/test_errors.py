@@ -123,6 +123,7 @@ TABLES = {
     "cut.png": ((GOLDEN / "pictures/rgb.png").read_bytes()[:-30], 3, ["cut.png"]),
 }
 QUICK = {"gmm": ["--components", "2", "--steps", "5"], "made": ["--hidden", "8", "--steps", "5"],
+         "mixture": ["--components", "2", "--steps", "5"],
          "vae": ["--hidden", "8", "--steps", "5"]}
 
 

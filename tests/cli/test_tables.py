@@ -57,7 +57,7 @@ class Tables(Case):
                 print(f"{name}: skipped, no data ({source})")
                 continue
             for family in FAMILIES:
-                more = ["--components", "2"] if family == "gmm" else ["--hidden", "20", "--held-out", "0.01"]
+                more = ["--components", "2"] if family in ("gmm", "mixture") else ["--hidden", "20", "--held-out", "0.01"]
                 with self.subTest(name=name, family=family):
                     self.check_images(source, family, more, read)
 

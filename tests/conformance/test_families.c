@@ -37,17 +37,20 @@ static const char *const two_orderings[] = {"hidden=24", "components=2", "orderi
 static const char *const small_vae[] = {"hidden=16,12", "latents=2", "components=2", NULL};
 static const char *const full_gmm[] = {"components=3", "covariance=full", NULL};
 static const char *const diagonal_gmm[] = {"components=4", "covariance=diagonal", NULL};
+static const char *const counts_too[] = {"components=3", "counts=negative-binomial", NULL};
+static const char *const poisson_normal[] = {"components=2", "counts=poisson", "numeric=normal",
+                                             "covariance=VEI", NULL};
+static const char *const common_axes[] = {"components=3", "covariance=VVE", "freedom=4", NULL};
+static const char *const diagonal_tails[] = {"components=3", "covariance=EVI", NULL};
 static const char *const plain[] = {NULL};
 
 /* Settings to try beside the defaults; a family that is not here runs with its defaults. */
 static const struct {
     const char *family;
     const char *const *options;
-} settings[] = {{"gmm", full_gmm},
-                {"gmm", diagonal_gmm},
-                {"made", small_made},
-                {"made", two_orderings},
-                {"vae", small_vae}};
+} settings[] = {{"gmm", full_gmm},           {"gmm", diagonal_gmm},    {"mixture", counts_too},
+                {"mixture", poisson_normal}, {"mixture", common_axes}, {"mixture", diagonal_tails},
+                {"made", small_made},        {"made", two_orderings},  {"vae", small_vae}};
 
 static const char *path_of(const char *name) {
     static char path[4096];
@@ -513,7 +516,8 @@ static void latent_bits_back(battery *b, coding *c, const lk_batch *batch, doubl
 
 /* The latent under its prior: uniform over bins, or the model's own weights. */
 static void latent_prior(battery *b, coding *c, double *latent, bool pop, size_t n_latent) {
-    if (b->family == &lk_family_gmm || b->family == &lk_family_made) {
+    if (b->family == &lk_family_gmm || b->family == &lk_family_mixture ||
+        b->family == &lk_family_made) {
         size_t w = lk_params_find(&b->model->params, "weights");
         size_t k = w != SIZE_MAX ? b->model->params.info[w].size
                                  : (size_t)lk_options_int(b->model->options, "orderings");
@@ -618,7 +622,7 @@ static void check_em_is_the_trace(battery *b) {
     if (!em) return;
     double *stats = calloc(em->n_stats(b->model) + 1, sizeof *stats),
            *scratch = calloc(em->n_scratch(b->model) + 1, sizeof *scratch);
-    double log_prob[ROWS], total = 0, by_em = em->expect(b->model, &b->batch, stats, scratch);
+    double log_prob[ROWS], total = 0, by_em = em->expect(b->model, &b->batch, stats, scratch, NULL);
     lk_evaluation e = {
         .particles = 1, .density = true, .seed = 1, .salt = "test", .log_prob = log_prob};
     if (lk_evaluate(b->model, b->tape, &b->batch, &e) != LK_OK)
