@@ -56,6 +56,12 @@ typedef struct lk_em {
     size_t (*n_free)(const lk_model *model);
 } lk_em;
 
+/* When `option` is `value`, "name=value" settings of the options that nobody has set. */
+typedef struct lk_preset {
+    const char *option, *value;
+    const char *const *settings; /* NULL at the end */
+} lk_preset;
+
 struct lk_family {
     /* required */
     const char *name;
@@ -68,6 +74,7 @@ struct lk_family {
     void (*destroy)(lk_model *model); /* frees model->state; may be NULL when there is none */
 
     /* optional, with a default */
+    const lk_preset *presets; /* option NULL at the end; default: none */
     lk_status (*prepare)(lk_model *model,
                          const lk_rows *rows); /* before the first step; default: none */
     void (*loaded)(lk_model *model); /* parameters have changed: refresh what is derived */

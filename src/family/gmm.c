@@ -17,9 +17,7 @@ static const lk_option options[] = {
      "Smallest variance, as a share of the field's"},
     {NULL, LK_OPTION_INT, NULL, 0, 0, NULL, NULL}};
 
-static lk_status create(lk_model *model) {
-    return lk_mixture_create(model, &(lk_mixture_ask){.counts = LK_COUNTS_NONE});
-}
+static lk_status create(lk_model *model) { return lk_mixture_create(model, &(lk_mixture_ask){0}); }
 
 const lk_family lk_family_gmm = {
     .name = "gmm",

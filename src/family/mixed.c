@@ -8,7 +8,12 @@
 
 #include <string.h>
 
+enum { FEW = 32, MOST_COUNT = 4095 }; /* counts have tables, as levels do */
+
 static const lk_option options[] = {
+    {"for", LK_OPTION_CHOICE, "density", 1, 0, "density|outliers",
+     "What the others' defaults are for; outliers: one component, covariance full, counts few, "
+     "trim 0.5"},
     {"components", LK_OPTION_INT, "10", 1, 100000, NULL, "Number of components"},
     {"covariance", LK_OPTION_CHOICE, "auto", 1, 0, LK_COVARIANCE_CHOICES,
      "Shape of the covariances (EII … VVV: volume, shape and orientation Equal, Variable or "
@@ -18,13 +23,24 @@ static const lk_option options[] = {
      "Distribution of integer and real fields"},
     {"freedom", LK_OPTION_REAL, "0", 0, 1000, NULL,
      "Degrees of freedom of student-t; 0: learned, for each component"},
-    {"counts", LK_OPTION_CHOICE, "numeric", 1, 0, "numeric|poisson|negative-binomial",
-     "Distribution of integer fields from 0 to 4095 at most; numeric: as other numbers"},
-    {"prior", LK_OPTION_REAL, "1", 0, 1000, NULL,
+    {"counts", LK_OPTION_CHOICE, "numeric", 1, 0, "few|numeric|negative-binomial|poisson",
+     "Distribution of integer fields from 0 to 4095 at most; numeric: as other numbers; few: "
+     "negative "
+     "binomial up to 32, else numeric"},
+    {"prior", LK_OPTION_REAL, "0.0001", 0, 1000, NULL,
      "How often the prior of means, covariances and weights counts; 0: maximum likelihood"},
     {"floor", LK_OPTION_REAL, "0.000001", 0, 1, NULL,
      "Smallest variance, as a share of the field's"},
     {NULL, LK_OPTION_INT, NULL, 0, 0, NULL, NULL}};
+
+/* To find outliers in the rows that are learned from. One component: a second would be free to sit on a
+ * cluster of outliers, which then are probable. The less probable half is left out: more than half no
+ * method could tell from the rest, so this bears the most contamination that can be borne (Rousseeuw
+ * and Leroy 1987, chapter 7). Heavy tails for what is left in. Whole numbers from 0 to few are counts,
+ * whose rare values a normal with the rounding's variance would call impossible. */
+static const char *const for_outliers[] = {"components=1", "covariance=full", "counts=few",
+                                           "trim=0.5", NULL};
+static const lk_preset presets[] = {{"for", "outliers", for_outliers}, {NULL, NULL, NULL}};
 
 static lk_status create(lk_model *model) {
     const char *numeric = lk_options_text(model->options, "numeric"),
@@ -33,9 +49,10 @@ static lk_status create(lk_model *model) {
         .heavy = !strcmp(numeric, "student-t"),
         .freedom = lk_options_real(model->options, "freedom"),
         .prior = lk_options_real(model->options, "prior"),
-        .counts = !strcmp(counts, "poisson")   ? LK_COUNTS_POISSON
-                  : !strcmp(counts, "numeric") ? LK_COUNTS_NONE
-                                               : LK_COUNTS_NEGATIVE};
+        .counts = !strcmp(counts, "numeric")   ? NULL
+                  : !strcmp(counts, "poisson") ? &lk_poisson
+                                               : &lk_negative_binomial,
+        .most = !strcmp(counts, "few") ? FEW : MOST_COUNT};
     return lk_mixture_create(model, &ask);
 }
 
@@ -46,6 +63,7 @@ const lk_family lk_family_mixture = {
     .taxonomy = "latent, tractable",
     .posterior = "exact",
     .options = options,
+    .presets = presets,
     .create = create,
     .joint = lk_mixture_joint,
     .destroy = lk_mixture_destroy,

@@ -8,8 +8,6 @@
 #include <math.h>
 #include <string.h>
 
-enum { MOST_COUNT = 4096 }; /* higher counts have tables as levels do; wider fields stay numbers */
-
 #define FIRST_FREEDOM 10.0 /* where learned degrees of freedom begin */
 
 static bool is_number(const lk_cell *cell) {
@@ -17,10 +15,10 @@ static bool is_number(const lk_cell *cell) {
 }
 
 /* Whole numbers that never were negative and are neither dates nor pixels. */
-static bool is_count(const lk_schema *schema, const lk_cell *cell) {
+static bool is_count(const lk_mixture_ask *ask, const lk_schema *schema, const lk_cell *cell) {
     const lk_field *field = &schema->fields[cell->field];
     return cell->kind == LK_FIELD_GRID && field->kind == LK_FIELD_GRID && field->places == 0 &&
-           !cell->bounded && cell->low >= 0 && cell->high < MOST_COUNT;
+           !cell->bounded && cell->low >= 0 && cell->high <= ask->most;
 }
 
 /* ---- Layout ------------------------------------------------------------------------------------------ */
@@ -42,19 +40,14 @@ static void lay_out_number(lk_mixtures *s, const lk_cell *cell, size_t i, size_t
 }
 
 static void lay_out_finite(lk_mixtures *s, const lk_cell *cell, size_t i,
-                           lk_mixture_counts counts) {
+                           const lk_dist_kind *kind) {
     lk_cell_dist *dist = &s->cells[i];
     bool binary = cell->kind == LK_FIELD_BINARY, count = cell->kind == LK_FIELD_GRID;
     s->place[i] = SIZE_MAX;
     s->level_at[i] = s->levels;
     s->n_levels[i] = count ? (size_t)cell->high + 1 : binary ? 2 : cell->n;
     s->levels += s->n_levels[i];
-    dist->form.kind =
-        binary   ? &lk_bernoulli
-        : !count ? &lk_categorical
-        : counts == LK_COUNTS_POISSON
-            ? &lk_poisson
-            : &lk_negative_binomial;
+    dist->form.kind = binary ? &lk_bernoulli : count ? kind : &lk_categorical;
     dist->form.n = binary || count ? 1 : (int)cell->n;
     dist->at = s->width;
     s->width += (size_t)lk_cell_n_params(dist);
@@ -62,7 +55,7 @@ static void lay_out_finite(lk_mixtures *s, const lk_cell *cell, size_t i,
 
 /* Numeric cells first in a row of parameters (mean, log sd and, with heavy tails, log of the degrees of
  * freedom), then those of the others. */
-static lk_status lay_out_cells(lk_model *model, lk_mixtures *s, lk_mixture_counts counts) {
+static lk_status lay_out_cells(lk_model *model, lk_mixtures *s, const lk_mixture_ask *ask) {
     const lk_schema *schema = model->schema;
     lk_context *ctx = model->ctx;
     size_t n = schema->n_cells, at = 0;
@@ -70,7 +63,7 @@ static lk_status lay_out_cells(lk_model *model, lk_mixtures *s, lk_mixture_count
     if (!s->place) return LK_NO_MEMORY;
     for (size_t i = 0; i < n; i++) {
         const lk_cell *cell = &schema->cells[i];
-        bool number = is_number(cell) && !(counts != LK_COUNTS_NONE && is_count(schema, cell));
+        bool number = is_number(cell) && !(ask->counts && is_count(ask, schema, cell));
         s->place[i] = number ? s->d++ : SIZE_MAX;
     }
     s->numeric = lk_alloc(ctx, s->d, sizeof *s->numeric);
@@ -95,7 +88,7 @@ static lk_status lay_out_cells(lk_model *model, lk_mixtures *s, lk_mixture_count
             .high = INFINITY,
             .missingness = cell->missingness};
         if (s->place[i] != SIZE_MAX) lay_out_number(s, cell, i, at++);
-        else lay_out_finite(s, cell, i, counts);
+        else lay_out_finite(s, cell, i, ask->counts);
     }
     return LK_OK;
 }
@@ -174,7 +167,7 @@ lk_status lk_mixture_create(lk_model *model, const lk_mixture_ask *ask) {
     s->freedom = ask->freedom;
     s->prior = ask->prior;
     s->per = s->heavy ? 3 : 2;
-    lk_status status = lay_out_cells(model, s, ask->counts);
+    lk_status status = lay_out_cells(model, s, ask);
     if (status != LK_OK) return status;
     const char *shape = lk_options_text(model->options, "covariance");
     if (!strcmp(shape, "auto")) shape = s->d <= 32 ? "full" : "diagonal";

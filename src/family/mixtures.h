@@ -90,17 +90,13 @@ void lk_mixture_row_predict(lk_mixture_row *c, const lk_mixtures *s, size_t i);
 /* The cell predicted last has the value x. Returns its whitened value. */
 double lk_mixture_row_observe(lk_mixture_row *c, const lk_mixtures *s, size_t i, double x);
 
-/* The slots of a family's record that the two share. create: `heavy`, `freedom`, `prior` and which
- * integer fields are counts come from the options that the family has. */
-typedef enum lk_mixture_counts {
-    LK_COUNTS_NONE,
-    LK_COUNTS_POISSON,
-    LK_COUNTS_NEGATIVE
-} lk_mixture_counts;
+/* The slots of a family's record that the two share, and what create is asked for beside the options
+ * that both have. */
 typedef struct lk_mixture_ask {
     bool heavy;
     double freedom, prior;
-    lk_mixture_counts counts;
+    const lk_dist_kind *counts; /* of integer fields up to `most`; NULL: none are counts */
+    double most;
 } lk_mixture_ask;
 lk_status lk_mixture_create(lk_model *model, const lk_mixture_ask *ask);
 void lk_mixture_joint(lk_model *model, lk_trace *t);

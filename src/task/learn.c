@@ -8,6 +8,18 @@ static const lk_option *learning_options(const lk_family *family) {
     return family->em ? lk_em_options : lk_gradient_options;
 }
 
+/* One "name=value", unless the user has set it and `weak`. */
+static lk_status set_option(lk_context *ctx, lk_options *options, const char *text, bool weak) {
+    const char *equals = strchr(text, '=');
+    char name[64];
+    if (!equals || (size_t)(equals - text) >= sizeof name)
+        return lk_fail(ctx, LK_USAGE, "the option \"%s\" is not of the form name=value", text);
+    memcpy(name, text, (size_t)(equals - text));
+    name[equals - text] = 0;
+    if (weak && lk_options_is_set(options, name)) return LK_OK;
+    return lk_options_set(options, name, equals + 1);
+}
+
 /* "name=value" strings into checked options. */
 static lk_status set_options(lk_context *ctx, const lk_family *family, const char *const *texts,
                              lk_options **out) {
@@ -15,15 +27,12 @@ static lk_status set_options(lk_context *ctx, const lk_family *family, const cha
     if (!options) return LK_NO_MEMORY;
     lk_status status = lk_options_add(options, family->options);
     if (status == LK_OK) status = lk_options_add(options, learning_options(family));
-    for (size_t i = 0; status == LK_OK && texts && texts[i]; i++) {
-        const char *equals = strchr(texts[i], '=');
-        char name[64];
-        if (!equals || (size_t)(equals - texts[i]) >= sizeof name)
-            return lk_fail(ctx, LK_USAGE, "the option \"%s\" is not of the form name=value",
-                           texts[i]);
-        memcpy(name, texts[i], (size_t)(equals - texts[i]));
-        name[equals - texts[i]] = 0;
-        status = lk_options_set(options, name, equals + 1);
+    for (size_t i = 0; status == LK_OK && texts && texts[i]; i++)
+        status = set_option(ctx, options, texts[i], false);
+    for (const lk_preset *p = family->presets; status == LK_OK && p && p->option; p++) {
+        if (strcmp(lk_options_text(options, p->option), p->value)) continue;
+        for (size_t i = 0; status == LK_OK && p->settings[i]; i++)
+            status = set_option(ctx, options, p->settings[i], true);
     }
     return status;
 }
