@@ -99,25 +99,31 @@ static bool no_such_option(const cli_command *command, const lk_option *const *m
     return false;
 }
 
+/* Is the value one of the option's choices? */
+static bool is_choice(const lk_option *o, const char *value) {
+    size_t n = strlen(value);
+    for (const char *at = o->choices; n && at; at = strchr(at, '|') ? strchr(at, '|') + 1 : NULL)
+        if (!strncmp(at, value, n) && (at[n] == '|' || !at[n])) return true;
+    return false;
+}
+
 /* Whole numbers, reals and choices are checked here for the program's own options; the library checks
  * a family's, with their ranges. */
 static bool check_value(const lk_option *o, const char *value) {
     char *end;
     errno = 0;
+    if (is_choice(o, value)) return true;
     if (o->type == LK_OPTION_INT || o->type == LK_OPTION_REAL) {
         double x = strtod(value, &end);
         bool whole = o->type == LK_OPTION_REAL || !strpbrk(value, ".eExXnN");
         if (!*value || *end || errno || !whole ||
             (o->low <= o->high && !(x >= o->low && x <= o->high))) {
-            cli_usage("--%s is \"%s\", but it takes %s from %g to %g", o->name, value,
-                      o->type == LK_OPTION_INT ? "a whole number" : "a number", o->low, o->high);
+            cli_usage("--%s is \"%s\", but it takes %s from %g to %g%s%s", o->name, value,
+                      o->type == LK_OPTION_INT ? "a whole number" : "a number", o->low, o->high,
+                      o->choices ? ", or " : "", o->choices ? o->choices : "");
             return false;
         }
     } else if (o->type == LK_OPTION_CHOICE) {
-        size_t n = strlen(value);
-        for (const char *at = o->choices; n && at;
-             at = strchr(at, '|') ? strchr(at, '|') + 1 : NULL)
-            if (!strncmp(at, value, n) && (at[n] == '|' || !at[n])) return true;
         cli_usage("--%s is \"%s\", but it takes one of %s", o->name, value, o->choices);
         return false;
     } else if (o->type == LK_OPTION_FLAG && strcmp(value, "true") && strcmp(value, "false")) {

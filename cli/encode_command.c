@@ -3,6 +3,8 @@
 static const lk_option own[] = {
     {"deviations", LK_OPTION_FLAG, "false", 1, 0, NULL,
      "After the means of a continuous latent, its standard deviations"},
+    {"hard", LK_OPTION_FLAG, "false", 1, 0, NULL,
+     "Of a finite latent its most probable value alone: the row's cluster, from 0"},
     {"particles", LK_OPTION_INT, "256", 1, 1e6, NULL,
      "Importance samples, where the posterior is estimated"},
     {NULL, LK_OPTION_INT, NULL, 0, 0, NULL, NULL}};
@@ -21,6 +23,7 @@ static int run(lk_context *ctx, const cli_arguments *a) {
             "`likely encode` writes a file: give -o FILE, ending in .csv, .tsv or .npy");
     options.particles = (size_t)cli_count(a, "particles", 256);
     options.seed = cli_count(a, "seed", 1);
+    options.hard = cli_flag(a, "hard");
     lk_status status = lk_model_load(ctx, a->plain[0], &model);
     if (status == LK_OK) status = cli_open_data(ctx, a, a->plain[1], model, NULL, &data);
     if (status == LK_OK)
@@ -31,8 +34,12 @@ static int run(lk_context *ctx, const cli_arguments *a) {
                "\"values\": \"%s\"}\n",
                (unsigned long long)summary.rows, summary.site ? summary.site : "",
                summary.kind ? summary.kind : "",
-               summary.finite || cli_flag(a, "deviations") ? summary.columns : summary.columns / 2,
-               summary.finite              ? "probabilities"
+               options.hard ? (size_t)1
+               : summary.finite || cli_flag(a, "deviations")
+                   ? summary.columns
+                   : summary.columns / 2,
+               options.hard                ? "clusters"
+               : summary.finite            ? "probabilities"
                : cli_flag(a, "deviations") ? "means, then standard deviations"
                                            : "means");
     int code = status == LK_OK ? 0 : cli_fail(ctx, status);

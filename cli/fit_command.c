@@ -132,7 +132,7 @@ static int run(lk_context *ctx, const cli_arguments *a) {
         lk_status saved = lk_model_save(model, path, force || resume);
         if (saved != LK_OK) code = cli_fail(ctx, saved);
         else report(a, path, cli_seconds() - began);
-        if (status == LK_INTERRUPTED && saved == LK_OK)
+        if (status == LK_INTERRUPTED && saved == LK_OK && exists(checkpoint))
             fprintf(stderr, "likely: the model so far is usable; the same command with --resume "
                             "goes on from there\n");
     }

@@ -232,9 +232,10 @@ LK_API lk_status lk_sample(lk_model *model, const lk_sample_options *options, co
 typedef struct lk_infer_options {
     size_t particles; /* where the posterior is estimated; 0: 256 */
     uint64_t seed;
+    bool hard; /* lk_encode: of a finite latent the most probable value alone, the first of equals */
 } lk_infer_options;
 #define LK_INFER_DEFAULTS \
-    { 0, 1 }
+    { 0, 1, false }
 
 typedef struct lk_infer_summary {
     uint64_t rows;
@@ -370,7 +371,7 @@ LK_API lk_status lk_outliers(lk_model *model, lk_data *data, const lk_outlier_op
                              lk_outlier_fn fn, void *user, lk_outlier_summary *summary);
 
 /* Writes a representation of each row to a .csv, .tsv or .npy file (float64): the posterior's
- * probabilities of a finite latent's values, or the means of a continuous latent; with `deviations` its
+ * probabilities of a finite latent's values (its cluster, with options->hard), or the means of a continuous latent; with `deviations` its
  * standard deviations after them. LK_CANNOT for families without latents. */
 LK_API lk_status lk_encode(lk_model *model, lk_data *data, const lk_infer_options *options,
                            bool deviations, const char *path, bool replace,

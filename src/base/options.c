@@ -127,7 +127,18 @@ static bool in_range(const lk_option *option, double number) {
     return option->low > option->high || (number >= option->low && number <= option->high);
 }
 
+/* Is the text one of the option's choices? */
+static bool is_choice(const lk_option *option, const char *text) {
+    size_t n = strlen(text);
+    if (!n || strchr(text, '|')) return false;
+    for (const char *p = option->choices; p; p = strchr(p, '|') ? strchr(p, '|') + 1 : NULL)
+        if (!strncmp(p, text, n) && (p[n] == 0 || p[n] == '|')) return true;
+    return false;
+}
+
+/* A word among the choices stands beside the numbers, and reads as 0. */
 static bool parse_int(const lk_option *option, const char *text, value *out, char *canonical) {
+    if (is_choice(option, text)) return true;
     lk_decimal decimal;
     if (!lk_decimal_parse(text, strlen(text), &decimal)) return false;
     if (!lk_decimal_to_grid(&decimal, 0, &out->integer)) return false;
@@ -138,6 +149,9 @@ static bool parse_int(const lk_option *option, const char *text, value *out, cha
 
 static void say_int(const lk_option *option, char *out, size_t room) {
     span_text(option, "a whole number", out, room);
+    size_t used = strlen(out);
+    if (option->choices && used < room)
+        snprintf(out + used, room - used, ", or %s", option->choices);
 }
 
 static bool parse_real(const lk_option *option, const char *text, value *out, char *canonical) {
@@ -169,11 +183,7 @@ static void say_flag(const lk_option *option, char *out, size_t room) {
 static bool parse_choice(const lk_option *option, const char *text, value *out, char *canonical) {
     (void)out;
     (void)canonical;
-    size_t n = strlen(text);
-    if (!n || strchr(text, '|')) return false;
-    for (const char *p = option->choices; p; p = strchr(p, '|') ? strchr(p, '|') + 1 : NULL)
-        if (!strncmp(p, text, n) && (p[n] == 0 || p[n] == '|')) return true;
-    return false;
+    return is_choice(option, text);
 }
 
 static void say_choice(const lk_option *option, char *out, size_t room) {

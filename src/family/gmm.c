@@ -8,7 +8,12 @@
 #include "family/mixtures.h"
 
 static const lk_option options[] = {
-    {"components", LK_OPTION_INT, "10", 1, 100000, NULL, "Number of components"},
+    {"components", LK_OPTION_INT, "10", 1, 100000, "auto",
+     "Number of components; auto: chosen by --criterion"},
+    {"criterion", LK_OPTION_CHOICE, "bic", 1, 0, "bic|icl|held-out",
+     "What chooses components: Schwarz's criterion, the same with the entropy of responsibilities, "
+     "or bits of "
+     "a fifth of the rows that is held out"},
     {"covariance", LK_OPTION_CHOICE, "auto", 1, 0, LK_COVARIANCE_CHOICES,
      "Shape of the covariances (EII … VVV: volume, shape and orientation Equal, Variable or "
      "Identity); "

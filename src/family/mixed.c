@@ -14,7 +14,12 @@ static const lk_option options[] = {
     {"for", LK_OPTION_CHOICE, "density", 1, 0, "density|outliers",
      "What the others' defaults are for; outliers: one component, covariance full, counts few, "
      "trim 0.5"},
-    {"components", LK_OPTION_INT, "10", 1, 100000, NULL, "Number of components"},
+    {"components", LK_OPTION_INT, "10", 1, 100000, "auto",
+     "Number of components; auto: chosen by --criterion"},
+    {"criterion", LK_OPTION_CHOICE, "bic", 1, 0, "bic|icl|held-out",
+     "What chooses components: Schwarz's criterion, the same with the entropy of responsibilities, "
+     "or bits of "
+     "a fifth of the rows that is held out"},
     {"covariance", LK_OPTION_CHOICE, "auto", 1, 0, LK_COVARIANCE_CHOICES,
      "Shape of the covariances (EII … VVV: volume, shape and orientation Equal, Variable or "
      "Identity); "

@@ -162,6 +162,9 @@ lk_status lk_mixture_create(lk_model *model, const lk_mixture_ask *ask) {
     if (!s) return LK_NO_MEMORY;
     s->model = model;
     s->k = (size_t)lk_options_int(model->options, "components");
+    if (!s->k)
+        return lk_fail(model->ctx, LK_BAD_MODEL,
+                       "the model's options do not say how many components it has");
     s->floor = lk_options_real(model->options, "floor");
     s->heavy = ask->heavy;
     s->freedom = ask->freedom;

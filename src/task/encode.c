@@ -11,7 +11,7 @@ enum { NPY_HEADER = 128 };
 typedef struct encoding {
     lk_context *ctx;
     lk_file *file;
-    bool npy, deviations, begun;
+    bool npy, deviations, hard, begun;
     char delimiter;
     size_t columns;
     uint64_t rows;
@@ -34,12 +34,16 @@ static lk_status begin(encoding *e, const lk_infer_summary *about) {
     size_t n = about->finite ? about->columns : about->columns / 2;
     lk_status status = LK_OK;
     e->begun = true;
-    e->columns = e->deviations ? about->columns : n;
+    if (e->hard && !about->finite)
+        return lk_fail(e->ctx, LK_CANNOT,
+                       "the model's latent is continuous and has no clusters; leave --hard out");
+    e->columns = e->hard ? 1 : e->deviations ? about->columns : n;
     if (e->npy) {
         char header[NPY_HEADER];
         npy_header(e, header);
         return lk_file_write(e->file, header, NPY_HEADER);
     }
+    if (e->hard) return lk_file_printf(e->file, "cluster\n");
     for (size_t i = 0; i < e->columns && status == LK_OK; i++)
         status = lk_file_printf(
             e->file, "%s%s%zu",
@@ -66,12 +70,20 @@ static lk_status put(encoding *e, double value, bool first) {
     return lk_file_write(e->file, text + first, n + !first);
 }
 
+static double most_probable(size_t n, const double *p) {
+    size_t best = 0;
+    for (size_t k = 1; k < n; k++)
+        if (p[k] > p[best]) best = k;
+    return (double)best;
+}
+
 static lk_status add(void *user, const lk_infer_summary *about, size_t rows, const double *values) {
     encoding *e = user;
     lk_status status = e->begun ? LK_OK : begin(e, about);
     for (size_t row = 0; row < rows && status == LK_OK; row++) {
+        const double *mine = values + row * about->columns;
         for (size_t i = 0; i < e->columns && status == LK_OK; i++)
-            status = put(e, values[row * about->columns + i], i == 0);
+            status = put(e, e->hard ? most_probable(about->columns, mine) : mine[i], i == 0);
         if (status == LK_OK && !e->npy) status = lk_file_write(e->file, "\n", 1);
     }
     e->rows += rows;
@@ -82,6 +94,7 @@ lk_status lk_encode(lk_model *model, lk_data *data, const lk_infer_options *opti
                     bool deviations, const char *path, bool replace, lk_infer_summary *summary) {
     lk_infer_summary about = {0};
     encoding e = {.ctx = model->ctx, .deviations = deviations, .delimiter = ','};
+    e.hard = options && options->hard;
     lk_clear(model->ctx);
     e.npy = lk_path_ends(path, ".npy");
     if (lk_path_ends(path, ".tsv")) e.delimiter = '\t';

@@ -73,6 +73,12 @@ static lk_status check_resumed(lk_model *model, const lk_options *asked, const l
     return LK_OK;
 }
 
+static lk_status say_data(lk_model *model, const lk_rows *rows) {
+    model->data_rows = lk_rows_count(rows);
+    lk_rows_hash(rows, model->data_hash);
+    return *model->data_hash ? LK_OK : model->ctx->status;
+}
+
 static lk_status begin(lk_context *ctx, const lk_family *family, const lk_rows *rows,
                        const lk_fit_options *o, lk_model **model) {
     lk_options *options = NULL;
@@ -91,12 +97,7 @@ static lk_status begin(lk_context *ctx, const lk_family *family, const lk_rows *
         return status;
     }
     status = lk_model_create(ctx, family, lk_rows_schema(rows), options, o->seed, model);
-    if (status == LK_OK) {
-        (*model)->data_rows = lk_rows_count(rows);
-        lk_rows_hash(rows, (*model)->data_hash);
-        if (!*(*model)->data_hash) status = ctx->status;
-    }
-    return status;
+    return status == LK_OK ? say_data(*model, rows) : status;
 }
 
 /* A weight counts rows: all of them 0 leave nothing to learn from, and small ones little. */
@@ -115,10 +116,42 @@ static lk_status check_weights(lk_context *ctx, const lk_rows *rows) {
     return LK_OK;
 }
 
+/* Do the options leave the number of components to a criterion? */
+static bool is_to_choose(const lk_options *options) {
+    return lk_options_has(options, "components") && lk_options_has(options, "criterion") &&
+           !lk_options_int(options, "components");
+}
+
+static lk_status choose(lk_context *ctx, const lk_family *family, const lk_rows *rows,
+                        const lk_options *options, const lk_fit_options *o, lk_model **out) {
+    lk_task_fit fit = {
+        .family = family,
+        .rows = rows,
+        .options = options,
+        .seed = o->seed,
+        .control = {
+            .steps = o->steps, .epochs = o->epochs, .minutes = o->minutes, .resume = o->resume}};
+    lk_status status = lk_task_choose(ctx, &fit, out);
+    if (*out && say_data(*out, rows) != LK_OK) {
+        lk_model_release(*out);
+        *out = NULL;
+        status = LK_NO_MEMORY;
+    }
+    return status;
+}
+
 static lk_status fit_rows(lk_context *ctx, const lk_family *family, const lk_rows *rows,
                           const lk_rows *valid, const lk_fit_options *o, lk_model **out) {
     lk_model *model = NULL;
-    lk_status status = begin(ctx, family, rows, o, &model);
+    lk_options *options = NULL;
+    lk_status status = set_options(ctx, family, o->options, &options);
+    if (status == LK_OK && is_to_choose(options)) {
+        status = choose(ctx, family, rows, options, o, out);
+        lk_options_destroy(options);
+        return status;
+    }
+    lk_options_destroy(options);
+    if (status == LK_OK) status = begin(ctx, family, rows, o, &model);
     lk_fit_control control = {
         .valid = valid,
         .steps = o->steps,

@@ -4,6 +4,7 @@
 
 #include "data/data.h"
 #include "family/model.h"
+#include "infer/fit.h"
 
 struct lk_data {
     lk_context *ctx;
@@ -13,6 +14,17 @@ struct lk_data {
     uint64_t next;     /* of rows */
     lk_schema *schema; /* read from a file by the caller's wish; else NULL */
 };
+
+/* Fits by EM with a number of components that a criterion chooses (choose.c); each fit is told as a line
+ * of a table in the notices. LK_INTERRUPTED: *out may be the best so far, or NULL. */
+typedef struct lk_task_fit {
+    const lk_family *family;
+    const lk_rows *rows;
+    const lk_options *options; /* "components" is to be chosen, by "criterion" */
+    uint64_t seed;
+    lk_fit_control control; /* of each fit; minutes: of all together */
+} lk_task_fit;
+lk_status lk_task_choose(lk_context *ctx, const lk_task_fit *fit, lk_model **out);
 
 const lk_schema *lk_data_fields(const lk_data *data);
 lk_status lk_data_rewind(lk_data *data);
