@@ -32,9 +32,9 @@ void lk_counts_fit(const lk_dist_kind *kind, size_t n, const double *weight, dou
         rows += weight[v];
         sum += weight[v] * (double)v;
     }
-    double before[2] = {lk_log(sum / rows), params[1]}, here[2] = {before[0], 0};
-    params[0] = before[0];
+    params[0] = lk_log(sum / rows);
     if (kind == &lk_poisson) return;
+    double before[2] = {params[0], params[1]}, here[2] = {params[0], 0};
     /* golden section of the logarithm */
     const double ratio = 0x1.3c6ef372fe94fp-1;
     double low = LEAST_DISPERSION, high = MOST_DISPERSION;

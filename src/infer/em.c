@@ -39,16 +39,15 @@ typedef struct expect_job {
     lk_batch *batches;       /* one for each block in flight */
     double *stats, *scratch; /* [in flight, n + 1], [in flight, scratch] */
     size_t n_stats, n_scratch;
-    const uint8_t *keep; /* [rows] or NULL: which rows count */
-    double *log_prob;    /* [rows] or NULL; then no statistics are added */
+    const double *keep; /* [rows] or NULL: what share of its weight each row counts */
+    double *log_prob;   /* [rows] or NULL; then no statistics are added */
     lk_status *status;
 } expect_job;
 
-/* Rows that are not kept weigh nothing. */
-static void mask(lk_batch *batch, const uint8_t *keep) {
+static void mask(lk_batch *batch, const double *keep) {
     for (size_t i = 0; i < batch->rows; i++) {
         if (!batch->weighted) batch->weight[i] = 1;
-        if (!keep[i]) batch->weight[i] = 0;
+        batch->weight[i] *= keep[i];
     }
     batch->weighted = true;
 }
@@ -134,7 +133,7 @@ static void free_job(lk_context *ctx, expect_job *job, size_t in_flight) {
 }
 
 /* stats NULL: only each row's log-probability, [rows]. */
-static lk_status expect_all(const lk_model *model, const lk_rows *rows, const uint8_t *keep,
+static lk_status expect_all(const lk_model *model, const lk_rows *rows, const double *keep,
                             double *stats, double *each, double *log_prob) {
     lk_context *ctx = model->ctx;
     const lk_em *em = model->family->em;
@@ -195,7 +194,7 @@ typedef struct trimming {
     double *log_prob;  /* [rows] */
     trimmed_row *rank; /* [rows] */
     double *weight;    /* [rows] or NULL: each counts as one */
-    uint8_t *keep;     /* [rows] */
+    double *keep;      /* [rows] 0 or 1; between them where the share ends inside a row */
     double kept;       /* weights of the rows that are kept */
 } trimming;
 
@@ -229,20 +228,17 @@ static void free_trimming(lk_context *ctx, trimming *t) {
     lk_free(ctx, t->weight);
 }
 
-/* The least probable rows are left out while their weights stay within the share of all. */
+/* The least probable rows are left out until they are the share of all; the last of them in part. */
 static void trim(trimming *t, uint64_t n, double all) {
     double left = t->share * all;
-    t->kept = all;
+    t->kept = all - left;
     for (uint64_t i = 0; i < n; i++) t->rank[i] = (trimmed_row){t->log_prob[i], i};
     qsort(t->rank, (size_t)n, sizeof *t->rank, by_log_prob);
-    memset(t->keep, 1, (size_t)n);
     for (uint64_t i = 0; i < n; i++) {
         uint64_t row = t->rank[i].row;
         double weight = t->weight ? t->weight[row] : 1;
+        t->keep[row] = left >= weight ? 0 : left > 0 ? 1 - left / weight : 1;
         left -= weight;
-        if (left < 0) break;
-        t->keep[row] = 0;
-        t->kept -= weight;
     }
 }
 
