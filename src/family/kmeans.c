@@ -111,7 +111,7 @@ lk_status lk_kmeans_run(const lk_model *model, const lk_rows *rows, size_t k, ui
     if (status == LK_OK) status = read_rows(model, rows, restart, m, &features);
     if (status == LK_OK) {
         seed_centres(m, model->seed, restart);
-        for (int i = 0; i < LLOYD; i++) lloyd(m, true);
+        for (int i = 0; i < (restart % 2 ? 0 : LLOYD); i++) lloyd(m, true);
         lloyd(m, false);
     }
     lk_features_destroy(ctx, &features);

@@ -1,5 +1,5 @@
 /* k-means of rows, from which mixtures start: seeded by k-means++ (Arthur and Vassilvitskii 2007), then ten
- * of Lloyd's iterations, on at most 8,192 rows in the features of networks (nn/features.h), where a missing
+ * of Lloyd's iterations (none in every other restart, whose starts so differ more), on at most 8,192 rows in the features of networks (nn/features.h), where a missing
  * cell is its field's mean. */
 #ifndef LK_FAMILY_KMEANS_H
 #define LK_FAMILY_KMEANS_H

@@ -175,6 +175,7 @@ lk_status lk_task_choose(lk_context *ctx, const lk_task_fit *fit, lk_model **out
     }
     lk_rows_destroy(c.train);
     lk_rows_destroy(c.held);
-    *out = c.best;
+    if (status != LK_OK && status != LK_INTERRUPTED) lk_model_release(c.best);
+    else *out = c.best;
     return status;
 }

@@ -115,7 +115,7 @@ static lk_status take_latents(void *user, const lk_infer_summary *about, size_t 
 }
 
 static lk_status act_infer(bench *b) {
-    lk_infer_options options = {4, 1};
+    lk_infer_options options = {4, 1, false};
     lk_infer_summary summary;
     return lk_infer(b->model, b->data, &options, take_latents, b, &summary);
 }
@@ -213,6 +213,7 @@ static inline const char *find_litter(bench *b) {
 /* ---- The bench ---------------------------------------------------------------------------------------------- */
 
 static const char *const gmm_options[] = {"components=2", NULL};
+static const char *const mixture_options[] = {"components=auto", "criterion=held-out", NULL};
 static const char *const made_options[] = {"hidden=4", "components=1", "held-out=0.4",
                                            "check=2",  "orderings=2",  NULL};
 static const char *const vae_options[] = {
@@ -220,7 +221,10 @@ static const char *const vae_options[] = {
 static const struct {
     const char *family;
     const char *const *options;
-} small[] = {{"gmm", gmm_options}, {"made", made_options}, {"vae", vae_options}};
+} small[] = {{"gmm", gmm_options},
+             {"made", made_options},
+             {"mixture", mixture_options},
+             {"vae", vae_options}};
 
 /* The settings of a family that is not in the list are its defaults. */
 static inline void choose_family(bench *b, const char *family) {
