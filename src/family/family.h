@@ -78,6 +78,10 @@ struct lk_family {
     lk_status (*prepare)(lk_model *model,
                          const lk_rows *rows); /* before the first step; default: none */
     void (*loaded)(lk_model *model); /* parameters have changed: refresh what is derived */
+    /* Exact log-probabilities of the batch's rows, to the bits of the trace's reading, or false where it has
+     * no faster way; a failure is put on the tape. Default: the reading. */
+    bool (*score)(lk_model *model, lk_tape *tape, const lk_batch *batch, bool density,
+                  double *log_prob);
     /* Before each gradient step and its validation: which ordering, … ; default: none */
     void (*step)(lk_model *model, uint64_t step, bool training);
 

@@ -73,5 +73,6 @@ const lk_family lk_family_mixture = {
     .joint = lk_mixture_joint,
     .destroy = lk_mixture_destroy,
     .loaded = lk_mixture_refresh,
+    .score = lk_mixture_score,
     .em = &lk_mixture_em,
 };

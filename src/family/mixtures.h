@@ -102,6 +102,9 @@ lk_status lk_mixture_create(lk_model *model, const lk_mixture_ask *ask);
 void lk_mixture_joint(lk_model *model, lk_trace *t);
 void lk_mixture_destroy(lk_model *model);
 void lk_mixture_refresh(lk_model *model);
+/* mixture_score.c */
+bool lk_mixture_score(lk_model *model, lk_tape *tape, const lk_batch *batch, bool density,
+                      double *log_prob);
 extern const lk_em lk_mixture_em;
 
 /* The E step's, for the start: one row counts `times` for component k, as it is. */

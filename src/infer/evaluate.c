@@ -49,6 +49,13 @@ lk_status lk_evaluate(lk_model *model, lk_tape *tape, const lk_batch *batch, lk_
     readings r;
     lk_tape_reset(tape, false);
     if (model->family->step) model->family->step(model, 0, false);
+    if (model->family->score && e->particles <= 1 &&
+        model->family->score(model, tape, batch, e->density, e->log_prob)) {
+        e->kind = LK_KIND_EXACT;
+        if (e->missingness) memset(e->missingness, 0, batch->rows * sizeof *e->missingness);
+        if (e->error) memset(e->error, 0, batch->rows * sizeof *e->error);
+        return lk_tape_status(tape);
+    }
     read_batch(model, tape, batch, &r, e->particles, e->density, false, e->seed, e->step, e->salt);
     lk_tensor *log_w = r.joint.log_joint, *result = lk_trace_log_marginal(&r.joint);
     if (lk_tape_status(tape) != LK_OK) return lk_tape_status(tape);
