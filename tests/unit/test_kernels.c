@@ -10,6 +10,7 @@
 #include "base/threads.h"
 #include "kernels/isa.h"
 
+#include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -51,6 +52,28 @@ static bool same(lk_dtype t, const void *a, const void *b, size_t n) {
     return true;
 }
 
+/* What a test computed, in one number: the same for every compiler, machine and byte order. */
+static uint64_t mark(uint64_t so_far, lk_dtype t, const void *x, size_t n) {
+    for (size_t i = 0; i < n; i++) {
+        uint64_t word = 0;
+        double d = t == LK_F32 ? (double)((const float *)x)[i] : ((const double *)x)[i];
+        if (isnan(d)) d = (double)INFINITY, so_far++; /* payloads are not compared */
+        memcpy(&word, &d, 8);
+        so_far = (so_far ^ word) * 0x9e3779b97f4a7c15u;
+        so_far ^= so_far >> 29;
+    }
+    return so_far;
+}
+
+static void check_mark(const char *what, uint64_t seen, uint64_t stored) {
+    if (seen != stored) fail_msg("%s: 0x%016" PRIx64 " is not what is stored", what, seen);
+}
+
+static const uint64_t PRODUCTS_MARK = 0x3aa631613d846c72u, MAPS_MARK = 0x66e0414d51afc6cau,
+                      REDUCTIONS_MARK = 0xf89b9c66486b037du;
+static const int thread_counts[] = {1, 2, 7};
+enum { THREAD_COUNTS = sizeof thread_counts / sizeof thread_counts[0] };
+
 static double draw(lk_rng *rng, int kind) {
     double u = lk_rng_uniform(rng) - 0.5;
     if (kind == 1) return u * 1e-38;                              /* denormal products */
@@ -70,11 +93,12 @@ static void fill(lk_dtype t, void *x, size_t n, lk_rng *rng, int kind) {
 enum { ROOM = 1 << 17 };
 static double a[ROOM], b[ROOM], c[ROOM], expected[ROOM], got[ROOM];
 
-static void try_product(lk_context *ctx, lk_rng *rng, size_t m, size_t n, size_t k, size_t pad,
-                        int flags, int kind, lk_dtype t) {
+/* Rows are `stride` numbers apart, or lie `pad` apart from each other where that is 0. */
+static uint64_t try_product(uint64_t so_far, lk_context *ctx, lk_rng *rng, size_t m, size_t n,
+                            size_t k, size_t pad, size_t stride, int flags, int kind, lk_dtype t) {
     bool at = flags & 1, bt = flags & 2, accumulate = flags & 4;
-    size_t lda = (at ? m : k) + pad, ldb = (bt ? k : n) + pad, ldc = n + pad,
-           size = lk_dtype_size(t);
+    size_t lda = stride ? stride : (at ? m : k) + pad, ldb = stride ? stride : (bt ? k : n) + pad,
+           ldc = stride ? stride : n + pad, size = lk_dtype_size(t);
     lk_product_job job = {
         .a_transposed = at,
         .b_transposed = bt,
@@ -104,14 +128,15 @@ static void try_product(lk_context *ctx, lk_rng *rng, size_t m, size_t n, size_t
             fail_msg("%s: %zu×%zu×%zu pad %zu flags %d kind %d differs", isa->name, m, n, k, pad,
                      flags, kind);
     }
-    for (int threads = 1; threads <= 5; threads += threads == 1 ? 1 : 3) {
-        lk_context_set_threads(ctx, threads);
+    for (size_t i = 0; i < THREAD_COUNTS; i++) {
+        lk_context_set_threads(ctx, thread_counts[i]);
         memcpy(got, c, ldc * m * size);
         assert_int_equal(lk_product(ctx, t, at, bt, m, n, k, a, lda, b, ldb, accumulate, got, ldc),
                          LK_OK);
         if (!same(t, expected, got, ldc * m))
-            fail_msg("%zu×%zu×%zu differs with %d threads", m, n, k, threads);
+            fail_msg("%zu×%zu×%zu differs with %d threads", m, n, k, thread_counts[i]);
     }
+    return mark(so_far, t, expected, ldc * m);
 }
 
 /* Terms left out at either end give the bits of a product in which they are zeros; several products at
@@ -183,21 +208,29 @@ static void test_products(void **state) {
     static const size_t shapes[][3] = {
         {1, 1, 1},    {1, 64, 700}, {7, 33, 256}, {13, 47, 257}, {6, 16, 512}, {100, 31, 5},
         {64, 64, 64}, {3, 5, 1000}, {97, 1, 300}, {5, 129, 255}, {12, 32, 0},  {150, 90, 70}};
+    uint64_t seen = 0;
     for (size_t s = 0; s < sizeof shapes / sizeof shapes[0]; s++)
         for (int flags = 0; flags < 8; flags++)
-            for (int kind = 0; kind < 4; kind++) {
-                size_t pad = (s + (size_t)kind) % 3 == 0 ? 0 : (s + (size_t)kind) % 3 == 1 ? 3 : 17;
-                try_product(ctx, &rng, shapes[s][0], shapes[s][1], shapes[s][2], pad, flags, kind,
-                            LK_F32);
-                try_product(ctx, &rng, shapes[s][0], shapes[s][1], shapes[s][2], pad, flags, kind,
-                            LK_F64);
-            }
-    try_product(ctx, &rng, 20, 40, 100, 1024 - 40, 0, 0, LK_F32); /* strides of a power of two */
-    try_product(ctx, &rng, 40, 20, 100, 1024 - 100, 2, 0, LK_F32);
+            for (int kind = 0; kind < 4; kind++)
+                for (lk_dtype t = LK_F32; t <= LK_F64; t++) {
+                    static const size_t pads[] = {0, 3, 17};
+                    const size_t *shape = shapes[s];
+                    seen = try_product(seen, ctx, &rng, shape[0], shape[1], shape[2],
+                                       pads[(s + (size_t)kind) % 3], 0, flags, kind, t);
+                }
+    for (size_t stride = 64; stride <= 1024; stride *= 4) /* strides of a power of two */
+        for (int flags = 0; flags < 8; flags++)
+            for (lk_dtype t = LK_F32; t <= LK_F64; t++)
+                seen = try_product(seen, ctx, &rng, 29, 33, 60, 0, stride, flags, 0, t);
+    /* Large enough that each of the threads has a part. */
+    seen = try_product(seen, ctx, &rng, 113, 127, 131, 0, 0, 2, 0, LK_F32);
+    seen = try_product(seen, ctx, &rng, 113, 127, 131, 0, 0, 1, 0, LK_F64);
+    check_mark("products", seen, PRODUCTS_MARK);
     /* The comparison sees a single bit. */
     memcpy(got, expected, 64);
     ((uint32_t *)(void *)got)[3] ^= 1;
     assert_false(same(LK_F32, expected, got, 16));
+    assert_true(mark(seen, LK_F32, expected, 16) != mark(seen, LK_F32, got, 16));
     lk_context_destroy(ctx);
     const lk_isa *isa;
     for (size_t v = 0; (isa = variant_at(v)); v++)
@@ -208,6 +241,8 @@ static void test_maps(void **state) {
     (void)state;
     enum { N = 65537 };
     static double x[N], expected_y[N], y[N];
+    lk_context *ctx = lk_context_create(NULL);
+    uint64_t seen = 0;
     for (int t = LK_F32; t <= LK_F64; t++) {
         for (uint64_t i = 0; i < N;
              i++) { /* all exponents and signs, NaN and denormals among them */
@@ -227,6 +262,7 @@ static void test_maps(void **state) {
         }
         for (lk_unary f = 0; f < LK_UNARY_COUNT; f++) {
             lk_isa_scalar.map[t][f](N, x, expected_y);
+            seen = mark(seen, (lk_dtype)t, expected_y, N);
             const lk_isa *isa;
             for (size_t v = 0; (isa = variant_at(v)); v++) {
                 if (!runs_here(isa)) continue;
@@ -234,8 +270,31 @@ static void test_maps(void **state) {
                 if (!same((lk_dtype)t, expected_y, y, N))
                     fail_msg("%s of type %d on %s differs", lk_unary_name(f), t, isa->name);
             }
+            for (size_t i = 0; i < THREAD_COUNTS; i++) {
+                lk_context_set_threads(ctx, thread_counts[i]);
+                memset(y, 0, sizeof y);
+                lk_map(ctx, f, (lk_dtype)t, N, x, y);
+                if (!same((lk_dtype)t, expected_y, y, N))
+                    fail_msg("%s of type %d with %d threads differs", lk_unary_name(f), t,
+                             thread_counts[i]);
+            }
+        }
+        /* Rows of an odd number of columns: ordinary ones, then infinities, NaN and denormals. */
+        enum { COLS = 131, ROWS = N / COLS };
+        for (size_t row = 0; row < ROWS; row++) {
+            size_t at = row * COLS * lk_dtype_size((lk_dtype)t);
+            lk_isa_scalar.log_softmax[t](COLS, (char *)x + at, (char *)expected_y + at);
+        }
+        seen = mark(seen, (lk_dtype)t, expected_y, (size_t)ROWS * COLS);
+        for (size_t i = 0; i < THREAD_COUNTS; i++) {
+            lk_context_set_threads(ctx, thread_counts[i]);
+            lk_log_softmax_rows(ctx, (lk_dtype)t, ROWS, COLS, x, y);
+            if (!same((lk_dtype)t, expected_y, y, (size_t)ROWS * COLS))
+                fail_msg("log_softmax of type %d with %d threads differs", t, thread_counts[i]);
         }
     }
+    check_mark("maps", seen, MAPS_MARK);
+    lk_context_destroy(ctx);
 }
 
 /* Sums, dots and log-softmax of every variant against the reference's. */
@@ -246,6 +305,7 @@ static void test_same_reductions(void **state) {
     static float x32[N], y32[N], expected32[N], got32[N];
     lk_rng rng = lk_rng_at(1, "reductions", 0, 0, 0);
     const lk_isa *r = &lk_isa_scalar, *isa;
+    uint64_t seen = 0;
     for (size_t n = 0; n < N; n = n < 140 ? n + 1 : n + 37)
         for (int kind = 0; kind < 5; kind++) {
             fill(LK_F64, x64, n, &rng, kind), fill(LK_F64, y64, n, &rng, kind);
@@ -254,15 +314,15 @@ static void test_same_reductions(void **state) {
                 for (size_t i = 0; i < n; i++) x32[i] = -0.0f, x64[i] = -0.0;
             r->log_softmax[LK_F32](n, x32, expected32);
             r->log_softmax[LK_F64](n, x64, expected64);
+            float f[] = {r->sum_f32(n, x32), r->dot_f32(n, x32, y32), r->log_sum_exp_f32(n, x32)};
+            double d[] = {r->sum_f64(n, x64), r->dot_f64(n, x64, y64), r->log_sum_exp_f64(n, x64),
+                          r->sum_f32_as_f64(n, x32), r->dot_f32_as_f64(n, x32, y32)};
+            seen = mark(mark(seen, LK_F32, f, 3), LK_F64, d, 5);
+            seen = mark(mark(seen, LK_F32, expected32, n), LK_F64, expected64, n);
             for (size_t v = 0; (isa = variant_at(v)); v++) {
                 if (!runs_here(isa)) continue;
-                float f[] = {r->sum_f32(n, x32), r->dot_f32(n, x32, y32),
-                             r->log_sum_exp_f32(n, x32)};
                 float g[] = {isa->sum_f32(n, x32), isa->dot_f32(n, x32, y32),
                              isa->log_sum_exp_f32(n, x32)};
-                double d[] = {r->sum_f64(n, x64), r->dot_f64(n, x64, y64),
-                              r->log_sum_exp_f64(n, x64), r->sum_f32_as_f64(n, x32),
-                              r->dot_f32_as_f64(n, x32, y32)};
                 double e[] = {isa->sum_f64(n, x64), isa->dot_f64(n, x64, y64),
                               isa->log_sum_exp_f64(n, x64), isa->sum_f32_as_f64(n, x32),
                               isa->dot_f32_as_f64(n, x32, y32)};
@@ -273,6 +333,7 @@ static void test_same_reductions(void **state) {
                     fail_msg("reductions of %zu, kind %d, on %s differ", n, kind, isa->name);
             }
         }
+    check_mark("reductions", seen, REDUCTIONS_MARK);
 }
 
 /* Many cells at once have the bits of one at a time. */
