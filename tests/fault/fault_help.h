@@ -32,6 +32,7 @@ typedef struct bench {
     lk_data *new_data, *other_data;
     char *text;
     uint64_t hash;
+    size_t acts; /* how many were gone through */
 } bench;
 
 typedef struct act {
