@@ -56,7 +56,16 @@ const lk_option cli_output_options[] = {
 static const struct {
     char letter;
     const char *name;
-} letters[] = {{'o', "output"}, {'f', "force"}, {'n', "rows"}, {'q', "quiet"}, {'T', "threads"}};
+} letters[] = {{'o', "output"},  {'f', "force"},  {'n', "rows"},       {'q', "quiet"},
+               {'T', "threads"}, {'c', "stdout"}, {'d', "decompress"}, {'k', "keep"},
+               {'l', "list"},    {'t', "test"},   {'v', "verbose"}};
+
+static const char *letter_name(char letter) {
+    if (letter >= '1' && letter <= '9') return "level"; /* -9 */
+    for (size_t k = 0; k < sizeof letters / sizeof letters[0]; k++)
+        if (letters[k].letter == letter) return letters[k].name;
+    return NULL;
+}
 
 static const lk_option *find_in(const lk_option *const *tables, const char *name, size_t length) {
     for (size_t t = 0; tables && tables[t]; t++)
@@ -133,20 +142,36 @@ static bool check_value(const lk_option *o, const char *value) {
     return true;
 }
 
+/* Flags that are letters may stand together, and before one that has a value: -dc, -fo FILE. Which ones
+ * stand at the beginning of `text` is recorded; what is left of it begins at *rest. */
+static void take_flags(const cli_command *command, const lk_option *const *more, const char *text,
+                       const char **rest, cli_arguments *out) {
+    const char *at = text + 1;
+    for (; at[0] && at[1]; at++) {
+        const char *name = letter_name(*at);
+        const lk_option *o = name ? find_option(command, more, name, strlen(name)) : NULL;
+        if (!o || o->type != LK_OPTION_FLAG || out->n_options == CLI_MAX) break;
+        out->name[out->n_options] = o->name;
+        out->value[out->n_options++] = "true";
+    }
+    *rest = at - 1;
+}
+
 /* One option at argv[*i]; its value may be the next argument. */
 static bool take_option(const cli_command *command, const lk_option *const *more, int argc,
                         char **argv, int *i, cli_arguments *out) {
-    const char *text = argv[*i], *name = text + 2, *value = NULL;
+    const char *text = argv[*i], *value = NULL;
     size_t length;
-    if (text[1] == '-') {
+    if (text[1] != '-') take_flags(command, more, text, &text, out);
+    const char *name = text + 2;
+    if (text == argv[*i] && text[1] == '-') {
         length = strcspn(name, "=");
         if (name[length] == '=') value = name + length + 1;
     } else {
-        name = NULL;
-        for (size_t k = 0; k < sizeof letters / sizeof letters[0]; k++)
-            if (letters[k].letter == text[1]) name = letters[k].name;
-        if (name && text[2]) value = text + 2;
+        name = letter_name(text[1]);
         length = name ? strlen(name) : 0;
+        if (text[1] >= '1' && text[1] <= '9') value = text + 1;
+        else if (name && text[2]) value = text + 2;
     }
     const lk_option *o = name ? find_option(command, more, name, length) : NULL;
     if (!o) return no_such_option(command, more, text);

@@ -7,8 +7,9 @@
 #include <unistd.h>
 
 static const cli_command *const commands[] = {
-    &cli_fit,    &cli_score,   &cli_sample, &cli_infer,    &cli_fill,   &cli_predict, &cli_outliers,
-    &cli_encode, &cli_compare, &cli_show,   &cli_families, &cli_schema, NULL};
+    &cli_fit,      &cli_score,    &cli_sample,   &cli_infer,      &cli_fill,
+    &cli_predict,  &cli_outliers, &cli_encode,   &cli_compare,    &cli_show,
+    &cli_families, &cli_schema,   &cli_compress, &cli_decompress, NULL};
 
 static volatile sig_atomic_t interrupted;
 
@@ -122,6 +123,9 @@ int main(int argc, char **argv) {
         else print_commands(stdout);
         return cli_flush();
     }
+    /* `likely -l FILE.lk`, as one is used to it: what begins with a letter of decompress is decompress. */
+    if (argv[1][0] == '-' && argv[1][1] && strchr("dlt", argv[1][1]))
+        return run(&cli_decompress, argc - 1, argv + 1);
     const cli_command *command = find(argv[1]);
     if (!command)
         return cli_usage("there is no command \"%s\"; `likely --help` lists them", argv[1]);

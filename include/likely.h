@@ -377,6 +377,91 @@ LK_API lk_status lk_encode(lk_model *model, lk_data *data, const lk_infer_option
                            bool deviations, const char *path, bool replace,
                            lk_infer_summary *summary);
 
+/* ==== Lossless compression ==========================================================================
+ *
+ * Bytes go in pieces of any size into an encoder, which hands the archive to `write` as it grows; a decoder
+ * does the reverse. Both hold a few chunks at a time, whatever the length. An archive is a function of the
+ * bytes and the options: never of threads or of how the bytes were cut into pieces. Its layout is in
+ * docs/file-format.md. examples/compress_stream.c is a whole program. */
+
+typedef struct lk_codec_info {
+    const char *name, *summary;
+    int least_level, default_level, most_level;
+    bool needs_model;
+} lk_codec_info;
+/* The i-th codec; false after the last. */
+LK_API bool lk_codec_at(size_t i, lk_codec_info *info);
+
+typedef enum lk_verify { LK_VERIFY_SMALL, LK_VERIFY_ALL, LK_VERIFY_NONE } lk_verify;
+typedef struct lk_compress_options {
+    const char *codec; /* NULL: "bytes" */
+    int level;         /* 0: the codec's default */
+    size_t
+        chunk_bytes; /* of the chunks, each coded on its own; 0: the codec's choice for the level */
+    const char *model; /* path of a model file, for codecs that need one; or NULL */
+    bool embed;        /* put the model into the archive */
+    const char *name;  /* original name to be kept; NULL: none (files: their own) */
+    lk_verify verify;  /* decode what was coded and compare: inputs up to 1 MiB, all, or none */
+} lk_compress_options;
+#define LK_COMPRESS_DEFAULTS \
+    { NULL, 0, 0, NULL, false, NULL, LK_VERIFY_SMALL }
+
+typedef struct lk_decompress_options {
+    const char *model; /* path of a model file, where the archive needs one; or NULL */
+    bool salvage;      /* leave damaged chunks out, each with a notice, instead of stopping */
+} lk_decompress_options;
+#define LK_DECOMPRESS_DEFAULTS \
+    { NULL, false }
+
+typedef struct lk_compress_summary {
+    uint64_t bytes, archive_bytes, chunks;
+    uint64_t damaged; /* chunks that were left out (salvage) */
+} lk_compress_summary;
+
+/* Takes bytes of the result, in order. A status other than LK_OK ends the work with it. */
+typedef lk_status (*lk_write_fn)(void *user, const void *bytes, size_t n);
+
+typedef struct lk_encoder lk_encoder;
+LK_API lk_status lk_encoder_create(lk_context *ctx, const lk_compress_options *options,
+                                   lk_write_fn write, void *user, lk_encoder **out);
+LK_API lk_status lk_encoder_write(lk_encoder *encoder, const void *bytes, size_t n);
+/* Ends the archive, which is incomplete before. summary may be NULL. */
+LK_API lk_status lk_encoder_finish(lk_encoder *encoder, lk_compress_summary *summary);
+LK_API void lk_encoder_destroy(lk_encoder *encoder);
+
+typedef struct lk_decoder lk_decoder;
+/* `write` NULL: the archive is only tested. */
+LK_API lk_status lk_decoder_create(lk_context *ctx, const lk_decompress_options *options,
+                                   lk_write_fn write, void *user, lk_decoder **out);
+/* LK_BAD_DATA says which chunk is damaged. What was written before it is true. */
+LK_API lk_status lk_decoder_write(lk_decoder *decoder, const void *bytes, size_t n);
+/* No more will come: LK_BAD_DATA when the archive is cut short. summary may be NULL. */
+LK_API lk_status lk_decoder_finish(lk_decoder *decoder, lk_compress_summary *summary);
+LK_API void lk_decoder_destroy(lk_decoder *decoder);
+
+/* Whole files; "-" is standard input or output. A result appears under its name when it is complete, or
+ * not at all. `to` NULL, when decompressing: only test. Permissions and times are those of `from`. */
+LK_API lk_status lk_compress_file(lk_context *ctx, const char *from, const char *to, bool replace,
+                                  const lk_compress_options *options, lk_compress_summary *summary);
+LK_API lk_status lk_decompress_file(
+    lk_context *ctx, const char *from, const char *to, bool replace,
+    const lk_decompress_options *options, lk_compress_summary *summary);
+/* Bytes [first, first + n) of what an archive file holds, or as many as there are: only the chunks that
+ * have them are decoded. */
+LK_API lk_status lk_decompress_range(
+    lk_context *ctx, const char *from, uint64_t first, uint64_t n,
+    const lk_decompress_options *options, lk_write_fn write, void *user);
+
+typedef struct lk_archive_info {
+    char codec[17], name[256]; /* name: the first bytes of the original one; "" if none is kept */
+    int level;
+    uint32_t version;
+    uint64_t bytes, archive_bytes, chunks;
+    char sha256[65], model_hash[65]; /* model_hash: "" where none is needed */
+} lk_archive_info;
+/* What an archive file says of itself; no chunk is decoded. */
+LK_API lk_status lk_archive_describe(lk_context *ctx, const char *path, lk_archive_info *info);
+
 #ifdef __cplusplus
 }
 #endif

@@ -11,15 +11,19 @@ void lk_sha256(const void *bytes, size_t n, unsigned char digest[32]) {
     SHA256Final(digest, &state);
 }
 
-void lk_sha256_hex(const void *bytes, size_t n, char hex[65]) {
+void lk_hex(const unsigned char *bytes, size_t n, char *hex) {
     static const char digits[] = "0123456789abcdef";
+    for (size_t i = 0; i < n; i++) {
+        hex[2 * i] = digits[bytes[i] >> 4];
+        hex[2 * i + 1] = digits[bytes[i] & 15];
+    }
+    hex[2 * n] = 0;
+}
+
+void lk_sha256_hex(const void *bytes, size_t n, char hex[65]) {
     unsigned char digest[32];
     lk_sha256(bytes, n, digest);
-    for (int i = 0; i < 32; i++) {
-        hex[2 * i] = digits[digest[i] >> 4];
-        hex[2 * i + 1] = digits[digest[i] & 15];
-    }
-    hex[64] = 0;
+    lk_hex(digest, 32, hex);
 }
 
 uint64_t lk_fnv1a64(const char *text) {

@@ -1,0 +1,47 @@
+/* The codecs of the container, and workers that code chunks side by side. */
+#ifndef LK_TASK_CODECS_H
+#define LK_TASK_CODECS_H
+
+#include "base/memory.h"
+#include "coder/archive.h"
+
+/* The codec of that name and version, 0 the newest; NULL: there is none. */
+const lk_codec *lk_codec_find(const char *name, uint32_t version);
+
+/* Chunks that are coded or decoded together, and the workers that do it. */
+typedef struct lk_chunk_job {
+    uint8_t *bytes, *code; /* what is outside, what is inside; grown by lk_job_room */
+    size_t n, bytes_room, made, code_room;
+    lk_chunk_head head;
+    lk_status status; /* of the codec; LK_BAD_DATA: damaged */
+    bool wrong;       /* verified, and not the same */
+} lk_chunk_job;
+
+typedef struct lk_crew {
+    lk_context *ctx;
+    const lk_codec *codec;
+    lk_codec_setup setup;
+    void **worker, **checker; /* [most] */
+    size_t most, n_workers, n_checkers, worker_bytes;
+    lk_chunk_job *job; /* [most] */
+    size_t n;          /* jobs that are filled */
+    bool verify;
+} lk_crew;
+/* The crew takes the codec, level, largest chunk and model in `setup`. */
+lk_status lk_crew_open(lk_context *ctx, const lk_codec *codec, const lk_codec_setup *setup,
+                       lk_crew *crew);
+void lk_crew_close(lk_crew *crew);
+/* Room for n bytes in a buffer, which keeps its contents. */
+lk_status lk_job_room(lk_context *ctx, uint8_t **buffer, size_t *room, size_t n);
+/* All jobs of the crew: head and code from bytes. LK_BAD_DATA never; a chunk that does not decode to
+ * itself is told as our bug. */
+lk_status lk_crew_encode(lk_crew *crew);
+/* The reverse: each job's status is LK_OK or LK_BAD_DATA. */
+lk_status lk_crew_decode(lk_crew *crew);
+
+/* For random access: after the records before the first chunk, the decoder gets those from another chunk
+ * on; flush hands over what it holds back. */
+lk_status lk_decoder_skip_to(lk_decoder *decoder, uint64_t chunk);
+lk_status lk_decoder_flush(lk_decoder *decoder);
+
+#endif
