@@ -19,8 +19,8 @@ enum { SAMPLED = 0 };
 #endif
 
 /* n counts from 0. */
-static inline bool is_tried(size_t n, size_t act) {
-    return !SAMPLED || n < 40 || (n + act) % 7 == 0;
+static inline bool is_tried(size_t n, size_t of_act) {
+    return !SAMPLED || n < 40 || (n + of_act) % 7 == 0;
 }
 
 #endif
