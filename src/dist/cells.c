@@ -61,6 +61,19 @@ double lk_cell_cdf(const lk_cell_dist *cell, lk_dtype t, const void *row, double
     return form->kind->cdf(form, params, standard(cell, value + 0.5 * cell->step));
 }
 
+void lk_cell_cumulative(const lk_cell_dist *cell, lk_dtype t, const void *row, double *below) {
+    double room[LK_MAX_CELL_PARAMS], top, sum = 0;
+    const double *logits = params_of(cell, t, row, room);
+    int n = cell->form.n;
+    LK_ASSERT(cell->form.kind == &lk_categorical);
+    top = logits[0];
+    for (int k = 1; k < n; k++)
+        if (logits[k] > top) top = logits[k];
+    for (int k = 0; k < n; k++) below[k] = sum += lk_exp(logits[k] - top);
+    for (int k = 0; k < n - 1; k++) below[k] /= sum;
+    below[n - 1] = 1;
+}
+
 /* The value in whose interval y falls: the smallest of the grid whose upper edge is not below y. The
  * grid is anchored at its lower end, else at its upper one, else at 0; it ends at ±2^53. */
 static double value_of(const lk_cell_dist *cell, double y) {

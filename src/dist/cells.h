@@ -34,6 +34,8 @@ double lk_cell_sample(const lk_cell_dist *cell, lk_dtype t, const void *row, lk_
 double lk_cell_mean(const lk_cell_dist *cell, lk_dtype t, const void *row);
 /* P(value' <= value): for grids the cumulative function at the interval's upper edge. */
 double lk_cell_cdf(const lk_cell_dist *cell, lk_dtype t, const void *row, double value);
+/* Of a categorical cell: below[k] = P(value' <= k) for all k at once, the numbers of lk_cell_cdf. */
+void lk_cell_cumulative(const lk_cell_dist *cell, lk_dtype t, const void *row, double *below);
 double lk_cell_quantile(const lk_cell_dist *cell, lk_dtype t, const void *row, double u);
 int lk_cell_n_params(const lk_cell_dist *cell);
 

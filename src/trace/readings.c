@@ -100,15 +100,14 @@ const lk_reading lk_reading_sample = {"sample", sample_draw};
 
 /* ---- Score ------------------------------------------------------------------------------------------- */
 
-static size_t n_values(const lk_dist *dist) {
+size_t lk_dist_values(const lk_dist *dist) {
     const lk_dist_form *form = &dist->cells[0].form;
     if (dist->n != 1 || !dist->params || form->kind->support != LK_SUPPORT_FINITE) return 0;
     return form->kind == &lk_bernoulli ? 2 : (size_t)form->n;
 }
 
-/* Bayes' rule by enumeration: all values of a finite site along a new, outermost axis of lanes. */
-static void enumerate(lk_trace *trace, lk_site *site, const lk_dist *dist, size_t k) {
-    size_t before = trace->lanes;
+void lk_draw_all(lk_trace *trace, lk_site *site, const lk_dist *dist) {
+    size_t before = trace->lanes, k = lk_dist_values(dist);
     trace->lanes *= k;
     trace->enumerated *= k;
     double *value = lk_arena_alloc_raw(trace->arena, trace->lanes, sizeof *value);
@@ -138,7 +137,6 @@ static void from_guide(lk_trace *trace, lk_site *site, const lk_dist *dist, cons
 
 static void score_draw(lk_trace *trace, lk_site *site, const lk_dist *dist) {
     const lk_site *guide = trace->guide ? lk_trace_site(trace->guide, site->name) : NULL;
-    size_t k;
     if (site->observed) {
         if (dist->chain && !dist->chain->marginalises && has_unexplained_absence(site, dist)) {
             /* Likelihood weighting: the absent cells are drawn, the present ones weigh. */
@@ -153,8 +151,8 @@ static void score_draw(lk_trace *trace, lk_site *site, const lk_dist *dist) {
         add_log_prob(trace, site, dist);
     } else if (guide) {
         from_guide(trace, site, dist, guide);
-    } else if ((k = n_values(dist)) > 0) {
-        enumerate(trace, site, dist, k);
+    } else if (lk_dist_values(dist)) {
+        lk_draw_all(trace, site, dist);
     } else {
         draw_by_walk(trace, site, dist, NULL);
         trace->kind = LK_KIND_BOUND;

@@ -146,6 +146,10 @@ bool lk_cells_have_kl(const lk_dist *p, const lk_dist *q);
 lk_tensor *lk_cells_kl(lk_tape *tape, size_t lanes, const lk_dist *p, const lk_dist *q);
 /* A draw as an op: [lanes, n] of the parameters' type, differentiable in them where the kind can. */
 lk_tensor *lk_cells_reparameterise(lk_trace *trace, const lk_site *site, const lk_dist *dist);
+/* Values of a finite site of one cell without a chain; 0: it is none. */
+size_t lk_dist_values(const lk_dist *dist);
+/* Bayes' rule by enumeration: each value of such a site along a new, outermost axis of lanes. */
+void lk_draw_all(lk_trace *trace, lk_site *site, const lk_dist *dist);
 /* Parameters of all cells for a known value. */
 lk_tensor *lk_dist_params(lk_trace *trace, const lk_dist *dist, lk_tensor *value,
                           const uint8_t *present);

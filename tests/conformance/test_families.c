@@ -7,10 +7,10 @@
 #include <cmocka.h>
 
 #include "family/model.h"
+#include "infer/code.h"
 #include "infer/condition.h"
 #include "infer/evaluate.h"
 #include "infer/fit.h"
-#include "stack_coder.h"
 #include "task/task.h"
 
 #include <math.h>
@@ -463,156 +463,134 @@ static void test_resume(void **state) {
     for_all(check_resume);
 }
 
-/* ---- Coding: push and pop rows of every family ------------------------------------------------------------- */
+/* ---- Coding: rows of every family as bits, and back ---------------------------------------------------------- */
 
-static void ranges_of(const lk_schema *schema, double *low, double *high) {
-    for (size_t i = 0; i < schema->n_cells; i++) {
-        low[i] = schema->cells[i].bounded ? schema->cells[i].low : schema->cells[i].low - 100000;
-        high[i] = schema->cells[i].bounded ? schema->cells[i].high : schema->cells[i].high + 100000;
-    }
+static double float_width(double value) {
+    float x = (float)value;
+    return 0.5 * ((double)nextafterf(x, INFINITY) - (double)nextafterf(x, -INFINITY));
 }
 
-static void run_reading(battery *b, const lk_reading *reading, coding *c, const double *latent,
-                        size_t n_latent, const char *site, lk_trace *t) {
-    lk_tape_reset(b->tape, false);
-    if (b->family->step) b->family->step(b->model, 0, false);
-    lk_trace_begin(t, b->tape, reading, ROWS, 1, b->batch.row, 1, 0, "test");
-    t->user = c;
-    if (site) lk_trace_observe(t, site, lk_constant(b->tape, LK_F64, ROWS, n_latent, latent), NULL);
-    b->model->family->joint(b->model, t);
-    if (lk_trace_status(t) != LK_OK) fail_msg("%s", lk_context_message(b->ctx));
+/* -log2 p of the batch, [mean, variance] over draws of the latent where the model bounds it. A real cell's
+ * density becomes the mass of its float32. */
+static void ideal_bits(battery *b, double *mean, double *variance) {
+    double log_prob[ROWS], sum = 0, squares = 0, width = 0;
+    size_t n = b->batch.n_cells, times = b->family->guide ? 200 : 1;
+    for (size_t i = 0; i < ROWS * n; i++)
+        if (b->batch.present[i] && b->model->schema->cells[i % n].kind == LK_FIELD_REAL)
+            width += log2(float_width(b->batch.value[i]));
+    for (size_t t = 0; t < times; t++) {
+        lk_evaluation e = {.particles = 1, .seed = t, .salt = "test", .log_prob = log_prob};
+        double bits = -width;
+        if (lk_evaluate(b->model, b->tape, &b->batch, &e) != LK_OK)
+            fail_msg("%s", lk_context_message(b->ctx));
+        for (size_t i = 0; i < ROWS; i++) bits -= log_prob[i] / 0.69314718055994531;
+        sum += bits;
+        squares += bits * bits;
+    }
+    *mean = sum / (double)times;
+    *variance = squares / (double)times - *mean * *mean;
 }
 
-/* The latent of each row as symbols: popped from (or pushed by) the posterior given x, for bits back;
- * the posterior is evaluated before and after with the same bits. */
-static void latent_bits_back(battery *b, coding *c, const lk_batch *batch, double *latent, bool pop,
-                             size_t *n_latent, char site[32]) {
-    lk_posterior p;
-    assert_int_equal(lk_infer_posterior(b->model, b->tape, batch, 1, 1, &p), LK_OK);
-    site[0] = 0;
-    if (!p.site) return;
-    snprintf(site, 32, "%s", p.site);
-    *n_latent = p.finite ? 1 : p.columns / 2;
-    for (size_t row = 0; row < ROWS; row++) {
-        const double *v = p.values + row * p.columns;
-        if (p.finite) {
-            double logits[64];
-            lk_cell_dist cell = {
-                .form = {.kind = &lk_categorical, .n = (int)p.columns}, .stride = 1, .scale = 1};
-            for (size_t k = 0; k < p.columns; k++) logits[k] = lk_log(v[k] > 1e-30 ? v[k] : 1e-30);
-            symbols s = symbols_of(&cell, LK_F64, logits, 0, 0);
-            if (pop) latent[row] = (double)pop_symbol(&c->lanes[row], &s);
-            else push_symbol(&c->lanes[row], &s, (uint64_t)latent[row]);
-            continue;
-        }
-        for (size_t i = 0; i < *n_latent; i++) {
-            size_t j = pop ? *n_latent - 1 - i : i; /* a stack: backwards */
-            double mean = v[j], sd = v[*n_latent + j], *z = &latent[row * *n_latent + j];
-            if (pop) *z = bin_centre(pop_bin(&c->lanes[row], mean, sd));
-            else push_bin(&c->lanes[row], mean, sd, (uint64_t)(lk_normal_cdf(*z) * BINS));
-        }
-    }
-}
-
-/* The latent under its prior: uniform over bins, or the model's own weights. */
-static void latent_prior(battery *b, coding *c, double *latent, bool pop, size_t n_latent) {
-    if (b->family == &lk_family_gmm || b->family == &lk_family_mixture ||
-        b->family == &lk_family_made) {
-        size_t w = lk_params_find(&b->model->params, "weights");
-        size_t k = w != SIZE_MAX ? b->model->params.info[w].size
-                                 : (size_t)lk_options_int(b->model->options, "orderings");
-        double logits[64];
-        for (size_t i = 0; i < k; i++)
-            logits[i] = w != SIZE_MAX
-                            ? lk_log(((const double *)lk_param_values(&b->model->params, w))[i])
-                            : 0;
-        lk_cell_dist cell = {
-            .form = {.kind = &lk_categorical, .n = (int)k}, .stride = 1, .scale = 1};
-        symbols s = symbols_of(&cell, LK_F64, logits, 0, 0);
-        for (size_t row = 0; row < ROWS; row++) {
-            if (pop) latent[row] = (double)pop_symbol(&c->lanes[row], &s);
-            else push_symbol(&c->lanes[row], &s, (uint64_t)latent[row]);
-        }
-        return;
-    }
-    uint64_t size = ((uint64_t)1 << PRECISION) / BINS;
-    for (size_t row = 0; row < ROWS; row++)
-        for (size_t i = 0; i < n_latent; i++) {
-            size_t j = pop ? n_latent - 1 - i : i;
-            double *z = &latent[row * n_latent + j];
-            if (pop) {
-                uint64_t bin = stack_peek(&c->lanes[row]) / size;
-                stack_drop(&c->lanes[row], bin * size, size);
-                *z = bin_centre(bin);
-            } else {
-                stack_push(&c->lanes[row], (uint64_t)(lk_normal_cdf(*z) * BINS) * size, size);
-            }
-        }
+static lk_row_coder *coder_of(battery *b) {
+    lk_row_coder *coder;
+    if (lk_row_coder_create(b->model, NULL, &coder) != LK_OK)
+        fail_msg("%s", lk_context_message(b->ctx));
+    return coder;
 }
 
 static void check_codes(battery *b) {
-    size_t n = b->batch.n_cells, n_latent = 0;
-    double low[64], high[64],
-        *latent = calloc(ROWS * 64, sizeof *latent), log_prob[ROWS], total = 0;
-    char site[32];
-    lk_trace t;
-    ranges_of(b->model->schema, low, high);
-    coding c = {.low = low, .high = high, .n = n, .capacity = ROWS * n, .known = b->batch.value};
-    c.lanes = calloc(ROWS, sizeof *c.lanes);
-    c.list = calloc(ROWS * n, sizeof *c.list);
-    stack *begin = calloc(ROWS, sizeof *begin);
-    double before = 0, after = 0;
-    for (size_t i = 0; i < ROWS; i++) {
-        c.lanes[i] = (stack){0, calloc(WORDS, 4), 0, false};
-        lk_rng rng = lk_rng_at(5, "initial bits", 0, i, 0);
-        for (; c.lanes[i].n < 64; c.lanes[i].n++) c.lanes[i].word[c.lanes[i].n] = lk_rng_u32(&rng);
-        c.lanes[i].state = (uint64_t)1 << 31 | lk_rng_u32(&rng);
-        begin[i] = c.lanes[i];
-        before += stack_bits(&c.lanes[i]);
-    }
-    latent_bits_back(b, &c, &b->batch, latent, true, &n_latent, site);
-    run_reading(b, &reading_push, &c, latent, n_latent, *site ? site : NULL, &t);
-    flush_pushed(&c);
-    if (*site) latent_prior(b, &c, latent, false, n_latent);
-    for (size_t i = 0; i < ROWS; i++) after += stack_bits(&c.lanes[i]);
-    /* The length is what the density says (bits back: the bound, so one row more or less apart). */
-    score(b, b->model, &b->batch, b->family->guide ? 50 : 1, log_prob, NULL);
-    for (size_t i = 0; i < ROWS; i++) total -= log_prob[i];
-    double bits = (after - before) * 0.69314718055994531;
-    double allowed = b->family->guide ? 0.15 * total + 3 * ROWS : 0.02 * total + ROWS * 0.05;
-    if (!(fabs(bits - total) < allowed))
-        fail_msg("%s: coded %g nats, the density says %g", b->family->name, bits, total);
-    /* And back. */
-    double *again = calloc(ROWS * 64, sizeof *again);
-    if (*site) latent_prior(b, &c, again, true, n_latent);
-    run_reading(b, &reading_pop, &c, again, n_latent, *site ? site : NULL, &t);
-    const lk_site *x = lk_trace_site(&t, LK_ROW_SITE);
-    lk_batch decoded = b->batch;
-    decoded.value = calloc(ROWS * n, sizeof *decoded.value);
-    decoded.present = calloc(ROWS * n, 1);
-    memcpy(decoded.value, x->value->data, ROWS * n * sizeof *decoded.value);
-    memcpy(decoded.present, x->present, ROWS * n);
+    size_t n = b->batch.n_cells, size, again_size, cell;
+    uint8_t *bytes, *again;
+    lk_code_report report;
+    lk_batch decoded;
+    double ideal, variance;
+    lk_row_coder *coder = coder_of(b);
+    assert_int_equal(lk_batch_create(b->ctx, ROWS, n, &decoded), LK_OK);
+    for (size_t row = 0; row < ROWS; row++)
+        assert_true(lk_code_row_fits(b->model, b->batch.value + row * n, b->batch.present + row * n,
+                                     &cell));
+    if (lk_code_rows(coder, &b->batch, &bytes, &size, &report) != LK_OK)
+        fail_msg("%s", lk_context_message(b->ctx));
+    if (lk_decode_rows(coder, bytes, size, ROWS, &decoded) != LK_OK)
+        fail_msg("%s", lk_context_message(b->ctx));
+    assert_int_equal(decoded.rows, ROWS);
     assert_memory_equal(decoded.value, b->batch.value, ROWS * n * sizeof *decoded.value);
     assert_memory_equal(decoded.present, b->batch.present, ROWS * n);
-    if (*site) latent_bits_back(b, &c, &decoded, again, false, &n_latent, site);
-    for (size_t i = 0; i < ROWS; i++) { /* the initial bits are back, too */
-        assert_int_equal(c.lanes[i].state, begin[i].state);
-        assert_int_equal(c.lanes[i].n, begin[i].n);
-        assert_false(c.lanes[i].underflow);
-        free(c.lanes[i].word);
+    /* The length is what the density says. */
+    ideal_bits(b, &ideal, &variance);
+    double bits = 8 * (double)size - (double)report.initial_bits;
+    double allowed = 0.001 * ideal + 64 + 8 * LK_ROW_CODE_HEAD + 4 * sqrt(variance);
+    if (!(bits < ideal + allowed && bits > ideal - allowed))
+        fail_msg("%s (%s): %g bits and %g initial ones; the density says %g", b->family->name,
+                 report.how, bits, (double)report.initial_bits, ideal);
+    /* Threads change nothing. */
+    lk_context_set_threads(b->ctx, 1);
+    assert_int_equal(lk_code_rows(coder, &b->batch, &again, &again_size, NULL), LK_OK);
+    assert_int_equal(again_size, size);
+    assert_memory_equal(again, bytes, size);
+    lk_context_set_threads(b->ctx, 2);
+    /* What is damaged or cut is told, or is another code; nothing else happens. */
+    for (size_t at = 0; at < size; at += 1 + size / 23) {
+        again[at] ^= 0x10;
+        lk_clear(b->ctx);
+        lk_status status = lk_decode_rows(coder, again, size, ROWS, &decoded);
+        if (status != LK_BAD_DATA) fail_msg("byte %zu changed, and the rows were taken", at);
+        assert_int_equal(decoded.rows, 0);
+        again[at] ^= 0x10;
     }
-    free(decoded.value);
-    free(decoded.present);
-    free(again);
-    free(latent);
-    free(begin);
-    free(c.lanes);
-    free(c.list);
+    for (size_t cut = 1; cut < size; cut += 1 + size / 11)
+        assert_int_equal(lk_decode_rows(coder, again, size - cut, ROWS, &decoded), LK_BAD_DATA);
+    assert_int_equal(lk_decode_rows(coder, again, size, ROWS - 1, &decoded), LK_BAD_DATA);
+    lk_free(b->ctx, again);
+    lk_free(b->ctx, bytes);
+    lk_row_coder_destroy(coder);
+    lk_batch_destroy(b->ctx, &decoded);
 }
 
-static void test_push_and_pop(void **state) {
+static void test_rows_are_coded(void **state) {
     (void)state;
     for_all(check_codes);
+}
+
+/* Far from all that was learned from, and where no value may be missing. */
+static void check_odd_rows(battery *b) {
+    size_t n = b->batch.n_cells, size, cell;
+    uint8_t *bytes;
+    lk_batch decoded;
+    lk_row_coder *coder = coder_of(b);
+    assert_int_equal(lk_batch_create(b->ctx, ROWS, n, &decoded), LK_OK);
+    static const double far[] = {1e6, -3e9, 0x1p53, -0x1p53, 0, 77777};
+    for (size_t i = 0; i < ROWS * n; i++) {
+        const lk_cell *about = &b->model->schema->cells[i % n];
+        if (!b->batch.present[i]) continue;
+        if (about->kind == LK_FIELD_REAL) b->batch.value[i] = (double)(float)(far[i % 6] * 1e9);
+        else if (!about->n && !about->missingness) b->batch.value[i] = far[i % 6];
+    }
+    if (lk_code_rows(coder, &b->batch, &bytes, &size, NULL) != LK_OK)
+        fail_msg("%s", lk_context_message(b->ctx));
+    if (lk_decode_rows(coder, bytes, size, ROWS, &decoded) != LK_OK)
+        fail_msg("%s", lk_context_message(b->ctx));
+    assert_memory_equal(decoded.value, b->batch.value, ROWS * n * sizeof *decoded.value);
+    assert_memory_equal(decoded.present, b->batch.present, ROWS * n);
+    lk_free(b->ctx, bytes);
+    size_t last = n - 1;
+    if (!b->model->schema->fields[b->model->schema->cells[last].field].has_missing) {
+        b->batch.present[3 * n + last] = 0;
+        b->batch.all_present = false;
+        assert_false(
+            lk_code_row_fits(b->model, b->batch.value + 3 * n, b->batch.present + 3 * n, &cell));
+        assert_int_equal(cell, last);
+        assert_int_equal(lk_code_rows(coder, &b->batch, &bytes, &size, NULL), LK_BAD_DATA);
+        assert_non_null(strstr(lk_context_message(b->ctx), "row 4 cannot be coded"));
+        lk_clear(b->ctx);
+    }
+    lk_row_coder_destroy(coder);
+    lk_batch_destroy(b->ctx, &decoded);
+}
+
+static void test_odd_rows_are_coded(void **state) {
+    (void)state;
+    for_all(check_odd_rows);
 }
 
 /* ---- EM climbs what the trace says, and samples follow it ---------------------------------------------------- */
@@ -721,7 +699,8 @@ int main(void) {
         cmocka_unit_test(test_questions),
         cmocka_unit_test(test_save_and_load),
         cmocka_unit_test(test_resume),
-        cmocka_unit_test(test_push_and_pop),
+        cmocka_unit_test(test_rows_are_coded),
+        cmocka_unit_test(test_odd_rows_are_coded),
         cmocka_unit_test(test_refusals),
         cmocka_unit_test(test_em_is_the_trace),
         cmocka_unit_test(test_samples_follow_the_density),

@@ -7,7 +7,7 @@
 
 #include <cmocka.h>
 
-#include "stack_coder.h"
+#include "trace/coding.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -306,55 +306,81 @@ static void test_linear_vae(void **state) {
 
 /* ---- Push and pop ---------------------------------------------------------------------------------------- */
 
+enum { CODED = 64 };
+
+static void read_coded(lk_trace *t, lk_trace *g, lk_coding *c, const double *x, bool push) {
+    lk_trace_begin(t, tape, push ? &lk_reading_push : &lk_reading_pop, CODED, 1, ids, 3, 0, "test");
+    t->user = c;
+    if (!push) {
+        vae_joint(t);
+        x = lk_trace_site(t, "x")->value->data;
+    }
+    lk_tensor *value = lk_constant(tape, LK_F64, CODED, 1, x);
+    lk_trace_begin(g, tape, &lk_reading_reparameterise, CODED, 1, ids, 3, 0, "test");
+    lk_trace_observe(g, "x", value, NULL);
+    vae_guide(g, 0);
+    if (push) {
+        lk_trace_observe(t, "x", value, NULL);
+        t->guide = g;
+        vae_joint(t);
+        lk_coding_push_end(t);
+    } else {
+        lk_coding_pop_end_bins(t, g);
+    }
+    assert_int_equal(lk_trace_status(t), LK_OK);
+}
+
+/* With the exact posterior as guide, bits back cost what p(x) says and nothing for z, and give all of the
+ * initial bits back. */
 static void test_push_and_pop(void **state) {
     (void)state;
-    enum { N = 50 };
-    lk_trace t;
-    double low = -40, high = 40, values[3][N];
-    static const char *const names[3] = {"a", "b", "c"};
+    static lk_trace t, g;
+    double x[CODED], ideal = 0, sd = sqrt(slope * slope + noise * noise);
+    lk_code_window none = {0, 0};
+    lk_rans stack;
+    for (size_t i = 0; i < CODED; i++) {
+        x[i] = -4 + 0.125 * (double)i + 0x1p-20;
+        float v = (float)x[i];
+        x[i] = (double)v;
+        double width = 0.5 * ((double)nextafterf(v, INFINITY) - (double)nextafterf(v, -INFINITY));
+        ideal -= (log_normal(x[i], offset, sd) + log(width)) / log(2);
+    }
+    lk_rans_begin(&stack, lk_tape_context(tape), true);
+    lk_coding c = {.stack = &stack,
+                   .plan = LK_CODE_BINS,
+                   .row_site = "x",
+                   .window = &none,
+                   .latent_bits = 12,
+                   .bad_row = SIZE_MAX};
     lk_tape_reset(tape, false);
-    lk_trace_begin(&t, tape, &lk_reading_sample, N, 1, ids, 9, 0, "test");
-    three(&t);
-    double log_p = 0;
-    for (size_t i = 0; i < N; i++) {
-        for (size_t s = 0; s < 3; s++)
-            values[s][i] = ((double *)lk_trace_site(&t, names[s])->value->data)[i];
-        log_p += three_log_prob((int)values[0][i], (int)values[1][i], values[2][i]);
-    }
-    /* One stack for each row; the chain has three sites, so each is known in turn. */
-    coding c = {.low = &low, .high = &high, .n = 1, .capacity = 3 * N};
-    c.lanes = calloc(N, sizeof *c.lanes);
-    c.list = calloc(3 * N, sizeof *c.list);
-    for (size_t i = 0; i < N; i++)
-        c.lanes[i] = (stack){(uint64_t)1 << 31, calloc(WORDS, 4), 0, false};
-    double before = 0, after = 0;
-    for (size_t i = 0; i < N; i++) before += stack_bits(&c.lanes[i]);
-    /* Push: sites in reverse order, each with the earlier ones observed. */
-    for (size_t s = 3; s > 0; s--) {
-        lk_tape_reset(tape, false);
-        lk_trace_begin(&t, tape, &reading_push, N, 1, ids, 9, 0, "test");
-        t.user = &c;
-        for (size_t o = 0; o < 3; o++)
-            if (o != s - 1)
-                lk_trace_observe(&t, names[o], lk_constant(tape, LK_F64, N, 1, values[o]), NULL);
-        c.known = values[s - 1];
-        three(&t);
-        flush_pushed(&c);
-    }
-    for (size_t i = 0; i < N; i++) after += stack_bits(&c.lanes[i]);
-    assert_close((after - before) * log(2), -log_p, 0.01 * -log_p + 0.5);
+    read_coded(&t, &g, &c, x, true);
+    double bits = 8 * (double)lk_rans_bytes(&stack) - 32 * (double)stack.lent;
+    assert_true(stack.lent > 0);
+    assert_close(bits, ideal, 0.001 * ideal + 64);
+    assert_false(fabs(bits - (ideal - 12 * CODED)) < 0.001 * ideal + 64); /* z is not told twice */
+    c.z = NULL;
+    stack.lends = false;
     lk_tape_reset(tape, false);
-    lk_trace_begin(&t, tape, &reading_pop, N, 1, ids, 9, 0, "test");
-    t.user = &c;
+    read_coded(&t, &g, &c, NULL, false);
+    assert_memory_equal(lk_trace_site(&t, "x")->value->data, x, sizeof x);
+    assert_true(lk_rans_is_empty(&stack));
+    assert_int_equal(stack.n, stack.lent);
+    lk_rans_free(&stack);
+}
+
+/* A joint of two latents is told to be none that can be coded. */
+static void test_what_cannot_be_coded(void **state) {
+    (void)state;
+    static lk_trace t;
+    const char *why;
+    double x[1] = {0};
+    lk_tape_reset(tape, false);
+    lk_trace_begin(&t, tape, &lk_reading_score, 1, 1, ids, 3, 0, "test");
+    lk_trace_observe(&t, "c", lk_constant(tape, LK_F64, 1, 1, x), NULL);
     three(&t);
-    for (size_t s = 0; s < 3; s++)
-        assert_memory_equal(lk_trace_site(&t, names[s])->value->data, values[s], sizeof values[s]);
-    for (size_t i = 0; i < N; i++) {
-        assert_int_equal(c.lanes[i].state, (uint64_t)1 << 31);
-        free(c.lanes[i].word);
-    }
-    free(c.lanes);
-    free(c.list);
+    assert_int_equal(lk_code_plan_of(&t, "c", &why), LK_CODE_CANNOT);
+    assert_non_null(strstr(why, "more than one latent"));
+    assert_int_equal(lk_code_plan_of(&t, "nothing", &why), LK_CODE_CANNOT);
 }
 
 int main(void) {
@@ -365,6 +391,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(test_samples_follow_the_density, setup, teardown),
         cmocka_unit_test_setup_teardown(test_linear_vae, setup, teardown),
         cmocka_unit_test_setup_teardown(test_push_and_pop, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_what_cannot_be_coded, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

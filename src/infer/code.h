@@ -1,0 +1,40 @@
+/* Rows as bits and back, by any family's joint (and guide): what src/trace/coding.h's two readings make of a
+ * batch. docs/file-format.md, "Rows", states the bytes. */
+#ifndef LK_INFER_CODE_H
+#define LK_INFER_CODE_H
+
+#include "family/model.h"
+
+enum { LK_LEAST_LATENT_BITS = 1, LK_MOST_LATENT_BITS = 16, LK_ROW_CODE_HEAD = 4 };
+
+typedef struct lk_code_options {
+    unsigned latent_bits; /* bins of a continuous latent: 2 to this power, of equal prior mass */
+} lk_code_options;
+#define LK_CODE_DEFAULTS \
+    { 12 }
+
+typedef struct lk_code_report {
+    uint64_t initial_bits; /* of `bytes`, what bits-back coding began with */
+    const char *how;       /* "chain", "marginal", "bits back" */
+} lk_code_report;
+
+/* A coder for chunks of rows, one after another; no chunk needs another. LK_CANNOT, with a sentence, for a
+ * model whose joint has no exact inverse. The model is borrowed, and used by one coder at a time. */
+typedef struct lk_row_coder lk_row_coder;
+lk_status lk_row_coder_create(lk_model *model, const lk_code_options *options, lk_row_coder **out);
+void lk_row_coder_destroy(lk_row_coder *coder);
+
+/* Can this row be coded as it is? Else *cell is the first that cannot: absent where the model knows of no
+ * missing values, or no value of the cell's kind. */
+bool lk_code_row_fits(const lk_model *model, const double *value, const uint8_t *present,
+                      size_t *cell);
+/* Codes a chunk: all rows of the batch, in order, as *bytes (for lk_free). LK_BAD_DATA says which row's cell
+ * cannot be coded. report may be NULL. */
+lk_status lk_code_rows(lk_row_coder *coder, const lk_batch *batch, uint8_t **bytes, size_t *n,
+                       lk_code_report *report);
+/* The rows of a chunk into the batch, whose capacity they must not exceed. LK_BAD_DATA when `bytes` are not
+ * what lk_code_rows makes of so many rows; then the batch holds none. */
+lk_status lk_decode_rows(lk_row_coder *coder, const uint8_t *bytes, size_t n, size_t rows,
+                         lk_batch *batch);
+
+#endif
