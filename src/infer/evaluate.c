@@ -178,8 +178,13 @@ lk_status lk_infer_posterior(lk_model *model, lk_tape *tape, const lk_batch *bat
     memset(out, 0, sizeof *out);
     lk_tape_reset(tape, false);
     if (model->family->step) model->family->step(model, 0, false);
-    read_batch(model, tape, batch, &r, model->family->guide ? 1 : particles, false, false, seed, 0,
-               "infer");
+    /* One particle, unless something had to be drawn: an enumerated posterior needs no more. */
+    read_batch(model, tape, batch, &r, 1, false, false, seed, 0, "infer");
+    if (lk_tape_status(tape) == LK_OK && particles > 1 && !model->family->guide &&
+        r.joint.kind != LK_KIND_EXACT) {
+        lk_tape_reset(tape, false);
+        read_batch(model, tape, batch, &r, particles, false, false, seed, 0, "infer");
+    }
     if (lk_tape_status(tape) != LK_OK) return lk_tape_status(tape);
     for (size_t i = 0; i < r.joint.n_sites; i++) {
         const lk_site *site = &r.joint.sites[i];
