@@ -232,7 +232,8 @@ LK_API lk_status lk_sample(lk_model *model, const lk_sample_options *options, co
 typedef struct lk_infer_options {
     size_t particles; /* where the posterior is estimated; 0: 256 */
     uint64_t seed;
-    bool hard; /* lk_encode: of a finite latent the most probable value alone, the first of equals */
+    bool
+        hard; /* lk_encode: of a finite latent the most probable value alone, the first of equals */
 } lk_infer_options;
 #define LK_INFER_DEFAULTS \
     { 0, 1, false }

@@ -115,8 +115,7 @@ static void test_never_falls(void **state) {
 static lk_status wrong_maximise(lk_model *model, const double *stats, double n) {
     lk_status status = lk_mixture_maximise(model, stats, n);
     const lk_mixtures *s = model->state;
-    if (model->n_log == 3)
-        ((double *)lk_param_values(&model->params, s->means))[0] += 3000;
+    if (model->n_log == 3) ((double *)lk_param_values(&model->params, s->means))[0] += 3000;
     return status;
 }
 
