@@ -204,6 +204,17 @@ static void wrong_arrays_are_told(void **state) {
     help_clear(h);
 }
 
+/* The bytes of each, the lowest first: '<f8' on any machine. */
+static void as_little_endian(double *x, size_t n) {
+    for (size_t i = 0; i < n; i++) {
+        unsigned char bytes[8];
+        uint64_t word;
+        memcpy(&word, &x[i], 8);
+        for (int j = 0; j < 8; j++) bytes[j] = (unsigned char)(word >> 8 * j);
+        memcpy(&x[i], bytes, 8);
+    }
+}
+
 static void arrays_meet_schemas(void **state) {
     lk_help *h = *state;
     unsigned char file[512];
@@ -216,6 +227,7 @@ static void arrays_meet_schemas(void **state) {
         "\"text\"}, {\"name\": \"c\", \"kind\": \"real\"}]}";
     double all[] = {1.5, 1, 77, 0.1, 0.25, 2, 88, (double)NAN}, modelled[] = {1.5, 1, 0.1},
            wrong[] = {1.5, 3, 0.1};
+    as_little_endian(all, 8), as_little_endian(modelled, 3), as_little_endian(wrong, 3);
     assert_int_equal(lk_schema_from_json(h->ctx, json, &schema), LK_OK);
     lk_read_options options = {.header = -1, .schema = schema};
     size_t n = make_npy(file, "{'descr': '<f8', 'fortran_order': False, 'shape': (2, 4), }", all,
