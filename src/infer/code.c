@@ -59,11 +59,17 @@ static void score(lk_row_coder *c, lk_trace *joint, lk_trace *guide, size_t rows
 
 /* ---- The coder ------------------------------------------------------------------------------------------ */
 
+/* A whole number within the largest window. */
+static double window_end(double x) {
+    if (!(x > -LK_MOST_WINDOW)) return -LK_MOST_WINDOW;
+    return x < LK_MOST_WINDOW ? (double)(int64_t)x : LK_MOST_WINDOW;
+}
+
 static lk_code_window window_of(const lk_cell *cell) {
-    if (cell->bounded) return (lk_code_window){cell->low, cell->high};
-    double most = 0x1p53, span = cell->high - cell->low + 1;
-    double low = cell->low - span, high = cell->high + span;
-    return (lk_code_window){low < -most ? -most : low, high > most ? most : high};
+    double span = cell->bounded ? 0 : cell->high - cell->low + 1;
+    lk_code_window w = {window_end(cell->low - span), window_end(cell->high + span)};
+    if (w.high < w.low) w.high = w.low;
+    return w;
 }
 
 static lk_status find_plan(lk_row_coder *c) {

@@ -74,7 +74,7 @@ static alphabet finite(const lk_predictive *p, double *running) {
 /* Values by their place: 0 … places - 1. A grid's first is all below the window, its last all above. */
 typedef struct line {
     const lk_predictive *p;
-    double low, step;
+    int64_t low;
     uint64_t places;
     bool real; /* places are float32 values in order */
 } line;
@@ -84,12 +84,12 @@ static line line_of(const lk_predictive *p, lk_code_window window) {
     const lk_dist_kind *kind = cell->form.component ? cell->form.component : cell->form.kind;
     if (kind->support == LK_SUPPORT_REAL && !(cell->step > 0))
         return (line){.p = p, .places = (uint64_t)1 << FLOAT_BITS, .real = true};
-    double step = cell->step > 0 ? cell->step : 1;
-    LK_ASSERT(window.high >= window.low);
+    LK_ASSERT(!(cell->step > 0) || cell->step == 1);
+    LK_ASSERT(window.high >= window.low && window.low >= -LK_MOST_WINDOW &&
+              window.high <= LK_MOST_WINDOW);
     return (line){.p = p,
-                  .low = window.low,
-                  .step = step,
-                  .places = (uint64_t)((window.high - window.low) / step) + 3};
+                  .low = (int64_t)window.low,
+                  .places = (uint64_t)((int64_t)window.high - (int64_t)window.low) + 3};
 }
 
 static uint32_t place_of_float(float x) {
@@ -112,7 +112,7 @@ static float float_at(uint32_t place) {
 static double below(const line *l, uint64_t at) {
     if (at == 0) return 0;
     if (at >= l->places) return 1;
-    if (!l->real) return lk_predictive_cdf(l->p, l->low + l->step * ((double)at - 2));
+    if (!l->real) return lk_predictive_cdf(l->p, (double)(l->low + (int64_t)at - 2));
     if (at <= FIRST_FINITE) return 0;
     if (at > LAST_FINITE) return 1;
     return lk_predictive_cdf(
@@ -205,12 +205,11 @@ static bool code_on_line(const lk_predictive *p, lk_code_window window, double v
         if ((double)x != value || place < FIRST_FINITE || place > LAST_FINITE) return false;
         return code_place(&l, place, out);
     }
-    double most = 0x1p53, places = (value - l.low) / l.step;
-    if (!(value >= -most && value <= most) || lk_whole_below(places) != places) return false;
-    double last = (double)(l.places - 3);
-    if (places >= 0 && places <= last) return code_place(&l, (uint64_t)places + 1, out);
-    code_place(&l, places < 0 ? 0 : l.places - 1, out);
-    code_escape(places < 0 ? (uint64_t)-places : (uint64_t)(places - last), out);
+    if (!(value >= -0x1p53 && value <= 0x1p53) || (double)(int64_t)value != value) return false;
+    int64_t from_low = (int64_t)value - l.low, last = (int64_t)l.places - 3;
+    if (from_low >= 0 && from_low <= last) return code_place(&l, (uint64_t)from_low + 1, out);
+    code_place(&l, from_low < 0 ? 0 : l.places - 1, out);
+    code_escape((uint64_t)(from_low < 0 ? -from_low : from_low - last), out);
     return true;
 }
 
@@ -229,17 +228,20 @@ static double decode_on_line(const lk_predictive *p, lk_code_window window, lk_r
         }
         return (double)float_at((uint32_t)place);
     }
-    if (place > 0 && place < l.places - 1) return l.low + l.step * (double)(place - 1);
+    if (place > 0 && place < l.places - 1) return (double)(l.low + (int64_t)place - 1);
     unsigned length = (unsigned)lk_rans_pop_bits(r, LENGTH_BITS);
     if (length < 1 || length > 55) {
         r->broken = true;
-        return l.low;
+        return (double)l.low;
     }
-    uint64_t n = (uint64_t)1 << (length - 1);
-    n |= lk_rans_pop_bits(r, length - 1);
-    double value = l.low + l.step * (place ? (double)(l.places - 3) + (double)n : -(double)n);
-    if (!(value >= -0x1p53 && value <= 0x1p53)) r->broken = true;
-    return r->broken ? l.low : value;
+    int64_t n = (int64_t)1 << (length - 1), most = (int64_t)1 << 53;
+    n |= (int64_t)lk_rans_pop_bits(r, length - 1);
+    int64_t value = place ? l.low + (int64_t)l.places - 3 + n : l.low - n;
+    if (value < -most || value > most) {
+        r->broken = true;
+        return (double)l.low;
+    }
+    return (double)value;
 }
 
 /* ---- All cells ------------------------------------------------------------------------------------------ */

@@ -8,8 +8,9 @@
 
 enum { LK_CODE_BITS = 28, LK_MOST_PIECES = 9 };
 
-/* The whole numbers low … high that a grid's or count's symbols cover; what lies outside is escaped. Other
- * cells need none. */
+/* The whole numbers low … high, within ±2^51, that a grid's (of step 1) or count's symbols cover; what lies
+ * outside is escaped. Other cells need none. */
+#define LK_MOST_WINDOW 0x1p51
 typedef struct lk_code_window {
     double low, high;
 } lk_code_window;
