@@ -116,9 +116,9 @@ static void print_result(const cli_arguments *a, const result *r, size_t i) {
     char size[32];
     print_size(size, r->bytes);
     if (!i)
-        printf("%-8s %10s %-8s %12s %9s %10s %10s\n", "family", "bits/dim", "kind", "nats/row",
+        printf("%-11s %10s %-8s %12s %9s %10s %10s\n", "family", "bits/dim", "kind", "nats/row",
                "fit, s", "rows/s", "model");
-    printf("%-8s %10.4f %-8s %12.3f %9.1f %10.0f %10s\n", r->family, r->score.bits_per_dim,
+    printf("%-11s %10.4f %-8s %12.3f %9.1f %10.0f %10s\n", r->family, r->score.bits_per_dim,
            r->score.kind, r->score.mean_log_prob, r->fit_seconds, rate, size);
     fflush(stdout);
 }
@@ -168,6 +168,7 @@ static int run(lk_context *ctx, const cli_arguments *a) {
     lk_data *all = NULL, *train = NULL, *test = NULL, *valid = NULL;
     lk_family_info f;
     size_t shown = 0;
+    lk_status none = LK_OK;
     lk_status status = cli_open_data(ctx, a, a->plain[0], NULL, NULL, &all);
     if (status == LK_OK && *test_path) status = cli_open_data(ctx, a, test_path, NULL, all, &test);
     if (status == LK_OK && *valid_path)
@@ -180,8 +181,13 @@ static int run(lk_context *ctx, const cli_arguments *a) {
         result r = {.family = f.name};
         status = fit_and_score(ctx, a, train ? train : all, valid, test, &r);
         if (status == LK_OK) print_result(a, &r, shown++);
+        if (status != LK_CANNOT && status != LK_NOT_CONVERGED) continue;
+        none = status; /* what does not fit the data is told and passed over */
+        fprintf(stderr, "likely: %s is left out: %s\n", f.name, lk_context_message(ctx));
+        status = LK_OK;
     }
     if (shown && cli_flag(a, "json")) puts("]");
+    if (status == LK_OK && !shown) status = none;
     int code = status == LK_OK ? 0 : cli_fail(ctx, status);
     lk_data_close(valid);
     lk_data_close(test);

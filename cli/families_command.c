@@ -36,10 +36,10 @@ static int run(lk_context *ctx, const cli_arguments *a) {
         print_json();
         return 0;
     }
-    printf("%-8s %-22s %-9s %-10s %-20s %s\n", "family", "kind", "log p(x)", "p(z | x)",
+    printf("%-11s %-22s %-9s %-10s %-20s %s\n", "family", "kind", "log p(x)", "p(z | x)",
            "learns by", "what it is");
     for (size_t i = 0; lk_family_at(i, &f); i++)
-        printf("%-8s %-22s %-9s %-10s %-20s %s\n", f.name, f.taxonomy, f.log_prob, f.posterior,
+        printf("%-11s %-22s %-9s %-10s %-20s %s\n", f.name, f.taxonomy, f.log_prob, f.posterior,
                f.learning, f.summary);
     return 0;
 }

@@ -11,6 +11,9 @@ static const lk_option own[] = {
      "How often MODEL.checkpoint is written; 0: every step"},
     {"profile", LK_OPTION_FLAG, "false", 1, 0, NULL,
      "Tell at the end where the time went, and the products' share of the processor's peak"},
+    {"share", LK_OPTION_REAL, "0.2", 0.001, 0.999, NULL,
+     "Of `fit auto`: share of the rows by which the family is chosen, if there are no --valid "
+     "data"},
     {NULL, LK_OPTION_INT, NULL, 0, 0, NULL, NULL}};
 
 static const lk_option *const tables[] = {
@@ -84,6 +87,20 @@ static void report_profile(lk_context *ctx, double seconds) {
             products.seconds, 2e-9 * rate, 100 * rate / peak, 2e-9 * peak);
 }
 
+/* A line for each family that `fit auto` tries, to standard error. */
+static lk_status print_candidate(void *user, const lk_candidate *c) {
+    bool *begun = user;
+    if (!*begun)
+        fprintf(stderr, "%-11s %10s %-8s %12s %9s\n", "family", "bits/dim", "kind", "nats/row",
+                "fit, s");
+    *begun = true;
+    if (c->status != LK_OK) fprintf(stderr, "%-11s is left out: %s\n", c->family, c->message);
+    else
+        fprintf(stderr, "%-11s %10.4f %-8s %12.3f %9.1f\n", c->family, c->score.bits_per_dim,
+                c->score.kind, c->score.mean_log_prob, c->fit_seconds);
+    return LK_OK;
+}
+
 static bool is_family(const char *name) {
     lk_family_info info;
     for (size_t i = 0; lk_family_at(i, &info); i++)
@@ -96,8 +113,11 @@ static int run(lk_context *ctx, const cli_arguments *a) {
     static const char *list[CLI_MAX + 1];
     char checkpoint[4096];
     const char *path = cli_value(a, "output", ""), *valid_path = cli_value(a, "valid", "");
-    if (!is_family(a->plain[0]))
-        return cli_usage("there is no family \"%s\"; `likely families` lists them", a->plain[0]);
+    bool choosing = !strcmp(a->plain[0], "auto"), begun = false;
+    if (!choosing && !is_family(a->plain[0]))
+        return cli_usage(
+            "there is no family \"%s\"; `likely families` lists them, and auto tries all",
+            a->plain[0]);
     if (!*path) return cli_usage("`likely fit` needs -o MODEL: where the model goes");
     bool force = cli_flag(a, "force"), resume = cli_flag(a, "resume");
     if (!force && !resume && exists(path))
@@ -125,7 +145,11 @@ static int run(lk_context *ctx, const cli_arguments *a) {
     options.valid = valid;
     if (status == LK_OK && cli_flag(a, "profile")) status = lk_context_set_profile(ctx, true);
     double fitting = cli_seconds();
-    if (status == LK_OK) status = lk_fit(ctx, a->plain[0], data, &options, &model);
+    if (status == LK_OK)
+        status = choosing
+                     ? lk_fit_auto(ctx, data, cli_number(a, "share", 0.2), &options,
+                                   cli_flag(a, "quiet") ? NULL : print_candidate, &begun, &model)
+                     : lk_fit(ctx, a->plain[0], data, &options, &model);
     if (cli_flag(a, "profile")) report_profile(ctx, cli_seconds() - fitting);
     int code = status == LK_OK ? 0 : cli_fail(ctx, status);
     if (model) {
@@ -145,7 +169,7 @@ static int run(lk_context *ctx, const cli_arguments *a) {
 const cli_command cli_fit = {
     "fit",
     "FAMILY DATA -o MODEL",
-    "Learns a model of the data",
+    "Learns a model of the data; FAMILY auto tries all and keeps the best",
     tables,
     2,
     2,

@@ -210,6 +210,23 @@ typedef lk_status (*lk_score_fn)(void *user, size_t rows, const double *log_prob
 LK_API lk_status lk_score(lk_model *model, lk_data *data, const lk_score_options *options,
                           lk_score_fn fn, void *user, lk_score_summary *summary);
 
+/* A family that lk_fit_auto tried: its figures on the held-out rows, or why it has none. */
+typedef struct lk_candidate {
+    const char *family;
+    lk_status status;    /* LK_CANNOT or LK_NOT_CONVERGED where it does not fit the data */
+    const char *message; /* why; NULL with LK_OK */
+    lk_score_summary score;
+    double fit_seconds;
+} lk_candidate;
+typedef lk_status (*lk_candidate_fn)(void *user, const lk_candidate *candidate);
+/* Learns every family with its defaults from the same rows, tells `fn` (may be NULL) how each scores the
+ * held-out ones (options->valid, or about `share` of the data's rows by the seed), and learns the one
+ * with the highest mean log-probability again, from all of `data`. A bound counts as it stands. The
+ * budget in `options` is for each family. LK_USAGE when it has a family's options or asks to resume. */
+LK_API lk_status lk_fit_auto(lk_context *ctx, lk_data *data, double share,
+                             const lk_fit_options *options, lk_candidate_fn fn, void *user,
+                             lk_model **out);
+
 /* ==== Sampling ==================================================================================== */
 typedef struct lk_sample_options {
     uint64_t n;

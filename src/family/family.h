@@ -61,6 +61,13 @@ typedef struct lk_preset {
     const char *option, *value;
     const char *const *settings; /* NULL at the end */
 } lk_preset;
+/* A continuous latent that the joint integrates out, so that no site draws it: its posterior given what is
+ * there of each row of the batch, exactly. out: [rows, 2n], n means and then n standard deviations. */
+typedef struct lk_latent {
+    const char *site;
+    size_t (*n)(const lk_model *model);
+    lk_status (*posterior)(const lk_model *model, const lk_batch *batch, double *out);
+} lk_latent;
 
 struct lk_family {
     /* required */
@@ -88,9 +95,16 @@ struct lk_family {
     /* optional, without a default: NULL means "cannot" */
     void (*guide)(lk_model *model, lk_trace *trace); /* q(z | x) */
     const lk_em *em; /* learns by EM; NULL: by stochastic gradient */
+    /* Learns at once, in place of both loops. LK_INTERRUPTED: the model is usable, but resuming begins
+     * anew. It tells the log-probability reached with lk_model_log. */
+    lk_status (*learn)(lk_model *model, const lk_rows *rows);
+    const lk_latent *latent; /* NULL: latents, if any, are drawn by the joint */
 };
 
-extern const lk_family lk_family_gmm, lk_family_made, lk_family_mixture, lk_family_vae;
+lk_status lk_model_log(lk_model *model, uint64_t step, double train, double valid);
+
+extern const lk_family lk_family_copula, lk_family_fa, lk_family_gmm, lk_family_independent,
+    lk_family_made, lk_family_mixture, lk_family_ppca, lk_family_vae;
 extern const lk_family *const lk_families[]; /* NULL at the end */
 const lk_family *lk_family_named(const char *name);
 

@@ -11,7 +11,6 @@ lk_status lk_model_create(lk_context *ctx, const lk_family *family, const lk_sch
 lk_status lk_model_create_within(lk_context *ctx, const lk_family *family, const lk_schema *schema,
                                  lk_options *options, uint64_t seed, size_t most, lk_model **out);
 void lk_model_release(lk_model *model);
-lk_status lk_model_log(lk_model *model, uint64_t step, double train, double valid);
 
 /* Beside the parameters, a checkpoint carries named blobs of bytes. */
 typedef struct lk_blob {

@@ -258,8 +258,8 @@ static lk_status expect_kept(const lk_model *model, const lk_rows *rows, double 
 /* All that a resumed run needs beside the parameters. */
 typedef struct em_position {
     uint64_t restart, iteration, steps;
-    double previous, best; /* log-probability a row; of the best restart */
-    uint64_t has_best, final_run, step_of_log;
+    double previous, best;                   /* log-probability a row; of the best restart */
+    uint64_t has_best, final_run, unstarted; /* unstarted: interrupted in this restart's start */
 } em_position;
 
 typedef struct em_run {
@@ -287,7 +287,8 @@ static lk_status resume(em_run *run) {
     lk_blob blobs[] = {{"checkpoint.position", &run->at, sizeof run->at},
                        {"checkpoint.best", run->best_values, run->model->params.bytes}};
     lk_status status = lk_model_read_blobs(run->model->ctx, run->control->checkpoint, blobs, 2);
-    run->started = true;
+    run->started = !run->at.unstarted;
+    run->at.unstarted = 0;
     return status;
 }
 
@@ -351,6 +352,13 @@ static lk_status run_em(em_run *run) {
             status = model->family->em->start(model, run->rows, run->at.restart);
             if (model->family->loaded) model->family->loaded(model);
             run->started = true;
+            if (status == LK_INTERRUPTED && run->control->checkpoint) {
+                run->at.unstarted = 1;
+                lk_status saved = save(run);
+                status = saved == LK_OK ? lk_fail(model->ctx, LK_INTERRUPTED,
+                                                  "interrupted before the first EM step")
+                                        : saved;
+            }
             if (status != LK_OK) break;
         }
         status = iterate(run, &gain);

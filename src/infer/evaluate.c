@@ -172,11 +172,24 @@ static lk_status continuous_posterior(readings *r, const lk_site *site, lk_tape 
     return LK_OK;
 }
 
+static lk_status integrated_posterior(const lk_model *model, lk_tape *tape, const lk_batch *batch,
+                                      lk_posterior *out) {
+    const lk_latent *latent = model->family->latent;
+    size_t n = latent->n(model);
+    if (!n) return LK_OK;
+    out->site = latent->site;
+    out->exact = true;
+    out->columns = 2 * n;
+    out->values = lk_arena_alloc(lk_tape_arena(tape), batch->rows * 2 * n, sizeof *out->values);
+    return out->values ? latent->posterior(model, batch, out->values) : LK_NO_MEMORY;
+}
+
 lk_status lk_infer_posterior(lk_model *model, lk_tape *tape, const lk_batch *batch,
                              size_t particles, uint64_t seed, lk_posterior *out) {
     readings r;
     memset(out, 0, sizeof *out);
     lk_tape_reset(tape, false);
+    if (model->family->latent) return integrated_posterior(model, tape, batch, out);
     if (model->family->step) model->family->step(model, 0, false);
     /* One particle, unless something had to be drawn: an enumerated posterior needs no more. */
     read_batch(model, tape, batch, &r, 1, false, false, seed, 0, "infer");

@@ -26,11 +26,11 @@ lk_tensor *lk_objective(lk_model *model, lk_tape *tape, const lk_batch *batch, u
 
 /* The posterior of the first latent that the model draws, given each row. A finite latent is
  * enumerated: columns are the probabilities of its values, exactly. A continuous one has columns for
- * means and then for standard deviations: the guide's own (the amortised posterior) when there is one,
+ * means and then for standard deviations: exactly where the family integrates it out, the guide's own (the amortised posterior) when there is one,
  * else by importance sampling from the prior with `particles`. */
 typedef struct lk_posterior {
     const char *site; /* NULL: the model has no latent */
-    bool finite, amortised;
+    bool finite, amortised, exact;
     size_t columns;
     double *values; /* [rows, columns], in the tape's arena */
 } lk_posterior;

@@ -1,5 +1,6 @@
 /* Learning: one loop for every family that learns by stochastic gradient (train.c), one for every
- * family that learns by expectation-maximisation (em.c). Both can be stopped at any moment and
+ * family that learns by expectation-maximisation (em.c), none for those that learn at once (direct.c).
+ * Both loops can be stopped at any moment and
  * resumed to the same bits. */
 #ifndef LK_INFER_FIT_H
 #define LK_INFER_FIT_H
@@ -23,6 +24,8 @@ extern const lk_option lk_gradient_options[];
  * is on disk. */
 lk_status lk_em_fit(lk_model *model, const lk_rows *rows, const lk_fit_control *control);
 lk_status lk_gradient_fit(lk_model *model, const lk_rows *rows, const lk_fit_control *control);
+/* For families that learn at once. What was interrupted begins anew when resumed. */
+lk_status lk_direct_fit(lk_model *model, const lk_rows *rows, const lk_fit_control *control);
 
 /* Expected statistics over all rows by blocks of LK_EM_BLOCK rows, combined by the fixed tree of
  * docs/numerics.md. Returns the sum of log-probabilities. */

@@ -20,13 +20,13 @@ static lk_status infer_batch(inference *in, lk_infer_fn fn, void *user) {
     if (status != LK_OK) return status;
     if (!p.site)
         return lk_fail(in->model->ctx, LK_CANNOT,
-                       "%s has no latent variables to infer: it says p(x) directly; gmm "
-                       "and vae have some, and `likely score` gives this model's density",
+                       "%s has no latent variables to infer: it says p(x) directly; fa, "
+                       "gmm, ppca and vae have some, and `likely score` gives this model's density",
                        family->name);
     in->about.site = p.site;
     in->about.finite = p.finite;
     in->about.columns = p.columns;
-    in->about.kind = p.finite ? "exact" : p.amortised ? "amortised" : "estimate";
+    in->about.kind = p.finite || p.exact ? "exact" : p.amortised ? "amortised" : "estimate";
     in->about.rows += in->batch.rows;
     return fn ? fn(user, &in->about, in->batch.rows, p.values) : LK_OK;
 }

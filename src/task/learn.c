@@ -4,8 +4,10 @@
 #include <stdio.h>
 #include <string.h>
 
+static const lk_option none[] = {{NULL, LK_OPTION_INT, NULL, 0, 0, NULL, NULL}};
+
 static const lk_option *learning_options(const lk_family *family) {
-    return family->em ? lk_em_options : lk_gradient_options;
+    return family->learn ? none : family->em ? lk_em_options : lk_gradient_options;
 }
 
 /* One "name=value", unless the user has set it and `weak`. */
@@ -161,8 +163,9 @@ static lk_status fit_rows(lk_context *ctx, const lk_family *family, const lk_row
         .checkpoint_seconds = o->checkpoint_seconds,
         .resume = o->resume};
     if (status == LK_OK)
-        status = family->em ? lk_em_fit(model, rows, &control)
-                            : lk_gradient_fit(model, rows, &control);
+        status = family->learn ? lk_direct_fit(model, rows, &control)
+                 : family->em  ? lk_em_fit(model, rows, &control)
+                               : lk_gradient_fit(model, rows, &control);
     if (status != LK_OK && status != LK_INTERRUPTED) {
         lk_model_release(model);
         return status;
@@ -224,7 +227,9 @@ bool lk_family_at(size_t i, lk_family_info *info) {
         .taxonomy = f->taxonomy,
         .log_prob = f->guide ? "bound" : "exact",
         .posterior = f->posterior,
-        .learning = f->em ? "EM" : "stochastic gradient",
+        .learning = f->learn ? "closed form"
+                    : f->em  ? "EM"
+                             : "stochastic gradient",
         .options = f->options,
         .learning_options = learning_options(f)};
     return true;

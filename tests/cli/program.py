@@ -19,7 +19,8 @@ ROOT = pathlib.Path(os.environ.get("LIKELY_ROOT", pathlib.Path(__file__).resolve
 PROGRAM = os.environ.get("LIKELY_PROGRAM", str(ROOT / "build/release/likely"))
 DATA = pathlib.Path(os.environ.get("LIKELY_DATA", ROOT / "../shared/data"))
 GOLDEN = ROOT / "tests/golden/data"
-FAMILIES = ("gmm", "made", "mixture", "vae")
+FAMILIES = ("copula", "fa", "gmm", "independent", "made", "mixture", "ppca", "vae")
+EXACT = ("copula", "fa", "gmm", "independent", "mixture", "ppca")  # every question about cells given others
 SECONDS = 240  # after which a run counts as hanging
 
 

@@ -8,7 +8,7 @@ import random
 import struct
 
 import program
-from program import Case, DATA, FAMILIES, GOLDEN, good, run, scores
+from program import Case, DATA, EXACT, FAMILIES, GOLDEN, good, run, scores
 
 ORCHARD, PULSES = GOLDEN / "orchard.csv", GOLDEN / "pulses.csv"
 REALS = ("a", "b", "c")
@@ -31,7 +31,8 @@ def bh(p):
 class Asking(Case):
     def fit(self, family, data=ORCHARD, *more):
         path = self.path(f"{family}.lk")
-        options = ("--components", 3) if family in ("gmm", "mixture") else ("--hidden", "24", "--steps", 60)
+        options = {"gmm": ("--components", 3), "made": ("--hidden", "24", "--steps", 60),
+                   "mixture": ("--components", 3), "vae": ("--hidden", "24", "--steps", 60)}.get(family, ())
         good("fit", family, data, "-o", path, "-f", *options, *more)
         return path
 
@@ -72,7 +73,7 @@ class Asking(Case):
                 done = run("fill", model, holes, *how, "-o", self.path("filled.csv"), "-f", "--json")
                 about = json.loads(done.stdout)
                 self.assertEqual(about["cells_filled"], filled)
-                self.assertEqual(about["kind"], "exact" if family in ("gmm", "mixture") else "estimate")
+                self.assertEqual(about["kind"], "exact" if family in EXACT else "estimate")
                 self.assertEqual(self.path("filled.csv").read_bytes(), got)
                 self.assertEqual(good("fill", model, self.path("filled.csv"), text=False), got)  # nothing left
                 for row in table(got.decode()):  # and it reads as the model's data do
@@ -255,7 +256,7 @@ class Asking(Case):
 
     # ---- encode ---------------------------------------------------------------------------------------
     def test_encode(self):
-        for family, deviations in (("gmm", False), ("vae", False), ("vae", True)):
+        for family, deviations in (("fa", True), ("gmm", False), ("ppca", False), ("vae", False), ("vae", True)):
             model, more = self.fit(family), ["--deviations"] if deviations else []
             good("encode", model, ORCHARD, "-o", self.path("z.csv"), "-f", *more)
             good("encode", model, ORCHARD, "-o", self.path("z.npy"), "-f", *more)

@@ -7,12 +7,13 @@ import re
 import threading
 
 import program
-from program import Case, FAMILIES, GOLDEN, good, run, scores, sha256
+from program import Case, EXACT, FAMILIES, GOLDEN, good, run, scores, sha256
 
 ORCHARD, PULSES = GOLDEN / "orchard.csv", GOLDEN / "pulses.csv"
 COMMANDS = ("fit", "score", "sample", "infer", "compare", "show", "families", "schema")
-QUICK = {"gmm": ["--components", "4"], "made": ["--hidden", "20", "--steps", "300"],
-         "mixture": ["--components", "4"],
+QUICK = {"gmm": ["--components", "4"], "independent": ["--components", "3"], "mixture": ["--components", "4"],
+         "copula": ["--components", "3"], "fa": ["--latents", "2"], "ppca": ["--latents", "1"],
+         "made": ["--hidden", "20", "--steps", "300"],
          "vae": ["--hidden", "20", "--steps", "300"]}
 
 
@@ -150,8 +151,8 @@ class Basics(Case):
                 done = run("sample", model, "-n", 40, "--given", f"{field}={value}", "--particles", "32")
                 self.assertEqual(done.returncode, 0, done.stderr)
                 self.assertEqual({row[field] for row in table(done.stdout)}, {value}, family)
-                # Mixtures condition exactly; made where its first cell is given: there is nothing to weigh
-                exact = family in ("gmm", "mixture") or family == "made" and field == "species"
+                # some condition exactly; made where its first cell is given: there is nothing to weigh
+                exact = family in EXACT or family == "made" and field == "species"
                 self.assertEqual("estimate" in done.stderr, not exact, (family, field, done.stderr))
             rows = table(good("sample", model, "-n", 20, "--given", "species=pear", "--given", "fruits=60"))
             self.assertEqual({(row["species"], row["fruits"]) for row in rows}, {("pear", "60")})
@@ -196,6 +197,20 @@ class Basics(Case):
         self.assertEqual(len(scores(self.path("kept-gmm.lk"), ORCHARD)), 240)
         self.assertEqual(run("compare", ORCHARD, "--steps", 5, "--families", "gmm", "--save",
                              self.path("kept")).returncode, 2)
+
+    def test_auto(self):
+        """Every family's figure is shown, the best is kept, and it is the one that `fit` makes by its name."""
+        model, same = self.path("auto.lk"), self.path("same.lk")
+        done = run("fit", "auto", PULSES, "-o", model, "--steps", 20)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        lines = {line.split()[0]: line.split() for line in done.stderr.splitlines()}
+        self.assertTrue(set(FAMILIES) <= set(lines), done.stderr)
+        best = min(FAMILIES, key=lambda family: float(lines[family][1]))
+        self.assertEqual(json.loads(good("show", model))["family"], best)
+        good("fit", best, PULSES, "-o", same, "--steps", 20)
+        self.assertEqual(sha256(model), sha256(same))
+        done = run("fit", "auto", PULSES, "-o", self.path("no.lk"), "--components", 3)
+        self.assertEqual(done.returncode, 2, done.stderr)
 
     def test_seed_and_threads(self):
         for family in FAMILIES:

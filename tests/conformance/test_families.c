@@ -42,15 +42,28 @@ static const char *const poisson_normal[] = {"components=2", "counts=poisson", "
                                              "covariance=VEI", NULL};
 static const char *const common_axes[] = {"components=3", "covariance=VVE", "freedom=4", NULL};
 static const char *const diagonal_tails[] = {"components=3", "covariance=EVI", NULL};
+static const char *const two_latents[] = {"latents=2", NULL};
+static const char *const one_latent[] = {"latents=1", "scale=none", "rotation=varimax", NULL};
 static const char *const plain[] = {NULL};
 
 /* Settings to try beside the defaults; a family that is not here runs with its defaults. */
 static const struct {
     const char *family;
     const char *const *options;
-} settings[] = {{"gmm", full_gmm},           {"gmm", diagonal_gmm},    {"mixture", counts_too},
-                {"mixture", poisson_normal}, {"mixture", common_axes}, {"mixture", diagonal_tails},
-                {"made", small_made},        {"made", two_orderings},  {"vae", small_vae}};
+} settings[] = {
+    {"gmm", full_gmm},
+    {"gmm", diagonal_gmm},
+    {"mixture", counts_too},
+    {"mixture", poisson_normal},
+    {"mixture", common_axes},
+    {"mixture", diagonal_tails},
+    {"made", small_made},
+    {"made", two_orderings},
+    {"vae", small_vae},
+    {"fa", two_latents},
+    {"fa", plain},
+    {"ppca", one_latent},
+    {"ppca", plain}};
 
 static const char *path_of(const char *name) {
     static char path[4096];
