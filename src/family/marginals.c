@@ -305,7 +305,7 @@ static void learn_number(sketch *s, double *params) {
 
 typedef struct pass {
     const lk_marginals *m;
-    const lk_batch *batch;
+    lk_batch batch;
     sketch *sketches; /* [n]; of numbers */
     double *counts;   /* [width]; of finite cells, two for a binary one */
     size_t *count_at; /* [n] */
@@ -315,7 +315,7 @@ typedef struct pass {
 
 static void add_cells(void *argument, size_t begin, size_t end) {
     const pass *p = argument;
-    const lk_batch *batch = p->batch;
+    const lk_batch *batch = &p->batch;
     for (size_t i = begin; i < end; i++) {
         const lk_cell_dist *dist = &p->m->cells[i];
         sketch *s = &p->sketches[i];
@@ -383,19 +383,17 @@ static lk_status lay_out(lk_context *ctx, pass *p) {
 }
 
 static lk_status read_rows(lk_context *ctx, const lk_rows *rows, pass *p) {
-    lk_batch batch;
-    lk_status status = lk_batch_create(ctx, BLOCK, p->m->n, &batch);
+    lk_status status = lk_batch_create(ctx, BLOCK, p->m->n, &p->batch);
     uint64_t n = lk_rows_count(rows);
-    p->batch = &batch;
     for (uint64_t first = 0; status == LK_OK && first < n; first += BLOCK) {
         status =
-            lk_rows_range(rows, first, n - first < BLOCK ? (size_t)(n - first) : BLOCK, &batch);
+            lk_rows_range(rows, first, n - first < BLOCK ? (size_t)(n - first) : BLOCK, &p->batch);
         if (status == LK_OK) lk_parallel(ctx, p->m->n, 1, add_cells, p);
         if (status == LK_OK && lk_cancelled(ctx))
             status = lk_fail(ctx, LK_INTERRUPTED, "interrupted after %llu rows",
-                             (unsigned long long)(first + batch.rows));
+                             (unsigned long long)(first + p->batch.rows));
     }
-    lk_batch_destroy(ctx, &batch);
+    lk_batch_destroy(ctx, &p->batch);
     return status;
 }
 

@@ -67,5 +67,5 @@ lk_status lk_fit_auto(lk_context *ctx, lk_data *data, double share, const lk_fit
                         &best);
     lk_data_close(train);
     lk_data_close(held);
-    return status == LK_OK ? lk_fit(ctx, best->name, data, &o, out) : status;
+    return status == LK_OK && best ? lk_fit(ctx, best->name, data, &o, out) : status;
 }
