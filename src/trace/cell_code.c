@@ -50,7 +50,7 @@ static uint32_t pop(const alphabet *a, lk_rans *r) {
 static double weight_below(const void *self, uint32_t j) { return ((const double *)self)[j - 1]; }
 
 /* running[j] = P(value <= j). */
-static alphabet finite(const lk_predictive *p, double *running) {
+static alphabet finite_alphabet(const lk_predictive *p, double *running) {
     const lk_dist_form *form = &p->cell->form;
     uint32_t n = form->kind == &lk_bernoulli ? 2 : (uint32_t)form->n;
     memset(running, 0, n * sizeof *running);
@@ -252,7 +252,7 @@ bool lk_cell_code(const lk_predictive *p, lk_code_window window, double value,
     out->n = 0;
     if (p->cell->form.kind->support != LK_SUPPORT_FINITE)
         return code_on_line(p, window, value, out);
-    alphabet a = finite(p, running);
+    alphabet a = finite_alphabet(p, running);
     if (!(lk_is_count(value) && value < (double)a.n)) return false;
     code_symbol(&a, (uint32_t)value, out);
     return true;
@@ -266,7 +266,7 @@ void lk_pieces_push(lk_rans *r, const lk_cell_pieces *p) {
 double lk_cell_decode(const lk_predictive *p, lk_code_window window, lk_rans *r) {
     double running[LK_MAX_CELL_PARAMS];
     if (p->cell->form.kind->support != LK_SUPPORT_FINITE) return decode_on_line(p, window, r);
-    alphabet a = finite(p, running);
+    alphabet a = finite_alphabet(p, running);
     return a.n > 1 ? (double)pop(&a, r) : 0;
 }
 
