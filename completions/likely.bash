@@ -2,7 +2,7 @@
 
 # What may follow the option $2 of `likely $1`, when its help lists the choices: "(full|tied)".
 _likely_choices() {
-    "$program" $1 --help 2>/dev/null | sed -n -E "s/^  $2 .*\(([a-z0-9|-]+)\)( \[.*)?\$/\1/p" | tr '|' ' '
+    "$program" $1 --help 2>/dev/null | sed -n -E "s/^  $2 .*\(([A-Za-z0-9|-]+)\)( \[.*)?\$/\1/p" | tr '|' ' '
 }
 
 _likely() {

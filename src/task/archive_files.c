@@ -309,7 +309,7 @@ static lk_status decode_window(input *in, const lk_archive_done *done, const uin
 lk_status lk_decompress_range(lk_context *ctx, const char *from, uint64_t first, uint64_t n,
                               const lk_decompress_options *options, lk_write_fn write, void *user) {
     input in;
-    lk_archive_done done;
+    lk_archive_done done = {0};
     uint8_t *index = NULL;
     size_t n_index = 0;
     lk_clear(ctx);

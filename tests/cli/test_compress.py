@@ -136,11 +136,13 @@ class Archives(Case):
         self.assertEqual(unpacked(packed(b"")), b"")
 
     def test_bounded_memory(self):
-        command = f"head -c 40000000 /dev/zero | (ulimit -v 400000; {PROGRAM} compress -q -1 -T 1 --chunk-size 100000) | " \
-                  f"(ulimit -v 400000; {PROGRAM} decompress -q -T 1) | cksum"
-        done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=600)
-        want = subprocess.run("head -c 40000000 /dev/zero | cksum", shell=True, capture_output=True, text=True)
-        self.assertEqual(done.stdout, want.stdout, done.stderr)
+        for size, how in ((500000000, "--codec stored"), (3000000, "-1")):
+            source = f"head -c {size} /dev/zero"
+            command = f"{source} | (ulimit -v 400000; {PROGRAM} compress -q {how} -T 1 --chunk-size 100000) | " \
+                      f"(ulimit -v 400000; {PROGRAM} decompress -q -T 1) | cksum"
+            done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=600)
+            want = subprocess.run(f"{source} | cksum", shell=True, capture_output=True, text=True)
+            self.assertEqual(done.stdout, want.stdout, done.stderr)
 
     def test_terminal(self):
         master, slave = pty.openpty()
