@@ -198,11 +198,12 @@ static lk_status open_archive(lk_context *ctx, const char *path, input *in, lk_a
         return lk_fail(ctx, LK_USAGE, "%s is no regular file, in which one could look around",
                        path);
     uint64_t size = (uint64_t)in->about.st_size;
-    if (size < least) return cut_short(in);
-    status = read_at(in, 0, magic, sizeof magic);
-    if (status == LK_OK && memcmp(magic, lk_archive_magic, sizeof magic) != 0)
+    size_t mark = size < sizeof magic ? (size_t)size : sizeof magic;
+    status = read_at(in, 0, magic, mark);
+    if (status == LK_OK && memcmp(magic, lk_archive_magic, mark) != 0)
         return lk_fail(ctx, LK_BAD_DATA,
                        "%s: this is no archive of likely's: it does not begin with its mark", path);
+    if (status == LK_OK && size < least) return cut_short(in);
     if (status == LK_OK)
         status = read_record(in, size - LK_DONE_BYTES - LK_RECORD_BYTES, "DONE", LK_DONE_BYTES,
                              &body, &n);

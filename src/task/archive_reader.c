@@ -255,11 +255,12 @@ static lk_status step(lk_decoder *d, size_t *need) {
         return d->salvage ? (drop(d, d->n), LK_OK)
                           : lk_fail(d->ctx, LK_BAD_DATA,
                                     "bytes follow the end of the archive (byte %llu)", ULL(d->at));
+    if (d->state == MAGIC &&
+        memcmp(have, lk_archive_magic, d->n < *need ? d->n : *need) != 0) /* however short it is */
+        return lk_fail(d->ctx, LK_BAD_DATA,
+                       "this is no archive of likely's: it does not begin with its mark");
     if (d->n < *need) return LK_OK;
     if (d->state == MAGIC) {
-        if (memcmp(have, lk_archive_magic, LK_ARCHIVE_MAGIC_BYTES) != 0)
-            return lk_fail(d->ctx, LK_BAD_DATA,
-                           "this is no archive of likely's: it does not begin with its mark");
         d->state = RECORD;
         drop(d, LK_ARCHIVE_MAGIC_BYTES);
         *need = LK_RECORD_HEAD_BYTES;
