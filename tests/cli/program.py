@@ -17,6 +17,7 @@ import unittest
 
 ROOT = pathlib.Path(os.environ.get("LIKELY_ROOT", pathlib.Path(__file__).resolve().parents[2]))
 PROGRAM = os.environ.get("LIKELY_PROGRAM", str(ROOT / "build/release/likely"))
+SANITIZED = b"__asan_init" in pathlib.Path(PROGRAM).read_bytes()  # then memory is no measure
 DATA = pathlib.Path(os.environ.get("LIKELY_DATA", ROOT / "../shared/data"))
 GOLDEN = ROOT / "tests/golden/data"
 FAMILIES = ("copula", "fa", "gmm", "independent", "made", "mixture", "ppca", "vae")

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+import unittest
 
 import program
 from program import Case, DATA, GOLDEN, PROGRAM, ROOT, good, run
@@ -135,6 +136,7 @@ class Archives(Case):
         self.assertEqual(packed(data, "--chunk-size", "5000", "-T", "1"), packed(data, "--chunk-size", "5000", "-T", "2"))
         self.assertEqual(unpacked(packed(b"")), b"")
 
+    @unittest.skipIf(program.SANITIZED, "the address sanitizer reserves memory for itself")
     def test_bounded_memory(self):
         for size, how in ((500000000, "--codec stored"), (3000000, "-1")):
             source = f"head -c {size} /dev/zero"
