@@ -7,7 +7,6 @@
 #include "base/threads.h"
 
 #include <pthread.h>
-#include <sched.h>
 #include <stdatomic.h>
 #include <string.h>
 
@@ -23,9 +22,9 @@ typedef struct lk_pool {
     atomic_ullong round; /* loops << PIECE_BITS | pieces; ENDING when there will be none */
     char apart[CACHE_LINE];
     atomic_int left; /* pieces that workers are not done with */
-    atomic_bool busy;
+    atomic_bool busy, asleep; /* asleep: the caller, until `left` is 0 */
     pthread_mutex_t lock;
-    pthread_cond_t wake;
+    pthread_cond_t wake, done;
     lk_range_fn fn;
     void *argument;
     size_t count, pieces;
@@ -68,13 +67,34 @@ static unsigned long long next_round(lk_pool *pool, unsigned long long seen) {
     return round;
 }
 
+/* The last piece done wakes the caller if it sleeps. Both sides look at what the other wrote after
+ * they wrote their own, so that one of them sees the other. */
+static void piece_done(lk_pool *pool) {
+    if (atomic_fetch_sub(&pool->left, 1) > 1 || !atomic_load(&pool->asleep)) return;
+    pthread_mutex_lock(&pool->lock);
+    pthread_cond_signal(&pool->done);
+    pthread_mutex_unlock(&pool->lock);
+}
+
+static void wait_for_pieces(lk_pool *pool) {
+    for (int spins = 0; spins < SPINS; spins++) {
+        if (!atomic_load_explicit(&pool->left, memory_order_acquire)) return;
+        relax();
+    }
+    pthread_mutex_lock(&pool->lock);
+    atomic_store(&pool->asleep, true);
+    while (atomic_load(&pool->left)) pthread_cond_wait(&pool->done, &pool->lock);
+    atomic_store(&pool->asleep, false);
+    pthread_mutex_unlock(&pool->lock);
+}
+
 static void *work(void *argument) {
     const worker *me = argument;
     lk_pool *pool = me->pool;
     for (unsigned long long seen = 0; (seen = next_round(pool, seen)) != ENDING;) {
         if (me->piece >= (seen & ((1u << PIECE_BITS) - 1))) continue;
         run_piece(pool, me->piece);
-        atomic_fetch_sub_explicit(&pool->left, 1, memory_order_release);
+        piece_done(pool);
     }
     return NULL;
 }
@@ -97,6 +117,7 @@ static lk_pool *make_pool(lk_context *ctx) {
     pool->scratch = (char *)(((uintptr_t)pool + head) & ~(uintptr_t)(CACHE_LINE - 1));
     pthread_mutex_init(&pool->lock, NULL);
     pthread_cond_init(&pool->wake, NULL);
+    pthread_cond_init(&pool->done, NULL);
     for (size_t i = 0; i < most; i++) {
         worker *w = &pool->workers[i];
         *w = (worker){.pool = pool, .piece = i + 1};
@@ -124,10 +145,7 @@ void lk_parallel(lk_context *ctx, size_t n, size_t grain, lk_range_fn fn, void *
     unsigned long long loops = atomic_load(&pool->round) >> PIECE_BITS;
     tell(pool, (loops + 1) << PIECE_BITS | pieces);
     run_piece(pool, 0);
-    for (int spins = 0; atomic_load_explicit(&pool->left, memory_order_acquire) > 0;) {
-        if (spins++ < SPINS) relax();
-        else sched_yield(); /* another process has their core */
-    }
+    wait_for_pieces(pool);
     atomic_store(&pool->busy, false);
 }
 
@@ -156,6 +174,7 @@ void lk_pool_destroy(lk_context *ctx) {
     for (size_t i = 0; i < pool->n; i++) pthread_join(pool->workers[i].thread, NULL);
     pthread_mutex_destroy(&pool->lock);
     pthread_cond_destroy(&pool->wake);
+    pthread_cond_destroy(&pool->done);
     ctx->allocator.release(ctx->allocator.user, pool);
     ctx->pool = NULL;
 }
