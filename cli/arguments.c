@@ -28,6 +28,8 @@ const lk_option cli_data_options[] = {
      "Further marks of missing cells, separated by commas"},
     {"unpack-bits", LK_OPTION_FLAG, "false", 1, 0, NULL,
      "NPY of bytes: each holds 8 binary cells, high bit first"},
+    {"binarize", LK_OPTION_FLAG, "false", 1, 0, NULL,
+     "Images: greys are probabilities of bits, drawn anew at each visit"},
     {"array", LK_OPTION_TEXT, "", 1, 0, NULL, "Which array of an NPZ file"},
     {NULL, LK_OPTION_INT, NULL, 0, 0, NULL, NULL}};
 
@@ -297,6 +299,7 @@ lk_status cli_open_data(lk_context *ctx, const cli_arguments *a, const char *pat
     options.weights = cli_value(a, "weights", NULL);
     options.ignore = cli_value(a, "ignore", NULL);
     options.target = cli_value(a, "target", NULL);
+    options.binarize = cli_flag(a, "binarize");
     options.unpack_bits = cli_flag(a, "unpack-bits");
     return lk_data_open(ctx, path, &options, out);
 }

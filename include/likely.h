@@ -120,6 +120,7 @@ typedef struct lk_data_options {
     char delimiter;        /* of delimited text; 0: find out */
     const char *missing;   /* further marks of missing cells, comma-separated; or NULL */
     bool unpack_bits;      /* NPY of bytes: each holds 8 binary cells, high bit first */
+    bool binarize;         /* images: greys are probabilities of bits, drawn anew at each visit */
     const char *array;     /* NPZ: which array; or NULL */
     /* Names of fields; or NULL. They are kept in the schema, and not looked at with `model` or `like`. */
     const char
@@ -128,7 +129,7 @@ typedef struct lk_data_options {
     const char *target; /* what conditional models predict from the others */
 } lk_data_options;
 #define LK_DATA_DEFAULTS \
-    { NULL, NULL, NULL, -1, 0, NULL, false, NULL, NULL, NULL, NULL }
+    { NULL, NULL, NULL, -1, 0, NULL, false, false, NULL, NULL, NULL, NULL }
 
 /* Opens a CSV, TSV, NPY, NPZ, IDX (plain or .gz) or PNG file, or a folder of PNGs; "-" is standard
  * input. Options may be NULL. LK_BAD_DATA says file, line, column and what was expected. */

@@ -17,8 +17,13 @@ typedef struct lk_batch {
     uint8_t *present;   /* [rows, n_cells]: 1 or 0 */
     bool all_present;   /* every byte of `present` is 1 */
     double *weight;     /* [rows] from 0, where the schema has weights */
+    uint64_t visit;     /* set by who asks for rows in any order: which bits drawn cells show */
     bool weighted;      /* else each row counts as one, and `weight` is not to be looked at */
 } lk_batch;
+
+/* Of a row of a schema with drawn cells that holds their greys: the bits that a visit shows. */
+void lk_draw_greys(const lk_schema *schema, uint64_t visit, uint64_t row, double *value,
+                   const uint8_t *present);
 
 lk_status lk_batch_create(lk_context *ctx, size_t capacity, size_t n_cells, lk_batch *batch);
 void lk_batch_destroy(lk_context *ctx, lk_batch *batch);
@@ -31,6 +36,7 @@ typedef struct lk_read_options {
                                  NaN, nan, null, NULL, None, ? (fields trimmed of blanks) */
     bool unpack_bits;        /* NPY u8 [rows, bytes]: each byte is 8 binary cells, high bit first */
     const char *weights, *ignore, *target; /* lk_schema_set_roles; NULL */
+    bool binarize; /* greys are the probabilities of bits: lk_schema_binarize */
     const char *array; /* NPZ: the array's name; NULL: "X", or the only one, or the first */
 } lk_read_options;
 

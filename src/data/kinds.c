@@ -29,7 +29,9 @@ double lk_power_of_ten(int k) {
 }
 
 static const char *take_grid(const lk_field *field, int64_t steps, double *value) {
-    if (field->kind == LK_FIELD_BINARY) {
+    if (field->drawn) {
+        if (steps < 0 || steps > 255) return "an integer from 0 to 255";
+    } else if (field->kind == LK_FIELD_BINARY) {
         if (steps != 0 && steps != 1) return "0 or 1";
     } else if (field->kind == LK_FIELD_IMAGE) {
         if (steps < 0 || steps > 255) return "an integer from 0 to 255";

@@ -26,6 +26,7 @@ struct lk_reader {
     char *path;
     lk_schema *schema;
     bool given;   /* the schema was given, not inferred */
+    bool greys;   /* leave drawn cells as the greys that the file holds */
     uint64_t row; /* number of the next row */
     void *state;  /* of the format */
 };

@@ -11,8 +11,8 @@
  * A view shares the storage of the rows it was split from, and lists which of them are its own. */
 #include "base/files.h"
 #include "base/philox.h"
-#include "data/data.h"
 #include "data/kinds.h"
+#include "data/reader.h"
 
 #include <errno.h>
 #include <sha2.h>
@@ -247,7 +247,9 @@ static lk_status read_rows(lk_reader *reader, store *s, lk_batch *batch, unsigne
                            bool *fits) {
     *fits = true;
     for (;;) {
+        reader->greys = true;
         lk_status status = lk_reader_next(reader, batch);
+        reader->greys = false;
         if (status != LK_OK || batch->rows == 0) return status;
         if (lk_cancelled(s->ctx)) return lk_fail(s->ctx, LK_INTERRUPTED, "interrupted");
         for (size_t i = 0; i < batch->rows; i++)
@@ -371,6 +373,9 @@ static lk_status take(const lk_rows *rows, size_t at, uint64_t row, lk_batch *ba
     if (batch->weighted) batch->weight[at] = weight_of(rows->store, stored);
     batch->all_present &=
         unpack_row(rows->store, stored, batch->value + at * n_cells, batch->present + at * n_cells);
+    if (rows->schema->drawn)
+        lk_draw_greys(rows->schema, batch->visit, stored, batch->value + at * n_cells,
+                      batch->present + at * n_cells);
     return LK_OK;
 }
 

@@ -116,6 +116,7 @@ static lk_cell value_cell(const lk_field *field, size_t number, size_t index) {
     return (lk_cell){
         .field = number,
         .index = index,
+        .drawn = field->drawn,
         .kind = image || field->kind == LK_FIELD_DATE ? LK_FIELD_GRID : field->kind,
         .n = field->kind == LK_FIELD_CATEGORY ? field->n_levels + 1
              : field->kind == LK_FIELD_BINARY ? 2
@@ -129,9 +130,11 @@ static lk_cell value_cell(const lk_field *field, size_t number, size_t index) {
 
 lk_status lk_schema_lay_out(lk_schema *schema) {
     size_t n = 0;
+    schema->drawn = false;
     for (size_t i = 0; i < schema->n_fields; i++) {
         const lk_field *field = &schema->fields[i];
         if (!lk_field_has_cells(field)) continue;
+        schema->drawn |= field->drawn;
         if (field->size > MAX_CELLS || (n += field->size + field->has_missing) > MAX_CELLS)
             return lk_fail(schema->ctx, LK_BAD_DATA,
                            "a row has more than %d values (at field %s); "

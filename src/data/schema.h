@@ -42,6 +42,8 @@ typedef struct lk_field {
     bool ignored;       /* by the user, or because no row has a value; text is never modelled */
     char **levels;      /* of a category, sorted bytewise when inferred */
     size_t n_levels;
+    bool drawn;       /* of binary pixels: the file holds greys 0…255, and a cell is 1 with probability
+                         grey / 255, drawn anew each time learning visits the row (data/drawn.c) */
     bool bounded;     /* the grid has known ends (bytes): low and high absorb the tails */
     double low, high; /* observed (or known) range, in cell values */
     double mean, sd;  /* observed, in cell values, over all cells of the field; sd > 0 always:
@@ -55,6 +57,7 @@ typedef struct lk_cell {
     lk_field_kind kind; /* REAL, GRID, BINARY or CATEGORY (pixels and dates are GRID) */
     bool missingness;   /* says whether its field is missing in this row */
     size_t n;           /* outcomes of a category: n_levels + 1; 2 for binary; else 0 */
+    bool drawn;         /* as its field */
     bool bounded;
     double low, high, mean, sd;
 } lk_cell;
@@ -65,6 +68,7 @@ typedef struct lk_schema {
     size_t n_fields;
     lk_cell *cells; /* made by lk_schema_lay_out from the fields that are not ignored */
     size_t n_cells;
+    bool drawn;      /* some cells are */
     bool has_header; /* of delimited text */
     char delimiter;  /* 0 when the source is not delimited text */
     size_t weights;  /* the field that holds the rows' weights (it has no cells); SIZE_MAX: none */
@@ -80,6 +84,9 @@ size_t lk_schema_field(const lk_schema *schema, const char *name); /* SIZE_MAX: 
  * called before the cells are laid out. LK_BAD_DATA when there is no such field, or it cannot be that. */
 lk_status lk_schema_set_roles(lk_schema *schema, const char *weights, const char *ignore,
                               const char *target);
+/* Images of greys become binary ones whose pixels are drawn. LK_USAGE when there is none. To be called
+ * before the cells are laid out. */
+lk_status lk_schema_binarize(lk_schema *schema);
 /* The field's first cell (its missingness if it has one); SIZE_MAX when it has no cells. */
 size_t lk_schema_first_cell(const lk_schema *schema, size_t field);
 

@@ -86,6 +86,7 @@ static void put_field(lk_text *out, const lk_field *field) {
         }
         lk_text_printf(out, "]");
     }
+    if (field->drawn) lk_text_printf(out, ", \"drawn\": true");
     if (field->bounded) lk_text_printf(out, ", \"bounded\": true");
     put_number(out, "low", field->low);
     put_number(out, "high", field->high);
@@ -249,6 +250,7 @@ static lk_status get_key(const parse *p, const char *key, const json_t *json, lk
         void *to;
     } plain[] = {{"ignored", BOOLEAN, &field->ignored},
                  {"missing", BOOLEAN, &field->has_missing},
+                 {"drawn", BOOLEAN, &field->drawn},
                  {"bounded", BOOLEAN, &field->bounded},
                  {"low", NUMBER, &field->low},
                  {"high", NUMBER, &field->high},
@@ -289,6 +291,8 @@ static lk_status check_field(const parse *p, const lk_field *field) {
     if (field->rank && (field->kind == LK_FIELD_CATEGORY || field->kind == LK_FIELD_TEXT ||
                         field->kind == LK_FIELD_DATE))
         return wrong(p, "shape", "left out for categories, dates and text");
+    if (field->drawn && (field->kind != LK_FIELD_BINARY || !field->rank))
+        return wrong(p, "drawn", "left out: only binary images have it");
     if (field->places && field->kind != LK_FIELD_GRID && field->kind != LK_FIELD_DATE)
         return wrong(p, "places", "left out: only a grid and a date have them");
     const char *format_must = field->format ? lk_date_check(field->format, field->places) : NULL;

@@ -120,6 +120,7 @@ static lk_status next_batch(training *t) {
     size_t rows = left < t->batch_rows ? (size_t)left : t->batch_rows;
     for (size_t i = 0; i < rows; i++)
         t->index[i] = lk_permute(t->n, first + i, t->model->seed, "shuffle", epoch);
+    t->batch.visit = epoch;
     lk_status status = lk_rows_get(t->rows, rows, t->index, &t->batch);
     for (size_t i = 0; t->batch.weighted && i < rows; i++) t->batch.weight[i] *= t->per_weight;
     return status;

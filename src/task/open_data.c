@@ -25,6 +25,7 @@ lk_status lk_data_open(lk_context *ctx, const char *path, const lk_data_options 
         .delimiter = options->delimiter,
         .missing = options->missing,
         .unpack_bits = options->unpack_bits,
+        .binarize = options->binarize && !options->model && !options->like,
         .array = options->array};
     if (!options->model && !options->like) {
         read.weights = options->weights;

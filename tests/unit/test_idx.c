@@ -1,5 +1,6 @@
 #include "data_help.h"
 
+#include <math.h>
 #include <zlib.h>
 
 static size_t make_idx(unsigned char *out, unsigned char type, int rank, const unsigned *size,
@@ -120,6 +121,55 @@ static void memory_may_be_out(void **state) {
     help_clear(h);
 }
 
+/* Does the share of ones among visits fit grey / 255 within five standard deviations? */
+static bool fits_grey(unsigned ones, unsigned visits, double p) {
+    double mean = p * visits, sd = sqrt(visits * p * (1 - p));
+    return fabs(ones - mean) <= 5 * sd;
+}
+
+/* Each visit to a row draws its pixels anew, with the greys as probabilities; in order, and at visit 0, they
+ * are always the same. */
+static void greys_are_probabilities(void **state) {
+    lk_help *h = *state;
+    enum { PIXELS = 8, VISITS = 4000 };
+    unsigned char file[256];
+    unsigned images[] = {2, 2, 4}, ones[PIXELS] = {0}, changed = 0;
+    static const unsigned char greys[] = {0,   255, 3,  100, 128, 254, 7,  200,
+                                          200, 1,   64, 0,   255, 31,  90, 180};
+    size_t n = make_idx(file, 0x08, 3, images, greys, sizeof greys);
+    const char *path = help_write_bytes(h, "g.idx", file, n);
+    lk_read_options options = {.header = -1, .binarize = true};
+    lk_reader *reader;
+    lk_rows *rows = NULL;
+    lk_batch batch, first;
+    assert_int_equal(lk_reader_open(h->ctx, path, &options, &reader), LK_OK);
+    assert_int_equal(lk_reader_schema(reader)->cells[0].kind, LK_FIELD_BINARY);
+    assert_int_equal(lk_rows_read(reader, &rows), LK_OK);
+    assert_int_equal(lk_batch_create(h->ctx, 2, PIXELS, &batch), LK_OK);
+    assert_int_equal(lk_batch_create(h->ctx, 2, PIXELS, &first), LK_OK);
+    assert_int_equal(lk_reader_rewind(reader), LK_OK);
+    assert_int_equal(lk_reader_next(reader, &first), LK_OK);
+    for (unsigned v = 0; v < VISITS; v++) {
+        batch.visit = v;
+        assert_int_equal(lk_rows_get(rows, 2, (uint64_t[]){0, 1}, &batch), LK_OK);
+        for (size_t i = 0; i < PIXELS; i++) ones[i] += batch.value[i] == 1;
+        bool same = !memcmp(batch.value, first.value, 2 * PIXELS * sizeof(double));
+        if (v == 0) assert_true(same);
+        changed += !same;
+    }
+    assert_true(changed > VISITS / 2);
+    for (size_t i = 0; i < PIXELS; i++) {
+        assert_true(fits_grey(ones[i], VISITS, greys[i] / 255.0));
+        if (greys[i] > 60 && greys[i] < 255) /* what the check must not accept */
+            assert_false(fits_grey(ones[i], VISITS, 0.85 * greys[i] / 255.0));
+    }
+    lk_batch_destroy(h->ctx, &batch);
+    lk_batch_destroy(h->ctx, &first);
+    lk_rows_destroy(rows);
+    lk_reader_close(reader);
+    help_clear(h);
+}
+
 /* Mean and standard deviation of the pixels as everybody quotes them: 0.1307 and 0.3081 of 255. */
 static void handwritten_digits(void **state) {
     lk_help *h = *state;
@@ -138,6 +188,7 @@ static void handwritten_digits(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(types_and_shapes, help_setup, help_teardown),
+        cmocka_unit_test_setup_teardown(greys_are_probabilities, help_setup, help_teardown),
         cmocka_unit_test_setup_teardown(gzip_in_parts, help_setup, help_teardown),
         cmocka_unit_test_setup_teardown(wrong_headers_are_told, help_setup, help_teardown),
         cmocka_unit_test_setup_teardown(broken_files_do_no_harm, help_setup, help_teardown),
