@@ -16,8 +16,10 @@ static const lk_option compress_own[] = {
      "decompressing it"},
     {"learn", LK_OPTION_CHOICE, "bytes", 1, 0, "bytes",
      "What learns while coding, so that no model file is needed. This is the default"},
-    {"codec", LK_OPTION_CHOICE, "bytes", 1, 0, "bytes|stored",
-     "\"stored\": as it is, with checksums"},
+    {"codec", LK_OPTION_CHOICE, "bytes", 1, 0, "bytes|rows|stored",
+     "\"rows\" goes with --model; \"stored\": as it is, with checksums"},
+    {"embed", LK_OPTION_FLAG, "false", 1, 0, NULL,
+     "Put the model into the archive, which then needs no model file to be decompressed"},
     {"chunk-size", LK_OPTION_INT, "0", 0, 268435456, NULL,
      "Bytes that are coded on their own, for threads and against damage; 0: 8 to 64 MB by level"},
     {"verify", LK_OPTION_CHOICE, "small", 1, 0, "small|all|none",
@@ -35,6 +37,8 @@ static const lk_option decompress_own[] = {
     {NULL, LK_OPTION_INT, NULL, 0, 0, NULL, NULL}};
 
 static const lk_option shared[] = {
+    {"model", LK_OPTION_TEXT, "", 1, 0, NULL,
+     "Code the rows of tables with this model file, which decompressing then needs"},
     {"output", LK_OPTION_TEXT, "", 1, 0, NULL, "-o: where the result goes, of one input"},
     {"stdout", LK_OPTION_FLAG, "false", 1, 0, NULL, "-c: the result goes to standard output"},
     {"force", LK_OPTION_FLAG, "false", 1, 0, NULL,
@@ -166,7 +170,12 @@ static int one_file(lk_context *ctx, const cli_arguments *a, const char *from, b
     char to[MOST_PATH];
     const char *verify = cli_value(a, "verify", "small");
     bool test = decode && cli_flag(a, "test");
-    c.codec = cli_value(a, "codec", cli_value(a, "learn", "bytes"));
+    const char *model = cli_value(a, "model", "");
+    if (*model) c.model = d.model = model;
+    c.embed = !decode && cli_flag(a, "embed");
+    if (c.embed && !c.model)
+        return cli_usage("--embed puts a model into the archive; name it with --model");
+    c.codec = cli_value(a, "codec", *model ? "rows" : cli_value(a, "learn", "bytes"));
     c.level = strcmp(c.codec, "stored") ? (int)cli_count(a, "level", 0) : 0;
     c.chunk_bytes = (size_t)cli_count(a, "chunk-size", 0);
     c.verify = !strcmp(verify, "all")    ? LK_VERIFY_ALL

@@ -92,6 +92,9 @@ typedef struct lk_codec {
                         size_t *made);
     /* LK_BAD_DATA without a message: it is not what `encode` makes of n bytes. */
     lk_status (*decode)(void *worker, const uint8_t *code, size_t n_code, uint8_t *bytes, size_t n);
+    /* How many of the n bytes at hand, which are not the last, should be a chunk: 1 … n. NULL: all. For
+     * codecs with own_threads. */
+    size_t (*cut)(void *worker, const uint8_t *bytes, size_t n);
 } lk_codec;
 
 #endif

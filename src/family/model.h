@@ -27,6 +27,9 @@ lk_status lk_model_write(const lk_model *model, const char *path, bool replace,
 typedef const lk_option *(*lk_learning_options_fn)(const lk_family *family);
 lk_status lk_model_read(lk_context *ctx, const char *path, lk_learning_options_fn learning,
                         lk_model **out);
+/* The same from a model file's bytes; `name` stands for it in messages. */
+lk_status lk_model_read_bytes(lk_context *ctx, const char *name, const void *bytes, size_t n,
+                              lk_learning_options_fn learning, lk_model **out);
 /* Fills blobs from a checkpoint that lk_model_read has accepted. */
 lk_status lk_model_read_blobs(lk_context *ctx, const char *path, const lk_blob *blobs, size_t n);
 

@@ -246,11 +246,8 @@ static bool hash_holds(opened *f, uint64_t length, const char *hash) {
     return !strcmp(hex, hash);
 }
 
-static lk_status open_file(lk_context *ctx, const char *path, opened *f) {
-    size_t n = 0;
-    memset(f, 0, sizeof *f);
-    lk_status status = lk_file_read(ctx, path, MAX_FILE, &f->bytes, &n);
-    if (status != LK_OK) return status;
+/* Of f->bytes, n of them; `path` for messages. */
+static lk_status open_bytes(lk_context *ctx, const char *path, size_t n, opened *f) {
     if (n < 8) return broken(ctx, path, "it is shorter than a header");
     uint64_t length = 0;
     for (int b = 7; b >= 0; b--) length = length << 8 | f->bytes[b];
@@ -275,6 +272,13 @@ static lk_status open_file(lk_context *ctx, const char *path, opened *f) {
                        "does not know; use that version or newer",
                        path, json_string_value(json_object_get(f->about, "version")), LK_VERSION);
     return LK_OK;
+}
+
+static lk_status open_file(lk_context *ctx, const char *path, opened *f) {
+    size_t n = 0;
+    memset(f, 0, sizeof *f);
+    lk_status status = lk_file_read(ctx, path, MAX_FILE, &f->bytes, &n);
+    return status == LK_OK ? open_bytes(ctx, path, n, f) : status;
 }
 
 /* Where a tensor of exactly these bytes stands; NULL when the header says otherwise. */
@@ -410,6 +414,19 @@ lk_status lk_model_read(lk_context *ctx, const char *path, lk_learning_options_f
     *out = NULL;
     lk_status status = open_file(ctx, path, &f);
     if (status == LK_OK) status = read_model(ctx, path, &f, learning, out);
+    close_file(ctx, &f);
+    return status;
+}
+
+lk_status lk_model_read_bytes(lk_context *ctx, const char *name, const void *bytes, size_t n,
+                              lk_learning_options_fn learning, lk_model **out) {
+    opened f = {0};
+    *out = NULL;
+    f.bytes = lk_alloc(ctx, n + 1, 1); /* with a zero byte after them, as from a file */
+    if (!f.bytes) return LK_NO_MEMORY;
+    if (n) memcpy(f.bytes, bytes, n);
+    lk_status status = open_bytes(ctx, name, n, &f);
+    if (status == LK_OK) status = read_model(ctx, name, &f, learning, out);
     close_file(ctx, &f);
     return status;
 }

@@ -132,15 +132,20 @@ static lk_status flush(lk_encoder *e, bool last) {
         crew->job[i].head.number = e->chunks + i;
         first -= crew->job[i].n;
     }
+    size_t rest = 0;
+    lk_status status = last ? LK_OK : lk_crew_cut(crew, &rest);
+    if (status != LK_OK) return status;
     bool small = last && e->bytes <= (uint64_t)1 << 20;
     crew->verify = e->verify == LK_VERIFY_ALL || (e->verify == LK_VERIFY_SMALL && small);
-    lk_status status = lk_crew_encode(crew);
+    status = lk_crew_encode(crew);
     for (size_t i = 0; i < crew->n && status == LK_OK; i++) {
         status = put_chunk(e, &crew->job[i], first);
         first += crew->job[i].n;
     }
+    if (rest) memmove(crew->job->bytes, crew->job->bytes + crew->job->n, rest);
     for (size_t i = 0; i < crew->n; i++) crew->job[i].n = 0;
-    crew->n = 0;
+    crew->n = rest > 0;
+    if (rest) crew->job->n = rest;
     if (status == LK_OK && lk_cancelled(e->ctx))
         status = lk_fail(e->ctx, LK_INTERRUPTED, "interrupted after %llu bytes",
                          (unsigned long long)e->bytes);
@@ -151,10 +156,10 @@ lk_status lk_encoder_write(lk_encoder *e, const void *bytes, size_t n) {
     const uint8_t *from = bytes;
     lk_crew *crew = &e->crew;
     while (n && e->status == LK_OK) {
-        if (crew->n == 0 || crew->job[crew->n - 1].n == e->chunk_bytes) {
-            if (crew->n == crew->most && (e->status = flush(e, false)) != LK_OK) break;
-            crew->n++;
-        }
+        if (crew->n == crew->most && crew->job[crew->n - 1].n == e->chunk_bytes &&
+            (e->status = flush(e, false)) != LK_OK)
+            break;
+        if (crew->n == 0 || crew->job[crew->n - 1].n == e->chunk_bytes) crew->n++;
         lk_chunk_job *job = &crew->job[crew->n - 1];
         size_t take = e->chunk_bytes - job->n < n ? e->chunk_bytes - job->n : n;
         e->status = lk_job_room(e->ctx, &job->bytes, &job->bytes_room, job->n + take);

@@ -48,24 +48,50 @@ static lk_status bytes_decode(void *worker, const uint8_t *code, size_t n_code, 
 }
 
 /* One row a codec; a new version of one is a row above the old, which stays for old archives. */
-static const lk_codec codecs[] = {
-    {"bytes", "any bytes, by a mixture of contexts that learns while it codes", 1,
-     LK_BYTES_LEAST_LEVEL, LK_BYTES_DEFAULT_LEVEL, LK_BYTES_MOST_LEVEL, false, false, bytes_chunk,
-     lk_bytes_memory, bytes_open, bytes_close, bytes_encode, bytes_decode},
-    {"stored", "any bytes, as they are, with checksums", 1, 1, 1, 1, false, false, stored_chunk,
-     NULL, NULL, NULL, stored_encode, stored_decode},
-};
+static const lk_codec bytes_codec = {
+    "bytes",
+    "any bytes, by a mixture of contexts that learns while it codes",
+    1,
+    LK_BYTES_LEAST_LEVEL,
+    LK_BYTES_DEFAULT_LEVEL,
+    LK_BYTES_MOST_LEVEL,
+    false,
+    false,
+    bytes_chunk,
+    lk_bytes_memory,
+    bytes_open,
+    bytes_close,
+    bytes_encode,
+    bytes_decode,
+    NULL};
+static const lk_codec stored_codec = {
+    "stored",
+    "any bytes, as they are, with checksums",
+    1,
+    1,
+    1,
+    1,
+    false,
+    false,
+    stored_chunk,
+    NULL,
+    NULL,
+    NULL,
+    stored_encode,
+    stored_decode,
+    NULL};
+static const lk_codec *const codecs[] = {&bytes_codec, &lk_rows_codec, &stored_codec};
 
 const lk_codec *lk_codec_find(const char *name, uint32_t version) {
     for (size_t i = 0; i < sizeof codecs / sizeof *codecs; i++)
-        if (!strcmp(codecs[i].name, name) && (!version || codecs[i].version == version))
-            return &codecs[i];
+        if (!strcmp(codecs[i]->name, name) && (!version || codecs[i]->version == version))
+            return codecs[i];
     return NULL;
 }
 
 bool lk_codec_at(size_t i, lk_codec_info *info) {
     if (i >= sizeof codecs / sizeof *codecs) return false;
-    const lk_codec *c = &codecs[i];
+    const lk_codec *c = codecs[i];
     *info = (lk_codec_info){c->name,          c->summary,    c->least_level,
                             c->default_level, c->most_level, c->needs_model};
     return true;
@@ -147,6 +173,19 @@ static lk_status staff(lk_crew *crew) {
     lk_status status = hire(crew, crew->worker, &crew->n_workers);
     if (status == LK_OK && crew->verify) status = hire(crew, crew->checker, &crew->n_checkers);
     return status;
+}
+
+lk_status lk_crew_cut(lk_crew *crew, size_t *rest) {
+    lk_chunk_job *job = crew->job;
+    *rest = 0;
+    if (!crew->codec->cut || crew->n != 1) return LK_OK;
+    lk_status status = staff(crew);
+    if (status != LK_OK) return status;
+    size_t n = crew->codec->cut(crew->worker[0], job->bytes, job->n);
+    LK_ASSERT(n > 0 && n <= job->n);
+    *rest = job->n - n;
+    job->n = n;
+    return LK_OK;
 }
 
 static void encode_one(lk_crew *crew, size_t i) {

@@ -8,6 +8,9 @@
 /* The codec of that name and version, 0 the newest; NULL: there is none. */
 const lk_codec *lk_codec_find(const char *name, uint32_t version);
 
+/* The codec `rows` (rows_codec.c). */
+extern const lk_codec lk_rows_codec;
+
 /* Chunks that are coded or decoded together, and the workers that do it. */
 typedef struct lk_chunk_job {
     uint8_t *bytes, *code; /* what is outside, what is inside; grown by lk_job_room */
@@ -33,6 +36,9 @@ lk_status lk_crew_open(lk_context *ctx, const lk_codec *codec, const lk_codec_se
 void lk_crew_close(lk_crew *crew);
 /* Room for n bytes in a buffer, which keeps its contents. */
 lk_status lk_job_room(lk_context *ctx, uint8_t **buffer, size_t *room, size_t n);
+/* Before encoding, where more bytes will follow: the one job's end moves to where its codec would have it.
+ * Returns how many bytes behind it are left for the next chunk. */
+lk_status lk_crew_cut(lk_crew *crew, size_t *rest);
 /* All jobs of the crew: head and code from bytes. LK_BAD_DATA never; a chunk that does not decode to
  * itself is told as our bug. */
 lk_status lk_crew_encode(lk_crew *crew);

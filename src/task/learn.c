@@ -6,7 +6,7 @@
 
 static const lk_option none[] = {{NULL, LK_OPTION_INT, NULL, 0, 0, NULL, NULL}};
 
-static const lk_option *learning_options(const lk_family *family) {
+const lk_option *lk_task_learning_options(const lk_family *family) {
     return family->learn ? none : family->em ? lk_em_options : lk_gradient_options;
 }
 
@@ -28,7 +28,7 @@ static lk_status set_options(lk_context *ctx, const lk_family *family, const cha
     lk_options *options = *out = lk_options_create(ctx);
     if (!options) return LK_NO_MEMORY;
     lk_status status = lk_options_add(options, family->options);
-    if (status == LK_OK) status = lk_options_add(options, learning_options(family));
+    if (status == LK_OK) status = lk_options_add(options, lk_task_learning_options(family));
     for (size_t i = 0; status == LK_OK && texts && texts[i]; i++)
         status = set_option(ctx, options, texts[i], false);
     for (const lk_preset *p = family->presets; status == LK_OK && p && p->option; p++) {
@@ -86,7 +86,7 @@ static lk_status begin(lk_context *ctx, const lk_family *family, const lk_rows *
     lk_options *options = NULL;
     lk_status status = set_options(ctx, family, o->options, &options);
     if (status == LK_OK && o->resume) {
-        status = lk_model_read(ctx, o->checkpoint, learning_options, model);
+        status = lk_model_read(ctx, o->checkpoint, lk_task_learning_options, model);
         if (status == LK_OK && (*model)->family != family)
             status = lk_fail(ctx, LK_USAGE, "%s is a checkpoint of %s, not of %s", o->checkpoint,
                              (*model)->family->name, family->name);
@@ -215,7 +215,7 @@ lk_status lk_model_save(const lk_model *model, const char *path, bool replace) {
 
 lk_status lk_model_load(lk_context *ctx, const char *path, lk_model **out) {
     lk_clear(ctx);
-    return lk_model_read(ctx, path, learning_options, out);
+    return lk_model_read(ctx, path, lk_task_learning_options, out);
 }
 
 bool lk_family_at(size_t i, lk_family_info *info) {
@@ -231,6 +231,6 @@ bool lk_family_at(size_t i, lk_family_info *info) {
                     : f->em  ? "EM"
                              : "stochastic gradient",
         .options = f->options,
-        .learning_options = learning_options(f)};
+        .learning_options = lk_task_learning_options(f)};
     return true;
 }

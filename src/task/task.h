@@ -26,6 +26,8 @@ typedef struct lk_task_fit {
 } lk_task_fit;
 lk_status lk_task_choose(lk_context *ctx, const lk_task_fit *fit, lk_model **out);
 
+/* Options of the learning that the family is learned by. */
+const lk_option *lk_task_learning_options(const lk_family *family);
 const lk_schema *lk_data_fields(const lk_data *data);
 lk_status lk_data_rewind(lk_data *data);
 lk_status lk_data_next(lk_data *data, lk_batch *batch); /* 0 rows at the end */

@@ -1,0 +1,206 @@
+/* The codec `rows`: the rows of a chunk by a model's distributions, and what else it takes to have the bytes
+ * again by the codec `bytes`. docs/file-format.md, "The codec `rows`", states the code.
+ *
+ * What came out of dividing a chunk is joined again and compared before it is coded: what does not come back
+ * goes whole through `bytes`. */
+#include "coder/bytes_model.h"
+#include "data/table_text.h"
+#include "infer/code.h"
+#include "task/codecs.h"
+#include "task/task.h"
+
+#include <string.h>
+
+enum { NO_ROWS = 0, TEXT_ROWS = 1, ROWS_HEAD = 13 };
+
+typedef struct rows_worker {
+    lk_context *ctx;
+    lk_model *model;
+    lk_row_coder *coder;
+    lk_table_text *text;
+    int level;
+    bool told;
+} rows_worker;
+
+static size_t rows_chunk(int level) {
+    (void)level;
+    return (size_t)16 << 20;
+}
+
+static void rows_close(void *worker) {
+    rows_worker *w = worker;
+    if (!w) return;
+    lk_row_coder_destroy(w->coder);
+    lk_table_text_destroy(w->text);
+    lk_model_release(w->model);
+    lk_free(w->ctx, w);
+}
+
+static lk_status rows_open(lk_context *ctx, const lk_codec_setup *setup, void **worker) {
+    rows_worker *w = *worker = lk_alloc(ctx, 1, sizeof *w);
+    if (!w) return LK_NO_MEMORY;
+    w->ctx = ctx;
+    w->level = setup->level;
+    lk_status status = lk_model_read_bytes(ctx, "the model", setup->model, setup->n_model,
+                                           lk_task_learning_options, &w->model);
+    if (status == LK_OK) status = lk_row_coder_create(w->model, NULL, &w->coder);
+    if (status == LK_OK) status = lk_table_text_create(ctx, w->model->schema, &w->text);
+    if (status == LK_OK) return LK_OK;
+    rows_close(w);
+    *worker = NULL;
+    return status;
+}
+
+/* Behind the last line feed. */
+static size_t rows_cut(void *worker, const uint8_t *bytes, size_t n) {
+    (void)worker;
+    size_t end = n;
+    while (end && bytes[end - 1] != '\n') end--;
+    return end ? end : n;
+}
+
+/* ---- Encoding ------------------------------------------------------------------------------------------ */
+
+/* Adds bytes by the codec `bytes` to `out`; SIZE_MAX: more than `room`. */
+static lk_status add_bytes(rows_worker *w, const uint8_t *bytes, size_t n, uint8_t *out,
+                           size_t room, size_t *made) {
+    lk_bytes_model *model;
+    lk_status status = lk_bytes_create(w->ctx, w->level, n, &model);
+    if (status != LK_OK) return status;
+    *made = lk_bytes_encode(model, bytes, n, out, room);
+    lk_bytes_destroy(model);
+    return LK_OK;
+}
+
+static lk_status encode_whole(rows_worker *w, const uint8_t *bytes, size_t n, uint8_t *code,
+                              size_t room, size_t *made) {
+    if (!w->told)
+        lk_notice(
+            w->ctx,
+            "no rows of the model's table were found%s; the codec \"bytes\" takes their place",
+            n ? "" : " in nothing");
+    w->told = true;
+    *made = SIZE_MAX;
+    if (!room) return LK_OK;
+    code[0] = NO_ROWS;
+    lk_status status = add_bytes(w, bytes, n, code + 1, room - 1, made);
+    if (status == LK_OK && *made != SIZE_MAX) *made += 1;
+    return status;
+}
+
+/* Do rows and side join to what they were divided from? */
+static lk_status check(rows_worker *w, const lk_batch *rows, const lk_text *side,
+                       const uint8_t *bytes, size_t n, bool *good) {
+    uint8_t *again = lk_alloc(w->ctx, n + 1, 1);
+    if (!again) return LK_NO_MEMORY;
+    lk_status status =
+        lk_table_text_join(w->text, rows, (const uint8_t *)side->bytes, side->n, again, n);
+    *good = status == LK_OK && memcmp(again, bytes, n) == 0;
+    lk_free(w->ctx, again);
+    return status == LK_BAD_DATA ? LK_OK : status;
+}
+
+static lk_status encode_rows(rows_worker *w, const lk_batch *rows, const lk_text *side,
+                             uint8_t *code, size_t room, size_t *made) {
+    uint8_t *row_code = NULL;
+    size_t n_rows = 0, n_side = 0;
+    *made = SIZE_MAX;
+    if (room < ROWS_HEAD) return LK_OK;
+    lk_status status = add_bytes(w, (const uint8_t *)side->bytes, side->n, code + ROWS_HEAD,
+                                 room - ROWS_HEAD, &n_side);
+    if (status == LK_OK && n_side != SIZE_MAX)
+        status = lk_code_rows(w->coder, rows, &row_code, &n_rows, NULL);
+    if (status == LK_OK && row_code && n_rows <= room - ROWS_HEAD - n_side) {
+        code[0] = TEXT_ROWS;
+        lk_put_u32(code + 1, (uint32_t)rows->rows);
+        lk_put_u32(code + 5, (uint32_t)side->n);
+        lk_put_u32(code + 9, (uint32_t)n_side);
+        memcpy(code + ROWS_HEAD + n_side, row_code, n_rows);
+        *made = ROWS_HEAD + n_side + n_rows;
+    }
+    lk_free(w->ctx, row_code);
+    return status;
+}
+
+static lk_status rows_encode(void *worker, const uint8_t *bytes, size_t n, uint8_t *code,
+                             size_t room, size_t *made) {
+    rows_worker *w = worker;
+    lk_batch rows = {0};
+    lk_text side = {.ctx = w->ctx};
+    bool good = false;
+    lk_status status = lk_table_text_divide(w->text, bytes, n, &rows, &side);
+    if (status == LK_OK && rows.rows) status = check(w, &rows, &side, bytes, n, &good);
+    if (status == LK_OK && good) {
+        status = encode_rows(w, &rows, &side, code, room, made);
+        good = status != LK_BAD_DATA;
+        if (!good) {
+            lk_clear(w->ctx);
+            status = LK_OK;
+        }
+    }
+    if (status == LK_OK && !good) status = encode_whole(w, bytes, n, code, room, made);
+    lk_batch_destroy(w->ctx, &rows);
+    lk_text_free(&side);
+    return status;
+}
+
+/* ---- Decoding ------------------------------------------------------------------------------------------ */
+
+static lk_status take_bytes(rows_worker *w, const uint8_t *code, size_t n_code, uint8_t *bytes,
+                            size_t n) {
+    lk_bytes_model *model;
+    lk_status status = lk_bytes_create(w->ctx, w->level, n, &model);
+    if (status != LK_OK) return status;
+    if (!lk_bytes_decode(model, code, n_code, bytes, n)) status = LK_BAD_DATA;
+    lk_bytes_destroy(model);
+    return status;
+}
+
+static lk_status decode_rows(rows_worker *w, const uint8_t *code, size_t n_code, uint8_t *bytes,
+                             size_t n) {
+    lk_batch rows = {0};
+    if (n_code < ROWS_HEAD) return LK_BAD_DATA;
+    size_t n_rows = lk_get_u32(code + 1), n_side = lk_get_u32(code + 5);
+    size_t n_side_code = lk_get_u32(code + 9);
+    code += ROWS_HEAD;
+    n_code -= ROWS_HEAD;
+    /* Each value has a byte behind it, and the side is little more than the text. */
+    size_t columns = lk_table_text_columns(w->text);
+    if (n_rows > (n + 1) / columns || n_side > 2 * n + 4096 + 64 * columns || n_side_code > n_code)
+        return LK_BAD_DATA;
+    uint8_t *side = lk_alloc(w->ctx, n_side, 1);
+    lk_status status = side ? take_bytes(w, code, n_side_code, side, n_side) : LK_NO_MEMORY;
+    if (status == LK_OK) status = lk_batch_create(w->ctx, n_rows, w->model->schema->n_cells, &rows);
+    if (status == LK_OK)
+        status = lk_decode_rows(w->coder, code + n_side_code, n_code - n_side_code, n_rows, &rows);
+    if (status == LK_OK) status = lk_table_text_join(w->text, &rows, side, n_side, bytes, n);
+    if (status == LK_BAD_DATA) lk_clear(w->ctx);
+    lk_free(w->ctx, side);
+    lk_batch_destroy(w->ctx, &rows);
+    return status;
+}
+
+static lk_status rows_decode(void *worker, const uint8_t *code, size_t n_code, uint8_t *bytes,
+                             size_t n) {
+    rows_worker *w = worker;
+    if (!n_code || code[0] > TEXT_ROWS) return LK_BAD_DATA;
+    if (code[0] == NO_ROWS) return take_bytes(w, code + 1, n_code - 1, bytes, n);
+    return decode_rows(w, code, n_code, bytes, n);
+}
+
+const lk_codec lk_rows_codec = {
+    "rows",
+    "tables, by a model of their rows; what is none, as bytes",
+    1,
+    LK_BYTES_LEAST_LEVEL,
+    LK_BYTES_DEFAULT_LEVEL,
+    LK_BYTES_MOST_LEVEL,
+    true,
+    true,
+    rows_chunk,
+    NULL,
+    rows_open,
+    rows_close,
+    rows_encode,
+    rows_decode,
+    rows_cut};

@@ -1,0 +1,134 @@
+#!/usr/bin/python3
+"""Compression with a model: tables come back to the byte, whatever is in them; a wrong model is refused; every
+damaged byte is told."""
+import json
+import math
+import random
+import subprocess
+import sys
+import unittest
+
+import program
+from program import Case, DATA, GOLDEN, good, run
+
+random.seed(4)
+
+
+def table(rows, seed=1):
+    draw = random.Random(seed)
+    lines = ["kind,x,y,n,note"]
+    for i in range(rows):
+        kind = draw.choice("aab")
+        x = draw.gauss(2 if kind == "a" else -1, 1)
+        y = "" if draw.random() < 0.1 else f"{x + draw.gauss(0, 0.2):.2f}"
+        lines.append(f"{kind},{x:.1f},{y},{draw.randrange(5)},id{draw.randrange(10**6)}")
+    return "\n".join(lines) + "\n"
+
+
+class Rows(Case):
+    def setUp(self):
+        super().setUp()
+        self.data = self.path("t.csv", table(400))
+        self.model = self.folder / "m.lk"
+        good("fit", "gmm", "--components", 2, self.data, "-o", self.model, "-q")
+
+    def back(self, data, *options, model=True):
+        """The archive's size, of data that came back."""
+        with_model = ["--model", self.model] if model else []
+        path = self.path("in", data)
+        archive = self.folder / "in.lk"
+        done = run("compress", "-f", *with_model, *options, path, "-o", archive)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.told = done.stderr
+        again = ["--model", self.model] if model and "--embed" not in options else []
+        self.assertEqual(good("decompress", "-qc", archive, *again, text=False), path.read_bytes())
+        return archive.stat().st_size
+
+    def test_tables(self):
+        whole = self.data.read_bytes()
+        size = self.back(whole)
+        self.assertLess(size, len(whole) // 2)
+        self.assertEqual(self.back(whole, "--embed"), size + self.model.stat().st_size + 16)
+        self.assertLess(self.back(table(300, 7)), size)
+        for odd in ("", "\n", "kind,x,y,n,note", "kind,x,y,n,note\n", "zzz\n" * 99,
+                    table(100) + "c,1.25,?,9,\n\n\nx,y\n\"q\",+1, ,0x5,\"a,b\"\n" + table(50, 3).replace("\n", "\r\n"),
+                    table(60).replace(",", ";"), table(60).replace(",", "\t"), table(60)[:-7]):
+            self.back(odd)
+            self.back(odd, "--chunk-size", 777)
+        self.back(bytes(random.randrange(256) for _ in range(3000)))
+        self.assertIn("no rows of the model's table were found", self.told)
+
+    def test_length_is_what_the_density_says(self):
+        text = "\n".join(line.rsplit(",", 1)[0] for line in table(3000).splitlines()) + "\n"
+        data, model = self.path("d.csv", text), self.folder / "d-model.lk"
+        for family, options in (("gmm", ["--components", 2]), ("independent", []), ("copula", []),
+                                ("made", ["--steps", 50])):
+            good("fit", family, *options, data, "-o", model, "-qf")
+            bits = -sum(program.scores(model, data)) / math.log(2)
+            good("compress", "-qf", "--model", model, data)
+            size = 8 * (self.folder / "d.csv.lk").stat().st_size
+            self.assertLess(size, 1.001 * bits + 64 + 8 * 400, family)
+
+    def test_chunks(self):
+        data = table(2000)
+        path, archive = self.path("big.csv", data), self.folder / "big.csv.lk"
+        good("compress", "-q", "--model", self.model, "--embed", "--chunk-size", 9000, path)
+        about = json.loads(good("-l", "--json", archive))
+        self.assertEqual((about["codec"], about["model"]), ("rows", program.sha256(self.model)))
+        self.assertGreater(about["chunks"], 4)
+        self.assertEqual(good("decompress", "-c", "-q", archive, "--range", "20000:5000"), data[20000:25000])
+        raw = bytearray(archive.read_bytes())
+        third = [i for i in range(len(raw)) if raw[i:i + 4] == b"CHNK"][3]
+        raw[third + 80] ^= 1
+        bad = self.path("bad.lk", bytes(raw))
+        done = run("decompress", "-c", bad)
+        self.assertEqual(done.returncode, 3)
+        self.assertIn("chunk 3", done.stderr)
+        self.assertTrue(data.startswith(done.stdout))
+        done = run("decompress", "-c", bad, "--salvage")
+        self.assertEqual(done.returncode, 3)
+        lost = len(data) - len(done.stdout)
+        self.assertTrue(0 < lost <= 9000)
+        at = next(i for i, (a, b) in enumerate(zip(data, done.stdout)) if a != b)
+        self.assertEqual(data[:at] + data[at + lost:], done.stdout)
+
+    def test_every_byte(self):
+        self.back(table(30))
+        archive = (self.folder / "in.lk").read_bytes()
+        step = 1 + len(archive) // 150
+        for at in range(0, len(archive), step):
+            raw = bytearray(archive)
+            raw[at] ^= 1 << random.randrange(8)
+            done = run("decompress", "-c", "--model", self.model, self.path("bad.lk", bytes(raw)))
+            self.assertIn(done.returncode, (3, 4) if at < 80 else (3,), at)
+            self.assertTrue(table(30).startswith(done.stdout))
+            done = run("decompress", "-c", "--model", self.model, self.path("bad.lk", archive[:at]))
+            self.assertEqual(done.returncode, 3, at)
+
+    def test_models(self):
+        other = self.folder / "other.lk"
+        good("fit", "gmm", "--components", 2, "--seed", 5, self.data, "-o", other, "-q")
+        good("compress", "-q", "--model", self.model, self.data)
+        archive = f"{self.data}.lk"
+        done = run("decompress", "-c", archive)
+        self.assertEqual(done.returncode, 4)
+        self.assertIn(program.sha256(self.model), done.stderr)
+        done = run("decompress", "-c", archive, "--model", other)
+        self.assertEqual((done.returncode, done.stdout), (4, ""))
+        for model in (self.model, other):
+            self.assertIn(program.sha256(model), done.stderr)
+        self.assertEqual(run("compress", "-c", "--embed", self.data).returncode, 2)
+        self.assertEqual(run("compress", "-c", "--codec", "rows", self.data).returncode, 2)
+        self.assertEqual(run("compress", "-c", "--codec", "bytes", "--model", self.model, self.data).returncode, 2)
+        self.assertEqual(run("compress", "-c", "--model", self.data, self.data).returncode, 4)
+
+    def test_threads(self):
+        sizes = set()
+        for threads in (1, 2, 3):
+            good("compress", "-qf", "--model", self.model, "-T", threads, self.data)
+            sizes.add((self.folder / "t.csv.lk").read_bytes())
+        self.assertEqual(len(sizes), 1)
+
+
+if __name__ == "__main__":
+    unittest.main()
