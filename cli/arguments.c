@@ -41,13 +41,23 @@ const lk_option cli_role_options[] = {
      "The field that conditional models predict; kept in the schema"},
     {NULL, LK_OPTION_INT, NULL, 0, 0, NULL, NULL}};
 
+const lk_option cli_text_options[] = {
+    {"text", LK_OPTION_CHOICE, "", 1, 0, "bytes|chars",
+     "Read the data as one text of such symbols, instead of as a table; families that learn texts "
+     "do, by bytes"},
+    {"context", LK_OPTION_INT, "256", 2, 1 << 24, NULL,
+     "Of a text: symbols of a window, in which a symbol is given those before it"},
+    {"overlap", LK_OPTION_TEXT, "", 1, 0, NULL,
+     "Of a text: how many symbols of a window are known, from the one before [half]"},
+    {NULL, LK_OPTION_INT, NULL, 0, 0, NULL, NULL}};
+
 const lk_option cli_budget_options[] = {
     {"steps", LK_OPTION_INT, "0", 0, 1e18, NULL, "End after this many steps (EM: iterations)"},
     {"epochs", LK_OPTION_INT, "0", 0, 1e18, NULL, "End after this many passes over the data"},
     {"minutes", LK_OPTION_REAL, "0", 0, 1e9, NULL,
      "End after about this long; --steps replays it to the same bits"},
     {"valid", LK_OPTION_TEXT, "", 1, 0, NULL,
-     "Data for the checks while learning; else a share is held out"},
+     "Data for the checks while learning, or a share of the data; else a share is held out"},
     {NULL, LK_OPTION_INT, NULL, 0, 0, NULL, NULL}};
 
 const lk_option cli_output_options[] = {
@@ -278,8 +288,22 @@ int cli_usage(const char *format, ...) {
     return LK_USAGE;
 }
 
-lk_status cli_open_data(lk_context *ctx, const cli_arguments *a, const char *path,
-                        const lk_model *model, const lk_data *like, lk_data **out) {
+/* How a text is cut; false: --overlap is no count. */
+static bool text_options(const cli_arguments *a, const char *otherwise, lk_data_options *options) {
+    const char *overlap = cli_value(a, "overlap", "");
+    char *end;
+    options->text = cli_value(a, "text", otherwise);
+    options->context = (size_t)cli_count(a, "context", 0);
+    if (!*overlap) return true;
+    options->overlap = (size_t)strtoull(overlap, &end, 10);
+    if (*end || *overlap < '0' || *overlap > '9')
+        return cli_usage("--overlap is \"%s\", but it takes a count of symbols", overlap), false;
+    return true;
+}
+
+static lk_status open_data(lk_context *ctx, const cli_arguments *a, const char *path,
+                           const lk_model *model, const lk_data *like, const char *text,
+                           lk_data **out) {
     lk_data_options options = LK_DATA_DEFAULTS;
     const char *schema = cli_value(a, "schema", ""), *missing = cli_value(a, "missing", "");
     const char *array = cli_value(a, "array", ""), *header = cli_value(a, "header", "auto");
@@ -301,7 +325,18 @@ lk_status cli_open_data(lk_context *ctx, const cli_arguments *a, const char *pat
     options.target = cli_value(a, "target", NULL);
     options.binarize = cli_flag(a, "binarize");
     options.unpack_bits = cli_flag(a, "unpack-bits");
+    if (!text_options(a, text, &options)) return LK_USAGE;
     return lk_data_open(ctx, path, &options, out);
+}
+
+lk_status cli_open_data(lk_context *ctx, const cli_arguments *a, const char *path,
+                        const lk_model *model, const lk_data *like, lk_data **out) {
+    return open_data(ctx, a, path, model, like, NULL, out);
+}
+
+lk_status cli_open_text(lk_context *ctx, const cli_arguments *a, const char *path,
+                        const lk_data *like, lk_data **out) {
+    return open_data(ctx, a, path, NULL, like, "auto", out);
 }
 
 const char *cli_real(double value, char text[40]) {

@@ -29,7 +29,7 @@ extern const cli_command cli_fit, cli_score, cli_sample, cli_infer, cli_fill, cl
     cli_outliers, cli_encode, cli_compare, cli_show, cli_families, cli_schema, cli_compress,
     cli_decompress;
 extern const lk_option cli_common_options[], cli_compute_options[], cli_data_options[],
-    cli_role_options[], cli_budget_options[], cli_output_options[];
+    cli_role_options[], cli_text_options[], cli_budget_options[], cli_output_options[];
 
 /* False: a message is on standard error. `family` may add its options (fit). */
 bool cli_parse(const cli_command *command, int argc, char **argv, const lk_option *const *more,
@@ -50,6 +50,9 @@ int cli_usage(const char *format, ...)
     ;
 lk_status cli_open_data(lk_context *ctx, const cli_arguments *arguments, const char *path,
                         const lk_model *model, const lk_data *like, lk_data **out);
+/* The same, as a text unless the options or the content say otherwise. */
+lk_status cli_open_text(lk_context *ctx, const cli_arguments *arguments, const char *path,
+                        const lk_data *like, lk_data **out);
 /* The shortest text that reads back as the same number. */
 const char *cli_real(double value, char text[40]);
 /* As JSON, which has no NaN and no infinity: null. */

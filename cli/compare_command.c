@@ -24,6 +24,7 @@ static const lk_option *const tables[] = {
     cli_budget_options,
     cli_data_options,
     cli_role_options,
+    cli_text_options,
     cli_compute_options,
     cli_common_options,
     NULL};

@@ -16,9 +16,9 @@ static const lk_option own[] = {
      "data"},
     {NULL, LK_OPTION_INT, NULL, 0, 0, NULL, NULL}};
 
-static const lk_option *const tables[] = {
-    cli_output_options,  cli_budget_options, own, cli_data_options, cli_role_options,
-    cli_compute_options, cli_common_options, NULL};
+static const lk_option *const tables[] = {cli_output_options,  cli_budget_options, own,
+                                          cli_data_options,    cli_role_options,   cli_text_options,
+                                          cli_compute_options, cli_common_options, NULL};
 
 static bool exists(const char *path) {
     struct stat about;
@@ -101,20 +101,46 @@ static lk_status print_candidate(void *user, const lk_candidate *c) {
     return LK_OK;
 }
 
-static bool is_family(const char *name) {
+static bool is_family(const char *name, bool *series) {
     lk_family_info info;
     for (size_t i = 0; lk_family_at(i, &info); i++)
-        if (!strcmp(info.name, name)) return true;
+        if (!strcmp(info.name, name)) {
+            *series = info.series;
+            return true;
+        }
     return false;
+}
+
+static lk_status open_data(lk_context *ctx, const cli_arguments *a, const char *path, bool series,
+                           const lk_data *like, lk_data **out) {
+    return series ? cli_open_text(ctx, a, path, like, out)
+                  : cli_open_data(ctx, a, path, NULL, like, out);
+}
+
+/* --valid: a file, or, where there is none of that name, the share of the data that is held out. */
+static lk_status open_valid(lk_context *ctx, const cli_arguments *a, bool series, lk_data **data,
+                            lk_data **valid) {
+    const char *path = cli_value(a, "valid", "");
+    char *end;
+    double share = strtod(path, &end);
+    if (!*path) return LK_OK;
+    if (exists(path) || *end || !(share > 0 && share < 1))
+        return open_data(ctx, a, path, series, *data, valid);
+    lk_data *rest;
+    lk_status status = lk_data_split(*data, share, cli_count(a, "seed", 1), &rest, valid);
+    if (status != LK_OK) return status;
+    lk_data_close(*data);
+    *data = rest;
+    return LK_OK;
 }
 
 static int run(lk_context *ctx, const cli_arguments *a) {
     static char texts[CLI_MAX][320];
     static const char *list[CLI_MAX + 1];
     char checkpoint[4096];
-    const char *path = cli_value(a, "output", ""), *valid_path = cli_value(a, "valid", "");
-    bool choosing = !strcmp(a->plain[0], "auto"), begun = false;
-    if (!choosing && !is_family(a->plain[0]))
+    const char *path = cli_value(a, "output", "");
+    bool choosing = !strcmp(a->plain[0], "auto"), begun = false, series = false;
+    if (!choosing && !is_family(a->plain[0], &series))
         return cli_usage(
             "there is no family \"%s\"; `likely families` lists them, and auto tries all",
             a->plain[0]);
@@ -139,9 +165,8 @@ static int run(lk_context *ctx, const cli_arguments *a) {
     lk_data *data = NULL, *valid = NULL;
     lk_model *model = NULL;
     double began = cli_seconds();
-    lk_status status = cli_open_data(ctx, a, a->plain[1], NULL, NULL, &data);
-    if (status == LK_OK && *valid_path)
-        status = cli_open_data(ctx, a, valid_path, NULL, data, &valid);
+    lk_status status = open_data(ctx, a, a->plain[1], series, NULL, &data);
+    if (status == LK_OK) status = open_valid(ctx, a, series, &data, &valid);
     options.valid = valid;
     if (status == LK_OK && cli_flag(a, "profile")) status = lk_context_set_profile(ctx, true);
     double fitting = cli_seconds();

@@ -4,8 +4,8 @@ static const lk_option own[] = {
     {"table", LK_OPTION_FLAG, "false", 1, 0, NULL, "As a table to be read, instead of JSON"},
     {NULL, LK_OPTION_INT, NULL, 0, 0, NULL, NULL}};
 
-static const lk_option *const tables[] = {own, cli_data_options, cli_role_options,
-                                          cli_common_options, NULL};
+static const lk_option *const tables[] = {
+    own, cli_data_options, cli_role_options, cli_text_options, cli_common_options, NULL};
 
 static int run(lk_context *ctx, const cli_arguments *a) {
     lk_data *data = NULL;

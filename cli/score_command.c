@@ -23,14 +23,33 @@ static lk_status print_rows(void *user, size_t rows, const double *log_prob, con
     return LK_OK;
 }
 
+static double bits_per_byte(const lk_score_summary *s) {
+    return s->bits_per_dim * (double)s->symbols / (double)s->bytes;
+}
+
 static void print_json(const lk_score_summary *s, double seconds) {
     char a[40], b[40], c[40], d[40];
     printf(
         "{\"rows\": %llu, \"kind\": \"%s\", \"mean_log_prob\": %s, \"mean_log_prob_missing\": %s, "
-        "\"standard_error\": %s, \"bits_per_dim\": %s, \"dims\": %zu, \"seconds\": %.3f}\n",
+        "\"standard_error\": %s, \"bits_per_dim\": %s, \"dims\": %zu",
         (unsigned long long)s->rows, s->kind, cli_real(s->mean_log_prob, a),
         cli_real(s->mean_log_prob_missing, b), cli_real(s->standard_error, c),
-        cli_real(s->bits_per_dim, d), s->dims, seconds);
+        cli_real(s->bits_per_dim, d), s->dims);
+    if (s->symbols)
+        printf(", \"symbols\": %llu, \"symbol\": \"%s\", \"bits_per_symbol\": %s, \"bytes\": %llu, "
+               "\"bits_per_byte\": %s, \"context\": %zu, \"overlap\": %zu",
+               (unsigned long long)s->symbols, s->symbol, cli_real(s->bits_per_dim, a),
+               (unsigned long long)s->bytes, cli_real(bits_per_byte(s), b), s->dims, s->overlap);
+    printf(", \"seconds\": %.3f}\n", seconds);
+}
+
+static void tell_text(const lk_score_summary *s) {
+    fprintf(stderr,
+            "likely: note: %.4f bits a %s over %llu of them (%.4f bits a byte), each given the %zu "
+            "to %zu "
+            "before it\n",
+            s->bits_per_dim, s->symbol, (unsigned long long)s->symbols, bits_per_byte(s),
+            s->overlap, s->dims - 1);
 }
 
 typedef struct field_printing {
@@ -97,6 +116,8 @@ static int run(lk_context *ctx, const cli_arguments *a) {
         status = lk_score(model, data, &options, json ? NULL : print_rows, NULL, &summary);
     }
     if (status == LK_OK && json && !per_field) print_json(&summary, cli_seconds() - began);
+    if (status == LK_OK && !json && !per_field && summary.symbols && !cli_flag(a, "quiet"))
+        tell_text(&summary);
     int code = status == LK_OK ? 0 : cli_fail(ctx, status);
     lk_data_close(data);
     lk_model_destroy(model);

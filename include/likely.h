@@ -127,9 +127,15 @@ typedef struct lk_data_options {
         *weights;       /* holds the weight of each row when learning, from 0; it is not modelled */
     const char *ignore; /* not to be modelled; comma-separated */
     const char *target; /* what conditional models predict from the others */
+    /* A text as a series of symbols: "bytes" or "chars" (of UTF-8); "auto": bytes, unless the content is known
+     * as an array or image; NULL: no. A row is a window of `context` symbols (0: 256), of which the first
+     * `overlap` repeat the end of the row before and are known (SIZE_MAX: half). Not looked at with `model`,
+     * `like` or `schema`. */
+    const char *text;
+    size_t context, overlap;
 } lk_data_options;
 #define LK_DATA_DEFAULTS \
-    { NULL, NULL, NULL, -1, 0, NULL, false, false, NULL, NULL, NULL, NULL }
+    { NULL, NULL, NULL, -1, 0, NULL, false, false, NULL, NULL, NULL, NULL, NULL, 0, SIZE_MAX }
 
 /* Opens a CSV, TSV, NPY, NPZ, IDX (plain or .gz) or PNG file, or a folder of PNGs; "-" is standard
  * input. Options may be NULL. LK_BAD_DATA says file, line, column and what was expected. */
@@ -179,6 +185,7 @@ typedef struct lk_family_info {
     const char *learning;     /* "EM", "stochastic gradient" */
     const lk_option *options; /* of the family; ends at name == NULL */
     const lk_option *learning_options;
+    bool series; /* it learns texts and other sequences, and wants data to be read so */
 } lk_family_info;
 /* The i-th family; false after the last. */
 LK_API bool lk_family_at(size_t i, lk_family_info *info);
@@ -200,7 +207,13 @@ typedef struct lk_score_summary {
     double mean_log_prob_missing; /* the part that says which cells are missing */
     double standard_error;        /* of mean_log_prob, from importance sampling; 0 when exact */
     double bits_per_dim;          /* -mean_log_prob / (log 2 · dims) */
-    size_t dims;                  /* values of a row: fields, or pixels */
+    size_t dims; /* values of a row: fields, or pixels; of a series the symbols of a window */
+    uint64_t
+        symbols; /* of a series: how many were scored, each once; bits_per_dim is by them; else 0 */
+    uint64_t bytes;     /* of a series: how many they take as text */
+    const char *symbol; /* "byte" or "character"; NULL */
+    size_t
+        overlap; /* of a series: each symbol is given this many before it at least, dims - 1 at most */
 } lk_score_summary;
 
 /* Called with consecutive rows; a status other than LK_OK ends the scoring with it. */

@@ -21,7 +21,7 @@ typedef struct worker {
 typedef struct lk_pool {
     atomic_ullong round; /* loops << PIECE_BITS | pieces; ENDING when there will be none */
     char apart[CACHE_LINE];
-    atomic_int left; /* pieces that workers are not done with */
+    atomic_int left;          /* pieces that workers are not done with */
     atomic_bool busy, asleep; /* asleep: the caller, until `left` is 0 */
     pthread_mutex_t lock;
     pthread_cond_t wake, done;

@@ -347,8 +347,7 @@ lk_status lk_array_open(lk_reader *reader, lk_array *a, const lk_read_options *o
 /* One field of a row of bytes that are what the field holds: no number needs to be looked at. */
 static bool take_bytes(const lk_array *a, const lk_field *field, const unsigned char *row, size_t n,
                        double *value, uint8_t *present) {
-    if (!is_bytes(a) || a->unpack || (field->kind != LK_FIELD_IMAGE && !field->drawn))
-        return false;
+    if (!is_bytes(a) || a->unpack || (field->kind != LK_FIELD_IMAGE && !field->drawn)) return false;
     for (size_t i = 0; i < n; i++) value[i] = row[i];
     memset(present, 1, n);
     return true;

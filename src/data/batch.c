@@ -8,8 +8,9 @@ lk_status lk_batch_create(lk_context *ctx, size_t capacity, size_t n_cells, lk_b
     batch->row = lk_alloc(ctx, capacity, sizeof *batch->row);
     batch->value = lk_alloc(ctx, capacity * n_cells, sizeof *batch->value);
     batch->present = lk_alloc(ctx, capacity * n_cells, sizeof *batch->present);
+    batch->known = lk_alloc(ctx, capacity * n_cells, sizeof *batch->known);
     batch->weight = lk_alloc(ctx, capacity, sizeof *batch->weight);
-    if (batch->row && batch->value && batch->present && batch->weight) return LK_OK;
+    if (batch->row && batch->value && batch->present && batch->known && batch->weight) return LK_OK;
     lk_batch_destroy(ctx, batch);
     return LK_NO_MEMORY;
 }
@@ -19,6 +20,7 @@ void lk_batch_destroy(lk_context *ctx, lk_batch *batch) {
     lk_free(ctx, batch->row);
     lk_free(ctx, batch->value);
     lk_free(ctx, batch->present);
+    lk_free(ctx, batch->known);
     lk_free(ctx, batch->weight);
     *batch = (lk_batch){0};
 }

@@ -577,5 +577,5 @@ static bool csv_matches(const unsigned char *head, size_t n, bool folder) {
     return true;
 }
 
-const lk_format lk_csv_format = {"delimited text", csv_matches, csv_open,     csv_next,
-                                 csv_rewind,       csv_close,   csv_keep_text};
+const lk_format lk_csv_format = {"delimited text", csv_matches, csv_open,      csv_next,
+                                 csv_rewind,       csv_close,   csv_keep_text, NULL};

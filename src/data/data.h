@@ -3,7 +3,13 @@
  *
  * Formats are known by content, then by name: delimited text (.csv .tsv .data .test .txt), NPY, NPZ,
  * IDX (plain or .gz), PNG (one image, or a folder of them of one size). "-" is standard input
- * (delimited text). */
+ * (delimited text). Any file is a text, a series of symbols, for who asks for one.
+ *
+ * A row of a series is a *window*: n cells of which the first `overlap` repeat the end of the row before and
+ * are known (LK_KNOWN), and the others are new. What stands before the beginning of a document, in its first
+ * rows, and after its end, in its last one, is outside (LK_OUTSIDE). So the scores of all rows add to the
+ * log-probability of the whole, each symbol once, given the at least `overlap` and at most n - 1 symbols
+ * before it in its document. */
 #ifndef LK_DATA_DATA_H
 #define LK_DATA_DATA_H
 
@@ -15,6 +21,8 @@ typedef struct lk_batch {
     uint64_t *row;      /* [rows] global row numbers */
     double *value;      /* [rows, n_cells] */
     uint8_t *present;   /* [rows, n_cells]: 1 or 0 */
+    uint8_t *known;     /* [rows, n_cells]: 0, LK_KNOWN or LK_OUTSIDE (schema.h) */
+    bool marked;        /* some byte of `known` is not 0; else it is not to be looked at */
     bool all_present;   /* every byte of `present` is 1 */
     double *weight;     /* [rows] from 0, where the schema has weights */
     uint64_t visit;     /* set by who asks for rows in any order: which bits drawn cells show */
@@ -36,9 +44,14 @@ typedef struct lk_read_options {
                                  NaN, nan, null, NULL, None, ? (fields trimmed of blanks) */
     bool unpack_bits;        /* NPY u8 [rows, bytes]: each byte is 8 binary cells, high bit first */
     const char *weights, *ignore, *target; /* lk_schema_set_roles; NULL */
-    bool binarize; /* greys are the probabilities of bits: lk_schema_binarize */
+    bool binarize;     /* greys are the probabilities of bits: lk_schema_binarize */
     const char *array; /* NPZ: the array's name; NULL: "X", or the only one, or the first */
+    /* As a text: "bytes" or "chars"; "auto": bytes, unless the content is known as another format than
+     * delimited text; NULL or "": no */
+    const char *text;
+    size_t window, overlap; /* of a text, in symbols; 0: LK_WINDOW; SIZE_MAX: half of the window */
 } lk_read_options;
+enum { LK_WINDOW = 256 };
 
 /* ---- Reading in order -------------------------------------------------------------------------- */
 typedef struct lk_reader lk_reader;
@@ -52,6 +65,10 @@ const lk_schema *lk_reader_schema(const lk_reader *reader); /* borrowed; lives w
 /* The next rows, up to batch->capacity; batch->rows == 0 at the end. */
 lk_status lk_reader_next(lk_reader *reader, lk_batch *batch);
 lk_status lk_reader_rewind(lk_reader *reader);
+
+/* The next symbols of a series' current document, n at most; *end: it ends with them. At the end of all
+ * *got is 0 and *end false. Not to be mixed with lk_reader_next without a rewind between. */
+lk_status lk_reader_symbols(lk_reader *reader, uint16_t *symbols, size_t n, size_t *got, bool *end);
 
 /* The text of rows as it stands in a delimited file, to be written again with some cells replaced:
  * everything since it was last cleared, what stands between and before the rows included. */
@@ -81,7 +98,7 @@ void lk_verbatim_write(const lk_verbatim *keep, lk_replace_fn with, void *user, 
 void lk_text_add_field(lk_text *out, const char *text, size_t n);
 
 /* ---- Rows in any order -------------------------------------------------------------------------- */
-/* All rows, packed (1 to 8 bytes a cell by kind and range), in memory or, above 256 MiB, in an
+/* All rows, packed (of a series each symbol once, 1 or 2 bytes; of others 1 to 8 bytes a cell by kind and range), in memory or, above 256 MiB, in an
  * unnamed temporary file that is mapped. */
 typedef struct lk_rows lk_rows;
 lk_status lk_rows_read(lk_reader *reader, lk_rows **out);
@@ -93,9 +110,21 @@ const lk_schema *lk_rows_schema(const lk_rows *rows); /* owned by the rows */
 lk_status lk_rows_get(const lk_rows *rows, size_t n, const uint64_t *index, lk_batch *batch);
 /* Consecutive rows [first, first + n). */
 lk_status lk_rows_range(const lk_rows *rows, uint64_t first, size_t n, lk_batch *batch);
+/* What an epoch of learning goes through: of a table its rows; of a series windows that are all new,
+ * so that each symbol is there about once, cut where a draw of (seed, epoch, document) says. How many there
+ * are does not depend on the epoch. */
+uint64_t lk_rows_examples(const lk_rows *rows);
+lk_status lk_rows_get_examples(const lk_rows *rows, size_t n, const uint64_t *index, uint64_t seed,
+                               uint64_t epoch, lk_batch *batch);
+/* Documents of a series (0 for other rows), how many symbols one has, and n of them from `first` on. */
+uint64_t lk_rows_documents(const lk_rows *rows);
+uint64_t lk_rows_length(const lk_rows *rows, uint64_t document);
+void lk_rows_symbols(const lk_rows *rows, uint64_t document, uint64_t first, size_t n,
+                     uint16_t *symbols);
 /* Two views that share the storage of `rows`, which may be destroyed before them: about `fraction`
  * of the rows in *held, the others in *train, each in order and numbered from 0. A row's side is a
- * draw of its own, keyed by (seed, "split", row), so that it stays when the file grows. */
+ * draw of its own, keyed by (seed, "split", row), so that it stays when the file grows. Of a series, whose
+ * neighbours would tell each other, the last symbols are held, in one piece. */
 lk_status lk_rows_split(const lk_rows *rows, double fraction, uint64_t seed, lk_rows **train,
                         lk_rows **held);
 /* The sum of the rows' weights, in their order; how many they are when they have none. */
@@ -106,7 +135,7 @@ uint64_t lk_rows_source(const lk_rows *rows, uint64_t row); /* a view's row in t
 void lk_rows_hash(const lk_rows *rows, char hex[65]);
 
 /* ---- Writing ------------------------------------------------------------------------------------- */
-/* By the path's ending: .csv .tsv (delimited text; "-", a pipe and a device get CSV), .npy (float64 [rows, cells of the
+/* A series is written as text, whatever the path. Else by the path's ending: .csv .tsv (delimited text; "-", a pipe and a device get CSV), .npy (float64 [rows, cells of the
  * values], NaN where missing; uint8 images keep their shape and type), .png (a grid of the images,
  * nearly square; one image field only). Missingness cells are not written: a cell whose missingness
  * is 1 is written as the missing mark. */

@@ -25,8 +25,9 @@ lk_status lk_schema_binarize(lk_schema *schema) {
         if (field->rank == 3 && field->shape[2] == 1) field->rank = 2;
     }
     if (any) return LK_OK;
-    return lk_fail(schema->ctx, LK_USAGE,
-                   "there is nothing to binarize: no field is an image of greys; leave out --binarize");
+    return lk_fail(
+        schema->ctx, LK_USAGE,
+        "there is nothing to binarize: no field is an image of greys; leave out --binarize");
 }
 
 void lk_draw_greys(const lk_schema *schema, uint64_t visit, uint64_t row, double *value,

@@ -46,4 +46,4 @@ static lk_status idx_open(lk_reader *reader, const lk_read_options *options, lk_
 }
 
 const lk_format lk_idx_format = {"IDX",           idx_matches,    idx_open, lk_array_next,
-                                 lk_array_rewind, lk_array_close, NULL};
+                                 lk_array_rewind, lk_array_close, NULL,     NULL};

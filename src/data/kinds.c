@@ -6,11 +6,15 @@
 #include <float.h>
 #include <string.h>
 
-const char *const lk_field_kind_names[] = {"real", "grid",  "binary", "category",
-                                           "text", "image", "date",   NULL};
+const char *const lk_field_kind_names[] = {"real",  "grid", "binary", "category", "text",
+                                           "image", "date", "series", NULL};
 
 bool lk_field_has_cells(const lk_field *field) {
     return !field->ignored && field->kind != LK_FIELD_TEXT;
+}
+
+size_t lk_field_symbols(const lk_field *field) {
+    return field->alphabet == LK_BYTES ? 256 : field->n_levels + 1;
 }
 
 bool lk_is_missing_mark(const char *text, size_t n) {

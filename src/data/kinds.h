@@ -4,14 +4,18 @@
 
 #include "data/schema.h"
 
-#define LK_GRID_LIMIT 9007199254740992.0 /* 2^53: below it every integer is a double */
-#define LK_OTHER_LEVEL "<other>"         /* how a level never seen is written */
-enum { LK_MAX_PLACES = 9 };              /* of a grid; numbers with more decimals are reals */
+#define LK_GRID_LIMIT 9007199254740992.0  /* 2^53: below it every integer is a double */
+#define LK_OTHER_LEVEL "<other>"          /* how a level never seen is written */
+#define LK_OTHER_CHARACTER "\xef\xbf\xbd" /* and a character: U+FFFD, the replacement character */
+enum { LK_MAX_PLACES = 9 };               /* of a grid; numbers with more decimals are reals */
 
 extern const char *const lk_field_kind_names[]; /* by lk_field_kind; ends at NULL */
 
 /* Text and ignored fields, and those that have no values, have no cells. */
 bool lk_field_has_cells(const lk_field *field);
+
+/* Outcomes of a cell of a series: one for each symbol, and for characters one more, never seen. */
+size_t lk_field_symbols(const lk_field *field);
 
 /* Is this (trimmed) text one of the marks that always mean a missing cell? */
 bool lk_is_missing_mark(const char *text, size_t n);

@@ -168,7 +168,7 @@ static bool npy_matches(const unsigned char *head, size_t n, bool folder) {
 }
 
 const lk_format lk_npy_format = {"NPY",           npy_matches,    npy_open, lk_array_next,
-                                 lk_array_rewind, lk_array_close, NULL};
+                                 lk_array_rewind, lk_array_close, NULL,     NULL};
 
 /* ---- ZIP ------------------------------------------------------------------------------------------------------ */
 
@@ -332,4 +332,4 @@ static bool npz_matches(const unsigned char *head, size_t n, bool folder) {
 }
 
 const lk_format lk_npz_format = {"NPZ",           npz_matches,    npz_open, lk_array_next,
-                                 lk_array_rewind, lk_array_close, NULL};
+                                 lk_array_rewind, lk_array_close, NULL,     NULL};

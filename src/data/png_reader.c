@@ -222,6 +222,6 @@ static bool folder_matches(const unsigned char *head, size_t n, bool folder) {
 }
 
 const lk_format lk_png_format = {"PNG",      png_matches, png_open, png_next,
-                                 png_rewind, png_close,   NULL};
+                                 png_rewind, png_close,   NULL,     NULL};
 const lk_format lk_png_folder_format = {"PNG images", folder_matches, png_open, png_next,
-                                        png_rewind,   png_close,      NULL};
+                                        png_rewind,   png_close,      NULL,     NULL};

@@ -19,8 +19,12 @@ static lk_status open_format(lk_reader *reader, const char *path, const lk_read_
         lk_stream_close(stream);
         return status;
     }
+    bool series = options->schema && lk_schema_series(options->schema) != SIZE_MAX;
+    bool asked = !options->schema && options->text && *options->text;
     while (!formats[i]->matches(head, n, folder)) i++;
-    reader->format = formats[i];
+    if (series || (asked && (strcmp(options->text, "auto") || formats[i] == &lk_csv_format)))
+        reader->format = &lk_text_format;
+    else reader->format = formats[i];
     return reader->format->open(reader, options, stream);
 }
 
@@ -80,6 +84,8 @@ lk_status lk_reader_next(lk_reader *reader, lk_batch *batch) {
                        batch->n_cells, n_cells);
     memset(batch->value, 0, batch->capacity * n_cells * sizeof *batch->value);
     memset(batch->present, 0, batch->capacity * n_cells);
+    if (batch->marked) memset(batch->known, 0, batch->capacity * n_cells);
+    batch->marked = false;
     lk_status status = reader->format->next(reader, batch);
     if (status != LK_OK) {
         batch->rows = 0;
@@ -98,6 +104,14 @@ lk_status lk_reader_next(lk_reader *reader, lk_batch *batch) {
 lk_status lk_reader_rewind(lk_reader *reader) {
     reader->row = 0;
     return reader->format->rewind(reader);
+}
+
+lk_status lk_reader_symbols(lk_reader *reader, uint16_t *symbols, size_t n, size_t *got,
+                            bool *end) {
+    *got = 0;
+    *end = false;
+    if (reader->format->symbols) return reader->format->symbols(reader, symbols, n, got, end);
+    return lk_fail(reader->ctx, LK_CANNOT, "%s is not read as a text", reader->path);
 }
 
 lk_status lk_reader_keep_text(lk_reader *reader, lk_verbatim *keep) {

@@ -18,6 +18,8 @@ typedef struct lk_format {
     void (*close)(lk_reader *reader); /* also after an open that failed half-way */
     /* Optional: from the next rewind on, `next` adds the rows' text as well. NULL: it is no text. */
     lk_status (*keep_text)(lk_reader *reader, lk_verbatim *keep);
+    /* lk_reader_symbols. NULL: it is no series. */
+    lk_status (*symbols)(lk_reader *reader, uint16_t *symbols, size_t n, size_t *got, bool *end);
 } lk_format;
 
 struct lk_reader {
@@ -35,6 +37,6 @@ struct lk_reader {
 lk_status lk_reader_lay_out(lk_reader *reader, const lk_read_options *options);
 
 extern const lk_format lk_csv_format, lk_npy_format, lk_npz_format, lk_idx_format, lk_png_format,
-    lk_png_folder_format;
+    lk_png_folder_format, lk_text_format;
 
 #endif

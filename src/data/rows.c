@@ -8,11 +8,14 @@
  * for everything, which happens at most once.
  *
  * Up to 256 MiB stay in memory; above, the rows go to an unnamed temporary file that is mapped.
+ * Of a series each symbol is stored once, one or two bytes; series.c makes windows of them.
+ *
  * A view shares the storage of the rows it was split from, and lists which of them are its own. */
 #include "base/files.h"
 #include "base/philox.h"
 #include "data/kinds.h"
 #include "data/reader.h"
+#include "data/series.h"
 
 #include <errno.h>
 #include <sha2.h>
@@ -41,8 +44,10 @@ typedef struct store {
     unsigned char *bytes;
     size_t capacity, limit; /* in bytes, while in memory */
     bool mapped;
-    int fd;           /* >= 0: what is in the file, while it is written */
-    uint64_t in_file; /* bytes there */
+    int fd;                   /* >= 0: what is in the file, while it is written */
+    uint64_t in_file;         /* bytes there */
+    uint64_t *begin;          /* of a series: [n_documents + 1] where each document begins */
+    size_t n_documents, room; /* room: of `begin` */
 } store;
 
 struct lk_rows {
@@ -51,6 +56,7 @@ struct lk_rows {
     store *store;
     uint64_t *index; /* of a view; NULL: all rows */
     uint64_t n;
+    lk_series *series; /* its windows; NULL: they are no series */
 };
 
 /* ---- Packing ----------------------------------------------------------------------------------------------- */
@@ -201,6 +207,7 @@ static void release(store *s) {
     else lk_free(s->ctx, s->bytes);
     if (s->fd >= 0) close(s->fd);
     lk_free(s->ctx, s->run);
+    lk_free(s->ctx, s->begin);
     lk_free(s->ctx, s);
 }
 
@@ -310,6 +317,106 @@ static lk_status fill_store(lk_reader *reader, store *s) {
     return status == LK_OK ? map(s) : status;
 }
 
+/* ---- Series ------------------------------------------------------------------------------------------------------- */
+
+static bool add_document(store *s) {
+    if (s->n_documents + 1 >= s->room) {
+        size_t room = s->room ? 2 * s->room : 16;
+        uint64_t *grown = lk_resize(s->ctx, s->begin, s->room, room, sizeof *s->begin);
+        if (!grown) return false;
+        s->begin = grown;
+        s->room = room;
+    }
+    s->begin[++s->n_documents] = s->n;
+    return true;
+}
+
+static lk_status fill_series(lk_reader *reader, store *s) {
+    enum { PIECE = 1 << 14 };
+    size_t got;
+    bool end;
+    const lk_schema *schema = lk_reader_schema(reader);
+    s->row_bytes = lk_field_symbols(&schema->fields[lk_schema_series(schema)]) <= 256 ? 1 : 2;
+    uint16_t *symbols = lk_alloc(s->ctx, PIECE, sizeof *symbols);
+    lk_status status = symbols ? lk_reader_rewind(reader) : LK_NO_MEMORY;
+    while (status == LK_OK) {
+        status = lk_reader_symbols(reader, symbols, PIECE, &got, &end);
+        if (status != LK_OK || (!got && !end)) break;
+        unsigned char *bytes = (unsigned char *)symbols;
+        for (size_t i = 0; s->row_bytes == 1 && i < got; i++) bytes[i] = (unsigned char)symbols[i];
+        status = append(s, bytes, got * s->row_bytes);
+        s->n += got;
+        if (status == LK_OK && end && !add_document(s)) status = LK_NO_MEMORY;
+        if (status == LK_OK && lk_cancelled(s->ctx))
+            status = lk_fail(s->ctx, LK_INTERRUPTED, "interrupted");
+    }
+    lk_free(s->ctx, symbols);
+    return status == LK_OK ? map(s) : status;
+}
+
+static const lk_field *series_field(const lk_schema *schema) {
+    size_t field = lk_schema_series(schema);
+    return field == SIZE_MAX ? NULL : &schema->fields[field];
+}
+
+uint64_t lk_rows_examples(const lk_rows *rows) {
+    return rows->series ? rows->series->example[rows->series->n_documents] : rows->n;
+}
+
+static lk_status check_batch(const lk_rows *rows, size_t n, const lk_batch *batch);
+
+lk_status lk_rows_get_examples(const lk_rows *rows, size_t n, const uint64_t *index, uint64_t seed,
+                               uint64_t epoch, lk_batch *batch) {
+    if (!rows->series) return lk_rows_get(rows, n, index, batch);
+    lk_status status = check_batch(rows, n, batch);
+    if (status != LK_OK) return status;
+    batch->all_present = true;
+    batch->marked = batch->weighted = false;
+    batch->rows = n;
+    for (size_t i = 0; i < n; i++) {
+        batch->row[i] = index[i];
+        lk_series_example(rows->series, rows->store->bytes, index[i], seed, epoch, i, batch);
+    }
+    return LK_OK;
+}
+
+uint64_t lk_rows_documents(const lk_rows *rows) {
+    return rows->series ? rows->series->n_documents : 0;
+}
+
+uint64_t lk_rows_length(const lk_rows *rows, uint64_t document) {
+    return rows->series->begin[document + 1] - rows->series->begin[document];
+}
+
+void lk_rows_symbols(const lk_rows *rows, uint64_t document, uint64_t first, size_t n,
+                     uint16_t *symbols) {
+    const lk_series *s = rows->series;
+    for (size_t i = 0; i < n; i++)
+        symbols[i] =
+            (uint16_t)lk_series_symbol(s, rows->store->bytes, s->begin[document] + first + i);
+}
+
+/* The last `fraction` of the symbols are held. */
+static lk_status split_series(const lk_rows *rows, double fraction, lk_rows **train,
+                              lk_rows **held) {
+    const lk_series *s = rows->series;
+    uint64_t n = s->begin[s->n_documents], cut = n - (uint64_t)((double)n * fraction);
+    for (int i = 0; i < 2; i++) {
+        lk_rows *part = *(i ? held : train) = lk_alloc(rows->ctx, 1, sizeof *part);
+        if (!part) return LK_NO_MEMORY;
+        part->ctx = rows->ctx;
+        part->store = rows->store;
+        part->store->users++;
+        lk_status status = lk_schema_copy(rows->schema, &part->schema);
+        if (status == LK_OK)
+            status = lk_series_part(s, series_field(rows->schema), i ? cut : 0, i ? n : cut,
+                                    &part->series);
+        if (status != LK_OK) return status;
+        part->n = part->series->row[part->series->n_documents];
+    }
+    return LK_OK;
+}
+
 static lk_status create_store(lk_context *ctx, size_t limit, store **out) {
     store *s = *out = lk_alloc(ctx, 1, sizeof *s);
     if (!s) return LK_NO_MEMORY;
@@ -332,12 +439,17 @@ lk_status lk_rows_read_within(lk_reader *reader, size_t in_memory, lk_rows **out
     rows->ctx = schema->ctx;
     lk_status status = lk_schema_copy(schema, &rows->schema);
     if (status == LK_OK) status = create_store(schema->ctx, in_memory, &rows->store);
-    if (status == LK_OK) status = fill_store(reader, rows->store);
+    const lk_field *series = status == LK_OK ? series_field(rows->schema) : NULL;
+    if (status == LK_OK)
+        status = series ? fill_series(reader, rows->store) : fill_store(reader, rows->store);
+    if (status == LK_OK && series)
+        status = lk_series_create(rows->ctx, series, rows->store->row_bytes, 0,
+                                  rows->store->n_documents, rows->store->begin, &rows->series);
     if (status != LK_OK) {
         lk_rows_destroy(rows);
         return status;
     }
-    rows->n = rows->store->n;
+    rows->n = series ? rows->series->row[rows->series->n_documents] : rows->store->n;
     *out = rows;
     return LK_OK;
 }
@@ -345,6 +457,7 @@ lk_status lk_rows_read_within(lk_reader *reader, size_t in_memory, lk_rows **out
 void lk_rows_destroy(lk_rows *rows) {
     if (!rows) return;
     release(rows->store);
+    lk_series_destroy(rows->series);
     lk_schema_destroy(rows->schema);
     lk_free(rows->ctx, rows->index);
     lk_free(rows->ctx, rows);
@@ -370,6 +483,10 @@ static lk_status take(const lk_rows *rows, size_t at, uint64_t row, lk_batch *ba
     size_t n_cells = batch->n_cells;
     batch->row[at] = row;
     batch->weighted = rows->store->weighted;
+    if (rows->series) {
+        lk_series_row(rows->series, rows->store->bytes, row, at, batch);
+        return LK_OK;
+    }
     if (batch->weighted) batch->weight[at] = weight_of(rows->store, stored);
     batch->all_present &=
         unpack_row(rows->store, stored, batch->value + at * n_cells, batch->present + at * n_cells);
@@ -383,6 +500,7 @@ lk_status lk_rows_get(const lk_rows *rows, size_t n, const uint64_t *index, lk_b
     lk_status status = check_batch(rows, n, batch);
     batch->rows = 0;
     batch->all_present = true;
+    batch->marked = false;
     batch->first_row = n ? index[0] : 0;
     for (size_t i = 0; i < n && status == LK_OK; i++) status = take(rows, i, index[i], batch);
     if (status == LK_OK) batch->rows = n;
@@ -393,6 +511,7 @@ lk_status lk_rows_range(const lk_rows *rows, uint64_t first, size_t n, lk_batch 
     lk_status status = check_batch(rows, n, batch);
     batch->rows = 0;
     batch->all_present = true;
+    batch->marked = false;
     batch->first_row = first;
     for (size_t i = 0; i < n && status == LK_OK; i++) status = take(rows, i, first + i, batch);
     if (status == LK_OK) batch->rows = n;
@@ -427,6 +546,14 @@ lk_status lk_rows_split(const lk_rows *rows, double fraction, uint64_t seed, lk_
     *train = *held = NULL;
     if (!(fraction >= 0 && fraction <= 1))
         return lk_fail(rows->ctx, LK_USAGE, "the fraction of rows to hold out must be from 0 to 1");
+    if (rows->series) {
+        lk_status status = split_series(rows, fraction, train, held);
+        if (status == LK_OK) return LK_OK;
+        lk_rows_destroy(*train);
+        lk_rows_destroy(*held);
+        *train = *held = NULL;
+        return status;
+    }
     for (uint64_t i = 0; i < rows->n; i++) n_held += is_held(seed, i, fraction);
     *train = view(rows, rows->n - n_held);
     *held = *train ? view(rows, n_held) : NULL;
@@ -477,6 +604,25 @@ static void hash_row(const lk_schema *schema, const double *value, const uint8_t
     SHA256Update(sha, scratch, n);
 }
 
+/* Of a series: how long each document is, 8 bytes least first, and its symbols, two bytes each. */
+static void hash_series(const lk_series *s, const unsigned char *bytes_of, SHA2_CTX *sha) {
+    for (uint64_t d = 0; d < s->n_documents; d++) {
+        unsigned char bytes[4096];
+        uint64_t length = s->begin[d + 1] - s->begin[d];
+        for (int k = 0; k < 8; k++) bytes[k] = (unsigned char)(length >> 8 * k);
+        SHA256Update(sha, bytes, 8);
+        for (uint64_t i = 0, n; i < length; i += n) {
+            n = length - i < sizeof bytes / 2 ? length - i : sizeof bytes / 2;
+            for (uint64_t j = 0; j < n; j++) {
+                uint64_t symbol = lk_series_symbol(s, bytes_of, s->begin[d] + i + j);
+                bytes[2 * j] = (unsigned char)symbol;
+                bytes[2 * j + 1] = (unsigned char)(symbol >> 8);
+            }
+            SHA256Update(sha, bytes, (size_t)(2 * n));
+        }
+    }
+}
+
 static void hash_weight(double weight, SHA2_CTX *sha) {
     unsigned char bytes[8];
     uint64_t bits;
@@ -497,7 +643,8 @@ void lk_rows_hash(const lk_rows *rows, char hex[65]) {
     if (scratch && lk_schema_to_json(schema, &json) == LK_OK &&
         lk_batch_create(rows->ctx, 1, schema->n_cells, &batch) == LK_OK) {
         SHA256Update(&sha, (const uint8_t *)json, strlen(json));
-        for (uint64_t i = 0; i < rows->n; i++) {
+        if (rows->series) hash_series(rows->series, rows->store->bytes, &sha);
+        for (uint64_t i = 0; !rows->series && i < rows->n; i++) {
             lk_rows_range(rows, i, 1, &batch);
             hash_row(schema, batch.value, batch.present, batch.all_present, &sha, scratch);
             if (batch.weighted) hash_weight(batch.weight[0], &sha);

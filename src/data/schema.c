@@ -112,15 +112,18 @@ static lk_cell missingness_cell(const lk_field *field, size_t number) {
 }
 
 static lk_cell value_cell(const lk_field *field, size_t number, size_t index) {
-    bool image = field->kind == LK_FIELD_IMAGE;
+    bool image = field->kind == LK_FIELD_IMAGE, series = field->kind == LK_FIELD_SERIES;
     return (lk_cell){
         .field = number,
         .index = index,
         .drawn = field->drawn,
-        .kind = image || field->kind == LK_FIELD_DATE ? LK_FIELD_GRID : field->kind,
-        .n = field->kind == LK_FIELD_CATEGORY ? field->n_levels + 1
-             : field->kind == LK_FIELD_BINARY ? 2
-                                              : 0,
+        .kind = image || field->kind == LK_FIELD_DATE ? LK_FIELD_GRID
+                : series                              ? LK_FIELD_CATEGORY
+                                                      : field->kind,
+        .n = series                             ? lk_field_symbols(field)
+             : field->kind == LK_FIELD_CATEGORY ? field->n_levels + 1
+             : field->kind == LK_FIELD_BINARY   ? 2
+                                                : 0,
         .bounded = field->bounded || image || field->kind == LK_FIELD_BINARY,
         .low = field->low,
         .high = field->high,
@@ -223,6 +226,12 @@ lk_status lk_schema_set_roles(lk_schema *schema, const char *weights, const char
     return status;
 }
 
+size_t lk_schema_series(const lk_schema *schema) {
+    for (size_t i = 0; i < schema->n_fields; i++)
+        if (schema->fields[i].kind == LK_FIELD_SERIES && !schema->fields[i].ignored) return i;
+    return SIZE_MAX;
+}
+
 size_t lk_schema_first_cell(const lk_schema *schema, size_t field) {
     /* Cells are in the order of their fields. */
     size_t low = 0, high = schema->n_cells;
@@ -239,8 +248,12 @@ size_t lk_schema_first_cell(const lk_schema *schema, size_t field) {
 void lk_field_text(const lk_field *field, double value, lk_text *out) {
     char text[64];
     size_t n;
-    if (field->kind == LK_FIELD_CATEGORY) {
-        const char *level = LK_OTHER_LEVEL;
+    if (field->kind == LK_FIELD_SERIES && field->alphabet == LK_BYTES) {
+        lk_text_add(out, &(char){(char)(unsigned char)value}, 1);
+        return;
+    }
+    if (field->kind == LK_FIELD_CATEGORY || field->kind == LK_FIELD_SERIES) {
+        const char *level = field->kind == LK_FIELD_SERIES ? LK_OTHER_CHARACTER : LK_OTHER_LEVEL;
         if (value >= 0 && value < (double)field->n_levels) level = field->levels[(size_t)value];
         lk_text_add(out, level, strlen(level));
         return;

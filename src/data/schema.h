@@ -24,8 +24,20 @@ typedef enum lk_field_kind {
     LK_FIELD_CATEGORY, /* strings, or codes that are not quantities */
     LK_FIELD_TEXT,     /* free text and identifiers: read, told about, not modelled */
     LK_FIELD_IMAGE,    /* grid 0…255 of shape height × width × channels */
-    LK_FIELD_DATE      /* dates and times of day, spelled by a format */
+    LK_FIELD_DATE,     /* dates and times of day, spelled by a format */
+    LK_FIELD_SERIES    /* a window of a text or another sequence: cells of one alphabet */
 } lk_field_kind;
+
+/* What the symbols of a series are. */
+typedef enum lk_alphabet {
+    LK_BYTES,     /* all 256 of them */
+    LK_CHARACTERS /* of UTF-8: `levels`, and one outcome for those that were never seen */
+} lk_alphabet;
+
+/* What a cell is to its row, where it is not one of the values that the row is about. A known cell is
+ * present, and everything else is given it: it is neither scored nor drawn. A cell outside is not there, and
+ * that says nothing: what stands before the beginning of a text, or after its end. */
+enum { LK_KNOWN = 1, LK_OUTSIDE = 2 };
 
 typedef struct lk_field {
     char *name;
@@ -42,13 +54,16 @@ typedef struct lk_field {
     bool ignored;       /* by the user, or because no row has a value; text is never modelled */
     char **levels;      /* of a category, sorted bytewise when inferred */
     size_t n_levels;
-    bool drawn;       /* of binary pixels: the file holds greys 0…255, and a cell is 1 with probability
+    bool drawn; /* of binary pixels: the file holds greys 0…255, and a cell is 1 with probability
                          grey / 255, drawn anew each time learning visits the row (data/drawn.c) */
     bool bounded;     /* the grid has known ends (bytes): low and high absorb the tails */
     double low, high; /* observed (or known) range, in cell values */
     double mean, sd;  /* observed, in cell values, over all cells of the field; sd > 0 always:
                              a constant field gets sd 1 step (or 1) and a notice */
     uint64_t n_missing, n_seen;
+    lk_alphabet alphabet; /* of a series */
+    size_t
+        overlap; /* of a series: how many of its cells repeat the end of the row before, and are known */
 } lk_field;
 
 typedef struct lk_cell {
@@ -87,6 +102,8 @@ lk_status lk_schema_set_roles(lk_schema *schema, const char *weights, const char
 /* Images of greys become binary ones whose pixels are drawn. LK_USAGE when there is none. To be called
  * before the cells are laid out. */
 lk_status lk_schema_binarize(lk_schema *schema);
+/* The field that is a series, which then is the only one with cells; SIZE_MAX: there is none. */
+size_t lk_schema_series(const lk_schema *schema);
 /* The field's first cell (its missingness if it has one); SIZE_MAX when it has no cells. */
 size_t lk_schema_first_cell(const lk_schema *schema, size_t field);
 

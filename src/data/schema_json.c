@@ -54,6 +54,8 @@ static void put_number(lk_text *out, const char *key, double value) {
     lk_text_add(out, text, n);
 }
 
+static const char *const alphabets[] = {"bytes", "characters", NULL};
+
 static void put_field(lk_text *out, const lk_field *field) {
     lk_text_printf(out, "  {\"name\": ");
     put_string(out, field->name);
@@ -78,7 +80,10 @@ static void put_field(lk_text *out, const lk_field *field) {
         lk_text_printf(out, ", \"missing_mark\": ");
         put_string(out, field->missing_mark);
     }
-    if (field->kind == LK_FIELD_CATEGORY) {
+    if (field->kind == LK_FIELD_SERIES)
+        lk_text_printf(out, ", \"overlap\": %zu, \"alphabet\": \"%s\"", field->overlap,
+                       alphabets[field->alphabet]);
+    if (field->levels) {
         lk_text_printf(out, ", \"levels\": [");
         for (size_t i = 0; i < field->n_levels; i++) {
             if (i) lk_text_printf(out, ", ");
@@ -214,7 +219,17 @@ static lk_status get_kind(const parse *p, const json_t *json, lk_field *field) {
             field->kind = (lk_field_kind)i;
             return LK_OK;
         }
-    return wrong(p, "kind", "real, grid, binary, category, text, image or date");
+    return wrong(p, "kind", "real, grid, binary, category, text, image, date or series");
+}
+
+static lk_status get_alphabet(const parse *p, const json_t *json, lk_field *field) {
+    const char *name = json_string_value(json);
+    for (int i = 0; name && alphabets[i]; i++)
+        if (strcmp(alphabets[i], name) == 0) {
+            field->alphabet = (lk_alphabet)i;
+            return LK_OK;
+        }
+    return wrong(p, "alphabet", "bytes or characters");
 }
 
 typedef enum value_type { BOOLEAN, NUMBER, COUNT } value_type;
@@ -243,24 +258,27 @@ static lk_status get_mark(const parse *p, const char *key, const json_t *json, c
 }
 
 static lk_status get_key(const parse *p, const char *key, const json_t *json, lk_field *field) {
-    uint64_t places = 0;
+    uint64_t places = 0, overlap = field->overlap;
     const struct {
         const char *key;
         value_type type;
         void *to;
-    } plain[] = {{"ignored", BOOLEAN, &field->ignored},
-                 {"missing", BOOLEAN, &field->has_missing},
-                 {"drawn", BOOLEAN, &field->drawn},
-                 {"bounded", BOOLEAN, &field->bounded},
-                 {"low", NUMBER, &field->low},
-                 {"high", NUMBER, &field->high},
-                 {"mean", NUMBER, &field->mean},
-                 {"sd", NUMBER, &field->sd},
-                 {"n_seen", COUNT, &field->n_seen},
-                 {"n_missing", COUNT, &field->n_missing},
-                 {"places", COUNT, &places}};
+    } plain[] = {
+        {"ignored", BOOLEAN, &field->ignored},
+        {"missing", BOOLEAN, &field->has_missing},
+        {"drawn", BOOLEAN, &field->drawn},
+        {"bounded", BOOLEAN, &field->bounded},
+        {"low", NUMBER, &field->low},
+        {"high", NUMBER, &field->high},
+        {"mean", NUMBER, &field->mean},
+        {"sd", NUMBER, &field->sd},
+        {"n_seen", COUNT, &field->n_seen},
+        {"n_missing", COUNT, &field->n_missing},
+        {"places", COUNT, &places},
+        {"overlap", COUNT, &overlap}};
     if (strcmp(key, "name") == 0) return LK_OK; /* was read first */
     if (strcmp(key, "kind") == 0) return get_kind(p, json, field);
+    if (strcmp(key, "alphabet") == 0) return get_alphabet(p, json, field);
     if (strcmp(key, "shape") == 0) return get_shape(p, json, field);
     if (strcmp(key, "levels") == 0) return get_levels(p, json, field);
     if (strcmp(key, "decimal") == 0) return get_mark(p, key, json, ",.", &field->decimal);
@@ -272,10 +290,24 @@ static lk_status get_key(const parse *p, const char *key, const json_t *json, lk
         lk_status status = get_plain(p, key, plain[i].type, json, plain[i].to);
         if (places > LK_MAX_PLACES) return wrong(p, key, "from 0 to 9");
         if (strcmp(key, "places") == 0) field->places = (int)places;
+        field->overlap = (size_t)overlap;
         return status;
     }
     char shown[LK_SHOWN_BYTES];
     return wrong(p, lk_shown(key, strlen(key), shown), "left out: there is no such key");
+}
+
+static lk_status check_series(const parse *p, const lk_field *field) {
+    if (field->kind != LK_FIELD_SERIES)
+        return field->overlap || field->alphabet
+                   ? wrong(p, "overlap", "left out, and \"alphabet\" too: only a series has them")
+                   : LK_OK;
+    if (field->rank != 1) return wrong(p, "shape", "[cells of a window] for a series");
+    if (field->overlap >= field->size) return wrong(p, "overlap", "less than the window");
+    if (field->has_missing) return wrong(p, "missing", "left out: a series has no missing cells");
+    if ((field->alphabet == LK_CHARACTERS) != (field->levels != NULL))
+        return wrong(p, "levels", "there for characters, and only for them");
+    return LK_OK;
 }
 
 /* What must hold between the keys of a field. */
@@ -284,7 +316,7 @@ static lk_status check_field(const parse *p, const lk_field *field) {
     if (!(field->low <= field->high)) return wrong(p, "low", "at most \"high\"");
     if (field->kind == LK_FIELD_CATEGORY && !field->levels)
         return wrong(p, "levels", "there for a category");
-    if (field->kind != LK_FIELD_CATEGORY && field->levels)
+    if (field->kind != LK_FIELD_CATEGORY && field->kind != LK_FIELD_SERIES && field->levels)
         return wrong(p, "levels", "left out: only a category has them");
     if (field->kind == LK_FIELD_IMAGE && field->rank != 3)
         return wrong(p, "shape", "[height, width, channels] for an image");
@@ -303,7 +335,20 @@ static lk_status check_field(const parse *p, const lk_field *field) {
     if (format_must) return wrong(p, "format", format_must);
     if (field->group && field->group == (field->decimal ? field->decimal : '.'))
         return wrong(p, "group", "another mark than the decimal one");
-    return LK_OK;
+    return check_series(p, field);
+}
+
+/* A row of a series has no other cells: windows of one text do not line up with anything else. */
+static lk_status check_alone(lk_context *ctx, const lk_schema *schema) {
+    size_t n = 0, series = 0;
+    for (size_t i = 0; i < schema->n_fields; i++) {
+        n += lk_field_has_cells(&schema->fields[i]);
+        series += schema->fields[i].kind == LK_FIELD_SERIES;
+    }
+    if (!series || (series == 1 && n == 1)) return LK_OK;
+    return lk_fail(ctx, LK_BAD_DATA,
+                   "schema: a series must be the only field that is modelled; \"ignored\" leaves "
+                   "others out");
 }
 
 static lk_status get_field(lk_context *ctx, size_t number, json_t *json, lk_schema *schema) {
@@ -394,6 +439,7 @@ static lk_status get_schema(lk_context *ctx, const json_t *json, size_t most, lk
     json_array_foreach(fields, i, field) if (status == LK_OK)
         status = get_field(ctx, i, field, schema);
     if (status == LK_OK) status = check_names(ctx, schema);
+    if (status == LK_OK) status = check_alone(ctx, schema);
     if (status == LK_OK) status = check_cells(ctx, schema, most);
     if (status == LK_OK) status = get_roles(ctx, json, schema);
     if (status == LK_OK) status = lk_schema_lay_out(schema);

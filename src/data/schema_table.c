@@ -22,11 +22,17 @@ static void put_kind(lk_text *out, const lk_field *field) {
     if (field->kind == LK_FIELD_CATEGORY) lk_text_printf(out, " %zu", field->n_levels);
     for (int i = 0; i < field->rank; i++)
         lk_text_printf(out, "%s%zu", i ? "x" : " ", field->shape[i]);
+    if (field->kind == LK_FIELD_SERIES) lk_text_printf(out, ", overlap %zu", field->overlap);
 }
 
 static void put_values(lk_text *out, const lk_field *field) {
     char shown[LK_SHOWN_BYTES];
     if (!field->n_seen || field->kind == LK_FIELD_TEXT) return;
+    if (field->kind == LK_FIELD_SERIES) {
+        if (field->levels) lk_text_printf(out, "%zu characters", field->n_levels);
+        else lk_text_printf(out, "bytes");
+        return;
+    }
     if (field->kind == LK_FIELD_CATEGORY) {
         for (size_t i = 0; i < field->n_levels && i < MOST_LEVELS; i++)
             lk_text_printf(out, "%s%s", i ? ", " : "",

@@ -10,10 +10,12 @@ static const lk_write_format *const formats[] = {&lk_csv_writer, &lk_tsv_writer,
 enum { FORMATS = sizeof formats / sizeof formats[0] };
 
 /* By the path's ending; what is no file by name (standard output, a pipe, a device) gets the first. */
-static lk_status find_format(lk_context *ctx, const char *path, const lk_write_format **out) {
+static lk_status find_format(lk_context *ctx, const char *path, const lk_schema *schema,
+                             const lk_write_format **out) {
     struct stat there;
     char list[16 * FORMATS] = "";
-    *out = formats[0];
+    *out = lk_schema_series(schema) != SIZE_MAX ? &lk_text_writer : formats[0];
+    if (*out == &lk_text_writer) return LK_OK;
     for (size_t i = 0; i < FORMATS; i++) {
         if (lk_path_ends(path, formats[i]->ending)) {
             *out = formats[i];
@@ -38,7 +40,7 @@ lk_status lk_writer_open(lk_context *ctx, const char *path, bool replace, const 
                          lk_writer **out) {
     const lk_write_format *format;
     *out = NULL;
-    lk_status status = find_format(ctx, path, &format);
+    lk_status status = find_format(ctx, path, schema, &format);
     if (status != LK_OK) return status;
     lk_writer *writer = lk_alloc(ctx, 1, sizeof *writer);
     if (!writer) return LK_NO_MEMORY;

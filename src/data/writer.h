@@ -23,7 +23,8 @@ struct lk_writer {
     void *state;
 };
 
-extern const lk_write_format lk_csv_writer, lk_tsv_writer, lk_npy_writer, lk_png_writer;
+extern const lk_write_format lk_csv_writer, lk_tsv_writer, lk_npy_writer, lk_png_writer,
+    lk_text_writer;
 
 /* The only field that has cells; SIZE_MAX when there are more, or none. */
 size_t lk_writer_only_field(const lk_writer *writer);

@@ -92,6 +92,8 @@ struct lk_family {
     /* Before each gradient step and its validation: which ordering, … ; default: none */
     void (*step)(lk_model *model, uint64_t step, bool training);
 
+    bool series; /* it learns a series (data.h), and nothing else */
+
     /* optional, without a default: NULL means "cannot" */
     void (*guide)(lk_model *model, lk_trace *trace); /* q(z | x) */
     const lk_em *em; /* learns by EM; NULL: by stochastic gradient */

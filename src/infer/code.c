@@ -23,9 +23,10 @@ struct lk_row_coder {
 
 /* ---- Traces over a few rows ------------------------------------------------------------------------- */
 
-static void observe(lk_trace *t, size_t rows, size_t n, const double *value,
-                    const uint8_t *present) {
-    lk_trace_observe(t, LK_ROW_SITE, lk_constant(t->tape, LK_F64, rows, n, value), present);
+static void observe(lk_trace *t, size_t rows, size_t n, const double *value, const uint8_t *present,
+                    const uint8_t *known) {
+    lk_trace_observe_known(t, LK_ROW_SITE, lk_constant(t->tape, LK_F64, rows, n, value), present,
+                           known);
 }
 
 static void begin(lk_row_coder *c, lk_trace *t, const lk_reading *reading, size_t rows) {
@@ -41,7 +42,7 @@ static void reset(lk_row_coder *c) {
 static void read_guide(lk_row_coder *c, lk_trace *guide, size_t rows, const double *value,
                        const uint8_t *present) {
     begin(c, guide, &lk_reading_reparameterise, rows);
-    observe(guide, rows, c->model->schema->n_cells, value, present);
+    observe(guide, rows, c->model->schema->n_cells, value, present, NULL);
     c->model->family->guide(c->model, guide);
 }
 
@@ -49,7 +50,7 @@ static void score(lk_row_coder *c, lk_trace *joint, lk_trace *guide, size_t rows
                   const double *value, const uint8_t *present) {
     reset(c);
     begin(c, joint, &lk_reading_score, rows);
-    observe(joint, rows, c->model->schema->n_cells, value, present);
+    observe(joint, rows, c->model->schema->n_cells, value, present, NULL);
     if (c->model->family->guide) {
         read_guide(c, guide, rows, value, present);
         joint->guide = guide;
@@ -195,13 +196,14 @@ static lk_status push_rows(lk_row_coder *c, lk_rans *stack, const lk_batch *batc
     reset(c);
     begin(c, &joint, &lk_reading_push, rows);
     joint.user = &coding;
-    observe(&joint, rows, n, value, present);
+    observe(&joint, rows, n, value, present, batch->marked ? batch->known + first * n : NULL);
     if (c->plan == LK_CODE_BINS) {
         read_guide(c, &guide, rows, value, present);
         joint.guide = &guide;
     }
     c->model->family->joint(c->model, &joint);
-    if (lk_tape_status(c->tape) != LK_OK) return lk_tape_status(c->tape);
+    if (!lk_trace_can_know(&joint) || lk_tape_status(c->tape) != LK_OK)
+        return lk_tape_status(c->tape);
     if (coding.bad_row != SIZE_MAX)
         return lk_fail(
             c->model->ctx, LK_BAD_DATA,
@@ -282,8 +284,10 @@ static lk_status pop_rows(lk_row_coder *c, lk_rans *stack, unsigned latent_bits,
     reset(c);
     begin(c, &joint, &lk_reading_pop, rows);
     joint.user = &coding;
+    if (batch->marked) observe(&joint, rows, n, value, NULL, batch->known + first * n);
     c->model->family->joint(c->model, &joint);
-    if (lk_tape_status(c->tape) != LK_OK) return lk_tape_status(c->tape);
+    if (!lk_trace_can_know(&joint) || lk_tape_status(c->tape) != LK_OK)
+        return lk_tape_status(c->tape);
     const lk_site *x = lk_trace_site(&joint, LK_ROW_SITE);
     memcpy(value, x->value->data, rows * n * sizeof *value);
     memcpy(present, x->present, rows * n);

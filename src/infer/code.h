@@ -33,7 +33,8 @@ bool lk_code_row_fits(const lk_model *model, const double *value, const uint8_t 
 lk_status lk_code_rows(lk_row_coder *coder, const lk_batch *batch, uint8_t **bytes, size_t *n,
                        lk_code_report *report);
 /* The rows of a chunk into the batch, whose capacity they must not exceed. LK_BAD_DATA when `bytes` are not
- * what lk_code_rows makes of so many rows; then the batch holds none. */
+ * what lk_code_rows makes of so many rows; then the batch holds none. Where the batch was marked, it is to be
+ * again, with the values of what is known. */
 lk_status lk_decode_rows(lk_row_coder *coder, const uint8_t *bytes, size_t n, size_t rows,
                          lk_batch *batch);
 

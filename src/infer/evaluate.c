@@ -9,7 +9,8 @@ typedef struct readings {
 
 static void observe(lk_trace *t, const lk_batch *batch) {
     lk_tensor *x = lk_constant(t->tape, LK_F64, batch->rows, batch->n_cells, batch->value);
-    lk_trace_observe(t, LK_ROW_SITE, x, batch->all_present ? NULL : batch->present);
+    lk_trace_observe_known(t, LK_ROW_SITE, x, batch->all_present ? NULL : batch->present,
+                           batch->marked ? batch->known : NULL);
 }
 
 static void read_batch(lk_model *model, lk_tape *tape, const lk_batch *batch, readings *r,
@@ -23,12 +24,13 @@ static void read_batch(lk_model *model, lk_tape *tape, const lk_batch *batch, re
     if (model->family->guide) {
         lk_trace_begin(&r->guide, tape, &lk_reading_reparameterise, batch->rows, particles,
                        batch->row, seed, step, salt);
-        lk_trace_observe(&r->guide, LK_ROW_SITE, r->joint.observed[0].value,
-                         r->joint.observed[0].present);
+        lk_trace_observe_known(&r->guide, LK_ROW_SITE, r->joint.observed[0].value,
+                               r->joint.observed[0].present, r->joint.observed[0].known);
         model->family->guide(model, &r->guide);
         r->joint.guide = &r->guide;
     }
     model->family->joint(model, &r->joint);
+    lk_trace_can_know(&r->joint);
 }
 
 /* Standard error of log(mean of w), w = exp(log weights): sd(w) / (sqrt(S)·mean(w)), the first-order
@@ -49,7 +51,7 @@ lk_status lk_evaluate(lk_model *model, lk_tape *tape, const lk_batch *batch, lk_
     readings r;
     lk_tape_reset(tape, false);
     if (model->family->step) model->family->step(model, 0, false);
-    if (model->family->score && e->particles <= 1 &&
+    if (model->family->score && !batch->marked && e->particles <= 1 &&
         model->family->score(model, tape, batch, e->density, e->log_prob)) {
         e->kind = LK_KIND_EXACT;
         if (e->missingness) memset(e->missingness, 0, batch->rows * sizeof *e->missingness);

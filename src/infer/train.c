@@ -46,6 +46,7 @@ enum {
     DEFAULT_STEPS = 3000,
     MOST_CHECKED = 2000,
     CHECK_BATCH = 200,
+    CHECK_SYMBOLS = 8192, /* of a series, fewer rows at a time */
     MOST_BAD = 10,
     LEAST_HELD_OUT = 5,
     DIVERGED = 10 /* nats a row below twice what was there before */
@@ -71,7 +72,7 @@ typedef struct training {
     position at;
     lk_clock clock;
     uint64_t n, steps_per_epoch, check_every, last_step;
-    size_t batch_rows, particles;
+    size_t batch_rows, check_rows, particles;
     double *log_prob; /* [CHECK_BATCH] */
     double
         per_weight; /* rows / their weights: makes the mean weight 1, and steps as large as without */
@@ -121,7 +122,8 @@ static lk_status next_batch(training *t) {
     for (size_t i = 0; i < rows; i++)
         t->index[i] = lk_permute(t->n, first + i, t->model->seed, "shuffle", epoch);
     t->batch.visit = epoch;
-    lk_status status = lk_rows_get(t->rows, rows, t->index, &t->batch);
+    lk_status status =
+        lk_rows_get_examples(t->rows, rows, t->index, t->model->seed, epoch, &t->batch);
     for (size_t i = 0; t->batch.weighted && i < rows; i++) t->batch.weight[i] *= t->per_weight;
     return status;
 }
@@ -181,8 +183,8 @@ static lk_status held_out(training *t, double *mean) {
     uint64_t n = lk_rows_count(t->valid);
     double sum = 0, total = 0;
     if (n > MOST_CHECKED) n = MOST_CHECKED;
-    for (uint64_t first = 0; first < n; first += CHECK_BATCH) {
-        size_t rows = n - first < CHECK_BATCH ? (size_t)(n - first) : CHECK_BATCH;
+    for (uint64_t first = 0; first < n; first += t->check_rows) {
+        size_t rows = n - first < t->check_rows ? (size_t)(n - first) : t->check_rows;
         lk_evaluation e = {.particles = t->particles,
                            .seed = t->model->seed,
                            .salt = "check",
@@ -350,15 +352,20 @@ static lk_status split_rows(training *t, const lk_rows *rows) {
 static lk_status prepare(training *t, const lk_rows *rows) {
     lk_model *model = t->model;
     lk_context *ctx = model->ctx;
-    if (!lk_rows_count(rows)) return lk_fail(ctx, LK_BAD_DATA, "there are no rows to learn from");
+    if (!lk_rows_examples(rows))
+        return lk_fail(ctx, LK_BAD_DATA, "there are no rows to learn from");
     lk_status status = split_rows(t, rows);
     if (status != LK_OK) return status;
-    t->n = lk_rows_count(t->rows);
-    t->per_weight = (double)t->n / lk_rows_weight(t->rows);
+    t->n = lk_rows_examples(t->rows);
+    t->per_weight = (double)lk_rows_count(t->rows) / lk_rows_weight(t->rows);
     if (!(t->per_weight - t->per_weight == 0))
         return lk_fail(ctx, LK_BAD_DATA, "the rows to learn from all have weight 0");
     t->batch_rows = (size_t)lk_options_int(model->options, "batch");
     if (t->batch_rows > t->n) t->batch_rows = (size_t)t->n;
+    t->check_rows = CHECK_BATCH;
+    if (lk_schema_series(model->schema) != SIZE_MAX &&
+        CHECK_SYMBOLS / model->schema->n_cells < CHECK_BATCH)
+        t->check_rows = 1 + CHECK_SYMBOLS / model->schema->n_cells;
     t->particles = model->family->guide ? (size_t)lk_options_int(model->options, "particles") : 1;
     t->steps_per_epoch = (t->n + t->batch_rows - 1) / t->batch_rows;
     t->check_every = (uint64_t)lk_options_int(model->options, "check");
@@ -379,7 +386,7 @@ static lk_status prepare(training *t, const lk_rows *rows) {
     if (!t->index || !t->best || !t->log_prob) return LK_NO_MEMORY;
     status = lk_batch_create(ctx, t->batch_rows, model->schema->n_cells, &t->batch);
     if (status == LK_OK)
-        status = lk_batch_create(ctx, CHECK_BATCH, model->schema->n_cells, &t->check_batch);
+        status = lk_batch_create(ctx, t->check_rows, model->schema->n_cells, &t->check_batch);
     if (status == LK_OK) status = optimiser_of(t);
     return status;
 }

@@ -142,11 +142,30 @@ static lk_status choose(lk_context *ctx, const lk_family *family, const lk_rows 
     return status;
 }
 
+/* Does the family learn rows of this kind? */
+static lk_status check_kind(lk_context *ctx, const lk_family *family, const lk_schema *schema) {
+    bool series = lk_schema_series(schema) != SIZE_MAX;
+    if (family->series && !series)
+        return lk_fail(
+            ctx, LK_CANNOT,
+            "%s learns texts and other series, and these data are a table; `likely families` "
+            "lists what learns tables, and --text bytes reads any file as a text",
+            family->name);
+    if (series && !family->series && (family->em || family->learn || family->guide))
+        return lk_fail(
+            ctx, LK_CANNOT,
+            "%s learns rows of a table, and these data are a text; ngram learns texts, and so do "
+            "other families that draw one symbol after the other",
+            family->name);
+    return LK_OK;
+}
+
 static lk_status fit_rows(lk_context *ctx, const lk_family *family, const lk_rows *rows,
                           const lk_rows *valid, const lk_fit_options *o, lk_model **out) {
     lk_model *model = NULL;
     lk_options *options = NULL;
-    lk_status status = set_options(ctx, family, o->options, &options);
+    lk_status status = check_kind(ctx, family, lk_rows_schema(rows));
+    if (status == LK_OK) status = set_options(ctx, family, o->options, &options);
     if (status == LK_OK && is_to_choose(options)) {
         status = choose(ctx, family, rows, options, o, out);
         lk_options_destroy(options);
@@ -231,6 +250,7 @@ bool lk_family_at(size_t i, lk_family_info *info) {
                     : f->em  ? "EM"
                              : "stochastic gradient",
         .options = f->options,
-        .learning_options = lk_task_learning_options(f)};
+        .learning_options = lk_task_learning_options(f),
+        .series = f->series};
     return true;
 }

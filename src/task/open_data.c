@@ -26,6 +26,9 @@ lk_status lk_data_open(lk_context *ctx, const char *path, const lk_data_options 
         .missing = options->missing,
         .unpack_bits = options->unpack_bits,
         .binarize = options->binarize && !options->model && !options->like,
+        .text = options->text,
+        .window = options->context,
+        .overlap = options->overlap,
         .array = options->array};
     if (!options->model && !options->like) {
         read.weights = options->weights;
@@ -151,8 +154,10 @@ size_t lk_schema_dims(const lk_schema *schema) {
 
 size_t lk_task_rows(const lk_model *model, size_t lanes) {
     /* About 4 million numbers of parameters in flight, whatever the shape of a row. */
-    size_t cells = model->schema->n_cells * 16 * (lanes ? lanes : 1),
-           rows = ((size_t)1 << 22) / cells;
+    const lk_schema *schema = model->schema;
+    size_t each = lk_schema_series(schema) == SIZE_MAX ? 16 : schema->cells[0].n;
+    if (each < 16) each = 16;
+    size_t cells = schema->n_cells * each * (lanes ? lanes : 1), rows = ((size_t)1 << 22) / cells;
     return rows < 1 ? 1 : rows > 256 ? 256 : rows;
 }
 

@@ -1,3 +1,4 @@
+#include "data/kinds.h"
 #include "infer/evaluate.h"
 #include "task/task.h"
 
@@ -12,7 +13,7 @@ typedef struct scoring {
     double *log_prob, *missing, *error;
     const lk_score_options *options;
     double sum, sum_missing, variance;
-    uint64_t rows;
+    uint64_t rows, symbols, bytes;
     lk_kind_of kind;
     double *to_units; /* per cell: what makes a density of steps one of the data's units */
 } scoring;
@@ -22,6 +23,30 @@ static void add_units(scoring *s) {
     for (size_t row = 0; row < s->batch.rows; row++)
         for (size_t i = 0; i < s->batch.n_cells; i++)
             if (s->batch.present[row * s->batch.n_cells + i]) s->log_prob[row] += s->to_units[i];
+}
+
+static const char *symbol_name(const lk_schema *schema, size_t *overlap) {
+    static const char *const names[] = {"byte", "character"};
+    size_t series = lk_schema_series(schema);
+    if (series == SIZE_MAX) return NULL;
+    *overlap = schema->fields[series].overlap;
+    return names[schema->fields[series].alphabet];
+}
+
+/* Of a series: what was scored of the batch. A character never seen counts as U+FFFD, which stands for it. */
+static void count_symbols(scoring *s) {
+    const lk_schema *schema = s->model->schema;
+    size_t series = lk_schema_series(schema);
+    if (series == SIZE_MAX) return;
+    const lk_field *field = &schema->fields[series];
+    for (size_t i = 0; i < s->batch.rows * s->batch.n_cells; i++) {
+        if (!s->batch.present[i] || (s->batch.marked && s->batch.known[i])) continue;
+        s->symbols++;
+        size_t symbol = (size_t)s->batch.value[i];
+        s->bytes += !field->levels             ? 1
+                    : symbol < field->n_levels ? strlen(field->levels[symbol])
+                                               : strlen(LK_OTHER_CHARACTER);
+    }
 }
 
 static lk_status score_batch(scoring *s, lk_score_fn fn, void *user) {
@@ -52,6 +77,7 @@ static lk_status score_batch(scoring *s, lk_score_fn fn, void *user) {
         s->variance += s->error[row] * s->error[row];
     }
     s->rows += s->batch.rows;
+    count_symbols(s);
     return fn ? fn(user, s->batch.rows, s->log_prob, s->error) : LK_OK;
 }
 
@@ -92,7 +118,8 @@ lk_status lk_score(lk_model *model, lk_data *data, const lk_score_options *optio
     }
     if (status == LK_OK && summary) {
         double n = s.rows ? (double)s.rows : 1;
-        size_t dims = lk_schema_dims(model->schema);
+        size_t dims = lk_schema_dims(model->schema), overlap = 0;
+        const char *symbol = symbol_name(model->schema, &overlap);
         *summary = (lk_score_summary){
             .rows = s.rows,
             .kind = lk_kind_name(s.kind),
@@ -100,7 +127,12 @@ lk_status lk_score(lk_model *model, lk_data *data, const lk_score_options *optio
             .mean_log_prob_missing = s.sum_missing / n,
             .standard_error = lk_sqrt(s.variance) / n,
             .dims = dims,
-            .bits_per_dim = -s.sum / n / (lk_log(2) * (double)(dims ? dims : 1))};
+            .symbols = s.symbols,
+            .bytes = s.bytes,
+            .symbol = symbol,
+            .overlap = overlap,
+            .bits_per_dim = s.symbols ? -s.sum / (lk_log(2) * (double)s.symbols)
+                                      : -s.sum / n / (lk_log(2) * (double)(dims ? dims : 1))};
     }
     lk_batch_destroy(ctx, &s.batch);
     lk_tape_destroy(s.tape);

@@ -62,7 +62,7 @@ typedef struct row_lanes {
     double *prior, *log_weight, *weight; /* [rows, k] */
     const void **rows_of;                /* [rows, k] */
     const double *x;
-    const uint8_t *present;
+    const uint8_t *present, *known;
     bool broken; /* an encoder met a value that is none */
 } row_lanes;
 
@@ -150,10 +150,12 @@ static void pieces_of_rows(void *argument, size_t begin, size_t end) {
         for (size_t i = 0; i < n; i++) {
             lk_cell_pieces *pieces = &c->pieces[row * n + i];
             size_t cell = cell_at(l->dist, row, i);
+            uint8_t mark = l->known ? l->known[row * n + cell] : 0;
             pieces->n = 0;
-            if (there && left_out(l->dist, cell, x, there)) continue;
+            if (mark == LK_OUTSIDE || (there && left_out(l->dist, cell, x, there))) continue;
             lk_predictive p = predictive_of(l, row, cell);
-            if ((there && !there[cell]) || !lk_cell_code(&p, c->window[cell], x[cell], pieces)) {
+            bool codes = mark == LK_KNOWN || lk_cell_code(&p, c->window[cell], x[cell], pieces);
+            if ((there && !there[cell]) || !codes) {
                 pieces->n = SIZE_MAX;
                 return;
             }
@@ -165,7 +167,7 @@ static void pieces_of_rows(void *argument, size_t begin, size_t end) {
 static void push_row_site(lk_trace *trace, lk_site *site, const lk_dist *dist) {
     lk_coding *c = trace->user;
     size_t n = dist->n;
-    row_lanes l = {.x = site->value->data, .present = site->present};
+    row_lanes l = {.x = site->value->data, .present = site->present, .known = site->known};
     c->pieces = lk_arena_alloc_raw(trace->arena, trace->rows * n, sizeof *c->pieces);
     if (!c->pieces) {
         out_of_memory(trace);
@@ -302,9 +304,14 @@ static void pop_row_site(lk_trace *trace, lk_site *site, const lk_dist *dist) {
         if (lk_trace_status(trace) != LK_OK) return;
         for (size_t row = 0; row < rows && !c->stack->broken; row++) {
             size_t cell = cell_at(dist, row, i);
-            bool there = !left_out(dist, cell, x + row * n, present + row * n);
+            uint8_t mark = site->known ? site->known[row * n + cell] : 0;
+            bool there = mark != LK_OUTSIDE &&
+                         !left_out(dist, cell, x + row * n, present + row * n);
             double value = 0;
-            if (there) {
+            if (there && mark == LK_KNOWN) {
+                value = ((const double *)site->value->data)[row * n + cell];
+                learn(&l, row, cell, value);
+            } else if (there) {
                 lk_predictive p = predictive_of(&l, row, cell);
                 value = lk_cell_decode(&p, c->window[cell], c->stack);
                 learn(&l, row, cell, value);

@@ -49,7 +49,7 @@ typedef struct lk_coding {
  * called. Latents of LK_CODE_BINS come from trace->guide. */
 extern const lk_reading lk_reading_push;
 void lk_coding_push_end(lk_trace *trace);
-/* Reads a joint of which nothing is observed: sets the value of every site. For bits back,
+/* Reads a joint of which nothing is observed but what is known of the row: sets the value of every site. For bits back,
  * lk_coding_pop_end_bins pushes the latent again by the guide's trace over the rows that were popped. */
 extern const lk_reading lk_reading_pop;
 void lk_coding_pop_end_bins(lk_trace *trace, const lk_trace *guide);

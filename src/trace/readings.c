@@ -45,6 +45,20 @@ static double *new_weights(lk_trace *trace) {
     return w;
 }
 
+/* Which cells are scored: those that are there and not known. */
+static const uint8_t *scored_cells(lk_trace *trace, const lk_site *site, size_t n) {
+    if (!site->known) return site->present;
+    size_t count = lk_tensor_rows(site->value) * n;
+    uint8_t *scored = lk_arena_alloc_raw(trace->arena, count, 1);
+    if (!scored) {
+        lk_tape_fail(trace->tape, LK_NO_MEMORY, "out of memory for %zu cells", count);
+        return site->present;
+    }
+    for (size_t i = 0; i < count; i++)
+        scored[i] = (!site->present || site->present[i]) && site->known[i] != LK_KNOWN;
+    return scored;
+}
+
 /* Some cell absent that no gate accounts for? Then a chain that cannot integrate it out draws it. */
 static bool has_unexplained_absence(const lk_site *site, const lk_dist *dist) {
     if (!site->present) return false;
@@ -52,7 +66,7 @@ static bool has_unexplained_absence(const lk_site *site, const lk_dist *dist) {
     for (size_t row = 0; row < lk_tensor_rows(site->value); row++)
         for (size_t i = 0; i < dist->n; i++) {
             size_t at = row * dist->n + i, gate = dist->gate ? dist->gate[i] : SIZE_MAX;
-            if (site->present[at]) continue;
+            if (site->present[at] || (site->known && site->known[at] == LK_OUTSIDE)) continue;
             if (gate == SIZE_MAX || !site->present[row * dist->n + gate] ||
                 x[row * dist->n + gate] != 1)
                 return true;
@@ -77,8 +91,9 @@ static void add_log_prob(lk_trace *trace, lk_site *site, const lk_dist *dist) {
     const lk_cell_dist *cells =
         trace->density && site->observed ? as_densities(trace, dist) : dist->cells;
     site->missingness = new_weights(trace);
-    site->log_prob = lk_cells_log_prob(trace->tape, trace->lanes, dist->n, cells, params,
-                                       site->value, site->present, site->missingness);
+    site->log_prob =
+        lk_cells_log_prob(trace->tape, trace->lanes, dist->n, cells, params, site->value,
+                          scored_cells(trace, site, dist->n), site->missingness);
     lk_trace_add(trace, site->log_prob);
 }
 

@@ -24,6 +24,11 @@ void lk_trace_begin(lk_trace *trace, lk_tape *tape, const lk_reading *reading, s
 }
 
 void lk_trace_observe(lk_trace *trace, const char *site, lk_tensor *value, const uint8_t *present) {
+    lk_trace_observe_known(trace, site, value, present, NULL);
+}
+
+void lk_trace_observe_known(lk_trace *trace, const char *site, lk_tensor *value,
+                            const uint8_t *present, const uint8_t *known) {
     if (trace->n_observed == LK_MAX_SITES) {
         lk_tape_fail(trace->tape, LK_USAGE, "a trace can observe at most %d sites", LK_MAX_SITES);
         return;
@@ -31,6 +36,7 @@ void lk_trace_observe(lk_trace *trace, const char *site, lk_tensor *value, const
     trace->observed[trace->n_observed].name = site;
     trace->observed[trace->n_observed].value = value;
     trace->observed[trace->n_observed].present = present;
+    trace->observed[trace->n_observed].known = known;
     trace->n_observed++;
 }
 
@@ -47,6 +53,24 @@ const lk_site *lk_trace_site(const lk_trace *trace, const char *name) {
     for (size_t i = 0; i < trace->n_sites; i++)
         if (!strcmp(trace->sites[i].name, name)) return &trace->sites[i];
     return NULL;
+}
+
+static const uint8_t *known_of(const lk_trace *trace, const char *site) {
+    for (size_t i = 0; i < trace->n_observed; i++)
+        if (!strcmp(trace->observed[i].name, site)) return trace->observed[i].known;
+    return NULL;
+}
+
+bool lk_trace_can_know(lk_trace *trace) {
+    bool known = false;
+    for (size_t i = 0; i < trace->n_observed; i++) known |= trace->observed[i].known != NULL;
+    if (!known || trace->n_sites <= 1) return true;
+    lk_tape_fail(
+        trace->tape, LK_CANNOT,
+        "the model draws a latent (\"%s\"), so it does not give p(the rest of a row | what is "
+        "known of it); families whose cells are drawn one after the other can: made, ngram",
+        trace->sites[0].name);
+    return false;
 }
 
 lk_status lk_trace_status(const lk_trace *trace) { return lk_tape_status(trace->tape); }
@@ -67,6 +91,7 @@ lk_tensor *lk_draw(lk_trace *trace, const char *name, const lk_dist *dist) {
     site->dist = dist;
     site->value = lk_trace_observed(trace, name, &site->present);
     site->observed = site->value != NULL;
+    site->known = known_of(trace, name);
     if (site->observed &&
         (lk_tensor_cols(site->value) != dist->n || trace->lanes % lk_tensor_rows(site->value))) {
         lk_tape_fail(trace->tape, LK_USAGE,
@@ -124,7 +149,8 @@ void lk_site_walk(lk_trace *trace, const lk_site *site, const lk_dist *dist, dou
     size_t lanes = trace->lanes, n = dist->n, rows = lanes, width;
     lk_dtype t;
     void *params, *state = NULL;
-    (void)site;
+    const uint8_t *known = site ? site->known : NULL;
+    size_t known_rows = known ? lk_tensor_rows(site->value) : 1;
     if (chain) {
         t = chain->dtype;
         width = chain->width;
@@ -151,11 +177,12 @@ void lk_site_walk(lk_trace *trace, const lk_site *site, const lk_dist *dist, dou
             double *row = x + lane * n;
             uint8_t *there = present + lane * n;
             const void *p = params_of(params, rows, width, t, lane);
-            there[c] = !(gate != SIZE_MAX && there[gate] && row[gate] == 1);
+            uint8_t mark = known ? known[lane % known_rows * n + c] : 0;
+            there[c] = mark != LK_OUTSIDE && !(gate != SIZE_MAX && there[gate] && row[gate] == 1);
             if (!there[c]) {
                 row[c] = 0;
             } else if (given && given[lane * n + c]) {
-                if (log_weight)
+                if (log_weight && mark != LK_KNOWN)
                     log_weight[lane] += lk_cell_log_prob(cell, t, p, row[c], NULL, NULL);
             } else {
                 row[c] = pick(user, trace, lane, c, cell, t, p);

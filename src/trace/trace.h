@@ -16,6 +16,7 @@
 #ifndef LK_TRACE_TRACE_H
 #define LK_TRACE_TRACE_H
 
+#include "data/schema.h"
 #include "dist/cells.h"
 #include "tensor/op.h"
 
@@ -68,8 +69,10 @@ struct lk_site {
     size_t enumerated;      /* how many values, if it was enumerated; else 0 */
     lk_tensor *value;       /* [1 or more rows, n] */
     const uint8_t *present; /* [rows of value, n]; NULL: all */
-    lk_tensor *log_prob;    /* [lanes, 1] float64 at the time of the draw; NULL until scored */
-    double *missingness;    /* [lanes]: the part of log_prob that says which cells are missing */
+    const uint8_t
+        *known;          /* [rows of what was observed, n] LK_KNOWN, LK_OUTSIDE or 0; NULL: all 0 */
+    lk_tensor *log_prob; /* [lanes, 1] float64 at the time of the draw; NULL until scored */
+    double *missingness; /* [lanes]: the part of log_prob that says which cells are missing */
 };
 
 typedef struct lk_reading {
@@ -101,7 +104,7 @@ struct lk_trace {
     struct {
         const char *name;
         lk_tensor *value;
-        const uint8_t *present;
+        const uint8_t *present, *known;
     } observed[LK_MAX_SITES];
 };
 
@@ -111,9 +114,19 @@ void lk_trace_begin(lk_trace *trace, lk_tape *tape, const lk_reading *reading, s
                     const char *salt);
 /* Gives a site its value for every row: value [rows, n] float64, present [rows·n] or NULL. Borrowed. */
 void lk_trace_observe(lk_trace *trace, const char *site, lk_tensor *value, const uint8_t *present);
+/* The same where some cells are known context (LK_KNOWN: present, neither scored nor drawn; a chain sees them
+ * as any other) or outside the row (LK_OUTSIDE: not present, and not to be drawn). known [rows·n] or NULL.
+ * What is known must come before what is not in the chain's order, and no latent may stand before the row:
+ * lk_trace_can_know. */
+void lk_trace_observe_known(lk_trace *trace, const char *site, lk_tensor *value,
+                            const uint8_t *present, const uint8_t *known);
 /* What was observed there, for guides; NULL when nothing was. */
 lk_tensor *lk_trace_observed(const lk_trace *trace, const char *site, const uint8_t **present);
 const lk_site *lk_trace_site(const lk_trace *trace, const char *name);
+
+/* False, with the failure on the tape, where cells were known and the joint drew a latent: its weights
+ * would need p(known), which the reading has not. */
+bool lk_trace_can_know(lk_trace *trace);
 
 /* The draw. Returns the site's value: [1 or more rows, n]. */
 lk_tensor *lk_draw(lk_trace *trace, const char *site, const lk_dist *dist);
@@ -154,7 +167,8 @@ void lk_draw_all(lk_trace *trace, lk_site *site, const lk_dist *dist);
 lk_tensor *lk_dist_params(lk_trace *trace, const lk_dist *dist, lk_tensor *value,
                           const uint8_t *present);
 /* Draws the cells of each lane that are not given; x and present are [lanes, n], in and out. Where
- * log_weight is not NULL, the log-probability of the given cells is added to it, [lanes].
+ * log_weight is not NULL, the log-probability of the given cells that are not known is added to it,
+ * [lanes]. Cells that the site marks as outside are left out.
  * `pick` chooses a cell's value, so that the same walk samples, takes modes and decodes. */
 typedef double (*lk_pick_fn)(void *user, lk_trace *trace, size_t lane, size_t cell,
                              const lk_cell_dist *dist, lk_dtype t, const void *params);

@@ -1,0 +1,125 @@
+#include "data/series.h"
+
+#include "base/philox.h"
+
+#include <string.h>
+
+/* Windows that scoring a document of n symbols takes: each adds window - overlap of them. */
+static uint64_t rows_of(const lk_series *s, uint64_t n) {
+    uint64_t stride = s->window - s->overlap;
+    return (n + stride - 1) / stride;
+}
+
+/* Windows of an epoch: with one more than would do, the first can begin up to window - 1 symbols before
+ * the document. */
+static uint64_t examples_of(const lk_series *s, uint64_t n) {
+    return n <= s->window ? n > 0 : (n + 2 * s->window - 2) / s->window;
+}
+
+lk_status lk_series_create(lk_context *ctx, const lk_field *field, size_t bytes, uint64_t first,
+                           uint64_t n, const uint64_t *begin, lk_series **out) {
+    lk_series *s = *out = lk_alloc(ctx, 1, sizeof *s);
+    if (!s) return LK_NO_MEMORY;
+    s->ctx = ctx;
+    s->window = field->size;
+    s->overlap = field->overlap;
+    s->bytes = bytes;
+    s->first = first;
+    s->n_documents = n;
+    s->begin = lk_alloc(ctx, (size_t)n + 1, sizeof *s->begin);
+    s->row = lk_alloc(ctx, (size_t)n + 1, sizeof *s->row);
+    s->example = lk_alloc(ctx, (size_t)n + 1, sizeof *s->example);
+    if (!s->begin || !s->row || !s->example) {
+        lk_series_destroy(s);
+        *out = NULL;
+        return LK_NO_MEMORY;
+    }
+    for (uint64_t d = 0; d < n; d++) {
+        uint64_t length = begin[d + 1] - begin[d];
+        s->begin[d + 1] = s->begin[d] + length;
+        s->row[d + 1] = s->row[d] + rows_of(s, length);
+        s->example[d + 1] = s->example[d] + examples_of(s, length);
+    }
+    return LK_OK;
+}
+
+void lk_series_destroy(lk_series *s) {
+    if (!s) return;
+    lk_free(s->ctx, s->begin);
+    lk_free(s->ctx, s->row);
+    lk_free(s->ctx, s->example);
+    lk_free(s->ctx, s);
+}
+
+lk_status lk_series_part(const lk_series *s, const lk_field *field, uint64_t from, uint64_t to,
+                         lk_series **out) {
+    uint64_t *begin = lk_alloc(s->ctx, (size_t)s->n_documents + 2, sizeof *begin), n = 0;
+    *out = NULL;
+    if (!begin) return LK_NO_MEMORY;
+    for (uint64_t d = 0; d < s->n_documents; d++) {
+        uint64_t a = s->begin[d] > from ? s->begin[d] : from,
+                 b = s->begin[d + 1] < to ? s->begin[d + 1] : to;
+        if (a >= b) continue;
+        begin[n++] = a - from;
+        begin[n] = b - from;
+    }
+    lk_status status = lk_series_create(s->ctx, field, s->bytes, s->first + from, n, begin, out);
+    lk_free(s->ctx, begin);
+    return status;
+}
+
+uint64_t lk_series_symbol(const lk_series *s, const unsigned char *store, uint64_t at) {
+    if (s->bytes == 1) return store[s->first + at];
+    uint16_t symbol;
+    memcpy(&symbol, store + (s->first + at) * 2, 2);
+    return symbol;
+}
+
+/* The last d with start[d] <= at; there is one. */
+static uint64_t document_of(const uint64_t *start, uint64_t n, uint64_t at) {
+    uint64_t low = 0, high = n;
+    while (high - low > 1) {
+        uint64_t middle = low + (high - low) / 2;
+        if (start[middle] <= at) low = middle;
+        else high = middle;
+    }
+    return low;
+}
+
+/* The window that begins `shift` symbols before symbol `from` of document d; `known` of its cells are. */
+static void fill(const lk_series *s, const unsigned char *store, uint64_t d, uint64_t from,
+                 uint64_t shift, size_t known, size_t at, lk_batch *batch) {
+    size_t n = s->window;
+    double *value = batch->value + at * n;
+    uint8_t *present = batch->present + at * n, *marks = batch->known + at * n;
+    uint64_t length = s->begin[d + 1] - s->begin[d];
+    for (size_t i = 0; i < n; i++) {
+        bool there = from + i >= shift && from + i - shift < length;
+        value[i] = there ? (double)lk_series_symbol(s, store, s->begin[d] + from + i - shift) : 0;
+        present[i] = there;
+        marks[i] = !there ? LK_OUTSIDE : i < known ? LK_KNOWN : 0;
+        batch->all_present &= there;
+        batch->marked |= marks[i] != 0;
+    }
+}
+
+void lk_series_row(const lk_series *s, const unsigned char *store, uint64_t row, size_t at,
+                   lk_batch *batch) {
+    uint64_t d = document_of(s->row, s->n_documents, row);
+    fill(s, store, d, (row - s->row[d]) * (s->window - s->overlap), s->overlap, s->overlap, at,
+         batch);
+}
+
+void lk_series_example(const lk_series *s, const unsigned char *store, uint64_t example,
+                       uint64_t seed, uint64_t epoch, size_t at, lk_batch *batch) {
+    uint64_t d = document_of(s->example, s->n_documents, example);
+    uint64_t k = example - s->example[d], length = s->begin[d + 1] - s->begin[d], n = s->window;
+    lk_rng rng = lk_rng_at(seed, "cut", epoch, d, 0);
+    uint64_t shift = lk_rng_below(&rng, length > n ? n : n - length + 1), from = k * n;
+    /* The last window may have nothing left: then it is the document's last n symbols, once more. */
+    if (from >= length + shift) {
+        from = length - n;
+        shift = 0;
+    }
+    fill(s, store, d, from, shift, 0, at, batch);
+}

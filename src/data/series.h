@@ -1,0 +1,33 @@
+/* Windows over documents of symbols (data.h): which symbols each row of a series has. */
+#ifndef LK_DATA_SERIES_H
+#define LK_DATA_SERIES_H
+
+#include "data/data.h"
+
+/* A stretch of stored symbols, cut into documents. */
+typedef struct lk_series {
+    lk_context *ctx;
+    size_t window, overlap, bytes; /* bytes of a stored symbol: 1 or 2 */
+    uint64_t first;                /* of its symbols, in the store */
+    uint64_t n_documents;
+    uint64_t *begin;   /* [n_documents + 1] of each document, counted from `first` */
+    uint64_t *row;     /* [n_documents + 1] its first row when scoring */
+    uint64_t *example; /* [n_documents + 1] its first row when learning */
+} lk_series;
+
+/* begin [n + 1]: where the documents begin, from 0, and at last how many symbols there are. */
+lk_status lk_series_create(lk_context *ctx, const lk_field *field, size_t bytes, uint64_t first,
+                           uint64_t n, const uint64_t *begin, lk_series **out);
+void lk_series_destroy(lk_series *series);
+/* The symbols [from, to) as a series of their own; a document that is cut begins anew. */
+lk_status lk_series_part(const lk_series *series, const lk_field *field, uint64_t from, uint64_t to,
+                         lk_series **out);
+uint64_t lk_series_symbol(const lk_series *series, const unsigned char *store, uint64_t at);
+/* Row `row` into place `at` of the batch. */
+void lk_series_row(const lk_series *series, const unsigned char *store, uint64_t row, size_t at,
+                   lk_batch *batch);
+/* Window `example` of an epoch (lk_rows_get_examples). */
+void lk_series_example(const lk_series *series, const unsigned char *store, uint64_t example,
+                       uint64_t seed, uint64_t epoch, size_t at, lk_batch *batch);
+
+#endif

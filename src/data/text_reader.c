@@ -1,0 +1,265 @@
+/* Texts as series of symbols: bytes, which take any file, or the characters of UTF-8. */
+#include "base/json.h"
+#include "data/kinds.h"
+#include "data/reader.h"
+
+#include <stdio.h>
+#include <string.h>
+
+enum { PIECE = 1 << 14, CODE_POINTS = 0x110000, MOST_CHARACTERS = 4095 };
+
+typedef struct text_reader {
+    lk_context *ctx;
+    lk_stream *stream;
+    const lk_field *field; /* of the reader's schema */
+    uint16_t *symbol_of;   /* [CODE_POINTS] of characters */
+    unsigned char bytes[PIECE];
+    size_t n, at;             /* bytes that were read, and are used up */
+    bool ended;               /* the file has no more */
+    uint64_t document, place; /* the current one, and how many of its symbols have been given */
+    uint16_t *window;         /* the last row's symbols */
+    size_t carried;           /* of them, how many the next row knows */
+} text_reader;
+
+static bool text_matches(const unsigned char *head, size_t n, bool folder) {
+    (void)head;
+    (void)n;
+    (void)folder;
+    return false; /* by the caller's wish alone */
+}
+
+/* ---- Characters ------------------------------------------------------------------------------------------- */
+
+static uint32_t code_point(const unsigned char *text, size_t n) {
+    if (n == 1) return text[0];
+    uint32_t c = text[0] & (0x7fu >> n);
+    for (size_t i = 1; i < n; i++) c = c << 6 | (text[i] & 0x3fu);
+    return c;
+}
+
+static size_t put_character(uint32_t c, char out[5]) {
+    size_t n = c < 0x80 ? 1 : c < 0x800 ? 2 : c < 0x10000 ? 3 : 4;
+    if (n == 1) out[0] = (char)c;
+    for (size_t i = n; n > 1 && i-- > 1; c >>= 6) out[i] = (char)(0x80 | (c & 0x3f));
+    if (n > 1) out[0] = (char)((0xf00 >> n & 0xff) | c);
+    out[n] = 0;
+    return n;
+}
+
+/* More bytes behind those that are left. */
+static lk_status more(text_reader *t) {
+    size_t got;
+    memmove(t->bytes, t->bytes + t->at, t->n - t->at);
+    t->n -= t->at;
+    t->at = 0;
+    lk_status status = lk_stream_read(t->stream, t->bytes + t->n, PIECE - t->n, &got);
+    t->ended = got < PIECE - t->n;
+    t->n += got;
+    return status;
+}
+
+/* The next character. */
+static lk_status next_character(text_reader *t, uint32_t *c) {
+    size_t left = t->n - t->at, n = lk_utf8_length(t->bytes + t->at, left);
+    if (!n || (n == 1 && !t->bytes[t->at]))
+        return lk_fail(
+            t->ctx, LK_BAD_DATA,
+            "%s, byte %llu: 0x%02x begins no character of UTF-8 that can be modelled; read the "
+            "text with --text bytes",
+            lk_stream_path(t->stream), (unsigned long long)(lk_stream_at(t->stream) - left + 1),
+            t->bytes[t->at]);
+    *c = code_point(t->bytes + t->at, n);
+    t->at += n;
+    return LK_OK;
+}
+
+/* Symbols of the file, up to n. */
+static lk_status read_symbols(text_reader *t, uint16_t *out, size_t n, size_t *got) {
+    lk_status status = LK_OK;
+    *got = 0;
+    while (*got < n) {
+        /* A character has at most four bytes. */
+        if (t->n - t->at < 4 && !t->ended && (status = more(t)) != LK_OK) return status;
+        if (t->at == t->n) return LK_OK;
+        if (t->field->alphabet == LK_BYTES) {
+            out[(*got)++] = t->bytes[t->at++];
+            continue;
+        }
+        uint32_t c = 0;
+        if ((status = next_character(t, &c)) != LK_OK) return status;
+        out[(*got)++] = t->symbol_of[c];
+    }
+    return LK_OK;
+}
+
+static lk_status rewind_text(text_reader *t) {
+    t->n = t->at = t->carried = 0;
+    t->document = t->place = 0;
+    t->ended = false;
+    return lk_stream_rewind(t->stream);
+}
+
+/* ---- Schema ------------------------------------------------------------------------------------------------ */
+
+/* The file's characters, in order, become the levels. */
+static lk_status find_characters(text_reader *t, lk_field *field) {
+    uint16_t *seen = t->symbol_of;
+    size_t n = 0;
+    lk_status status = LK_OK;
+    for (;; field->n_seen++) {
+        uint32_t c = 0;
+        if (t->n - t->at < 4 && !t->ended && (status = more(t)) != LK_OK) return status;
+        if (t->at == t->n) break;
+        if ((status = next_character(t, &c)) != LK_OK) return status;
+        n += !seen[c];
+        seen[c] = 1;
+    }
+    if (n > MOST_CHARACTERS)
+        return lk_fail(
+            t->ctx, LK_BAD_DATA,
+            "%s has %zu different characters, more than the %d that are modelled one by one; read "
+            "the text with --text bytes",
+            lk_stream_path(t->stream), n, (int)MOST_CHARACTERS);
+    if (!(field->levels = lk_alloc(t->ctx, n, sizeof *field->levels))) return LK_NO_MEMORY;
+    for (uint32_t c = 1; c < CODE_POINTS; c++) {
+        char text[5];
+        if (!seen[c]) continue;
+        put_character(c, text);
+        if (!(field->levels[field->n_levels++] = lk_strdup(t->ctx, text))) return LK_NO_MEMORY;
+    }
+    return LK_OK;
+}
+
+static lk_status count_bytes(text_reader *t, lk_field *field) {
+    for (lk_status status; !t->ended; t->at = t->n) {
+        if ((status = more(t)) != LK_OK) return status;
+        field->n_seen += t->n;
+    }
+    return LK_OK;
+}
+
+static lk_status infer(text_reader *t, lk_reader *reader, const lk_read_options *options) {
+    size_t window = options->window ? options->window : LK_WINDOW;
+    lk_status status = lk_schema_create(t->ctx, 1, &reader->schema);
+    if (status != LK_OK) return status;
+    lk_field *field = &reader->schema->fields[0];
+    t->field = field;
+    field->kind = LK_FIELD_SERIES;
+    field->alphabet = strcmp(options->text, "chars") ? LK_BYTES : LK_CHARACTERS;
+    field->rank = 1;
+    field->shape[0] = field->size = window;
+    field->overlap = options->overlap == SIZE_MAX ? window / 2 : options->overlap;
+    if (window < 2 || field->overlap >= window)
+        return lk_fail(
+            t->ctx, LK_USAGE,
+            "windows of %zu symbols that overlap by %zu are none: --context is from 2 on, and "
+            "--overlap less",
+            window, field->overlap);
+    if (!(field->name = lk_strdup(t->ctx, "text"))) return LK_NO_MEMORY;
+    status = field->alphabet == LK_BYTES ? count_bytes(t, field) : find_characters(t, field);
+    if (status == LK_OK && !field->n_seen)
+        status = lk_fail(t->ctx, LK_BAD_DATA, "%s is empty where a text was expected",
+                         lk_stream_path(t->stream));
+    field->high = (double)(lk_field_symbols(field) - 1);
+    return status == LK_OK ? rewind_text(t) : status;
+}
+
+static lk_status number_characters(text_reader *t) {
+    for (size_t c = 0; c < CODE_POINTS; c++) t->symbol_of[c] = (uint16_t)t->field->n_levels;
+    for (size_t i = 0; i < t->field->n_levels; i++) {
+        const unsigned char *level = (const unsigned char *)t->field->levels[i];
+        size_t n = strlen((const char *)level);
+        if (!n || lk_utf8_length(level, n) != n)
+            return lk_fail(
+                t->ctx, LK_BAD_DATA,
+                "schema, field %s: level %zu of an alphabet of characters is not one character",
+                t->field->name, i + 1);
+        t->symbol_of[code_point(level, n)] = (uint16_t)i;
+    }
+    return LK_OK;
+}
+
+static lk_status text_open(lk_reader *reader, const lk_read_options *options, lk_stream *stream) {
+    text_reader *t = reader->state = lk_alloc(reader->ctx, 1, sizeof *t);
+    if (!t) {
+        lk_stream_close(stream);
+        return LK_NO_MEMORY;
+    }
+    t->ctx = reader->ctx;
+    t->stream = stream;
+    if (!stream)
+        return lk_fail(reader->ctx, LK_BAD_DATA, "%s is a folder where a text was expected",
+                       reader->path);
+    size_t series = reader->given ? lk_schema_series(reader->schema) : 0;
+    bool characters = reader->given ? reader->schema->fields[series].alphabet == LK_CHARACTERS
+                                    : !strcmp(options->text, "chars");
+    if (characters && !(t->symbol_of = lk_alloc(t->ctx, CODE_POINTS, sizeof *t->symbol_of)))
+        return LK_NO_MEMORY;
+    lk_status status = reader->given ? LK_OK : infer(t, reader, options);
+    if (status != LK_OK) return status;
+    t->field = &reader->schema->fields[series];
+    if (!(t->window = lk_alloc(t->ctx, t->field->size, sizeof *t->window))) return LK_NO_MEMORY;
+    return characters ? number_characters(t) : LK_OK;
+}
+
+static void text_close(lk_reader *reader) {
+    text_reader *t = reader->state;
+    if (!t) return;
+    lk_stream_close(t->stream);
+    lk_free(t->ctx, t->symbol_of);
+    lk_free(t->ctx, t->window);
+    lk_free(t->ctx, t);
+}
+
+/* ---- Reading ------------------------------------------------------------------------------------------------ */
+
+static lk_status text_symbols(lk_reader *reader, uint16_t *symbols, size_t n, size_t *got,
+                              bool *end) {
+    text_reader *t = reader->state;
+    *end = false;
+    *got = 0;
+    if (t->document) return LK_OK;
+    lk_status status = read_symbols(t, symbols, n, got);
+    t->place += *got;
+    if (status != LK_OK || (*got == n && n)) return status;
+    *end = true;
+    t->document++;
+    t->place = 0;
+    return LK_OK;
+}
+
+/* One window: what it knows has been carried to the front of t->window. */
+static void put_window(const text_reader *t, size_t fresh, size_t row, lk_batch *batch) {
+    size_t n = t->field->size, overlap = t->field->overlap, first = overlap - t->carried;
+    double *value = batch->value + row * n;
+    uint8_t *present = batch->present + row * n, *known = batch->known + row * n;
+    for (size_t i = 0; i < n; i++) {
+        bool there = i >= first && i < overlap + fresh;
+        present[i] = there;
+        known[i] = !there ? LK_OUTSIDE : i < overlap ? LK_KNOWN : 0;
+        value[i] = there ? t->window[i - first] : 0;
+        batch->marked |= known[i] != 0;
+    }
+}
+
+static lk_status text_next(lk_reader *reader, lk_batch *batch) {
+    text_reader *t = reader->state;
+    size_t overlap = t->field->overlap, stride = t->field->size - overlap;
+    while (batch->rows < batch->capacity) {
+        size_t got;
+        bool end;
+        lk_status status = text_symbols(reader, t->window + t->carried, stride, &got, &end);
+        if (status != LK_OK) return status;
+        if (got) put_window(t, got, batch->rows++, batch);
+        else if (!end) return LK_OK;
+        size_t have = t->carried + got, keep = end ? 0 : have < overlap ? have : overlap;
+        memmove(t->window, t->window + have - keep, keep * sizeof *t->window);
+        t->carried = keep;
+    }
+    return LK_OK;
+}
+
+static lk_status text_rewind(lk_reader *reader) { return rewind_text(reader->state); }
+
+const lk_format lk_text_format = {"text",      text_matches, text_open, text_next,
+                                  text_rewind, text_close,   NULL,      text_symbols};
