@@ -229,7 +229,9 @@ const char *lk_unary_name(lk_unary f) {
         [LK_SQUARE] = "square",
         [LK_SQRT] = "sqrt",
         [LK_NEG] = "neg",
-        [LK_RECIPROCAL] = "reciprocal"};
+        [LK_RECIPROCAL] = "reciprocal",
+        [LK_GELU] = "gelu",
+        [LK_SILU] = "silu"};
     return names[f];
 }
 
@@ -255,6 +257,27 @@ static void map_rows(void *argument, size_t begin, size_t end) {
 void lk_map(lk_context *ctx, lk_unary f, lk_dtype t, size_t n, const void *x, void *y) {
     array_job job = {lk_isa_pick()->map[t][f], lk_dtype_size(t), 0, x, y};
     lk_parallel(ctx, n, t == LK_F32 ? 16384 : 4096, map_range, &job);
+}
+
+typedef struct back_job {
+    void (*fn)(size_t n, const void *x, const void *g, void *dx);
+    size_t size;
+    const char *x, *g;
+    char *dx;
+} back_job;
+
+static void back_range(void *argument, size_t begin, size_t end) {
+    const back_job *job = argument;
+    size_t at = begin * job->size;
+    job->fn(end - begin, job->x + at, job->g + at, job->dx + at);
+}
+
+bool lk_map_back(lk_context *ctx, lk_unary f, lk_dtype t, size_t n, const void *x, const void *g,
+                 void *dx) {
+    back_job job = {lk_isa_pick()->map_back[t][f], lk_dtype_size(t), x, g, dx};
+    if (!job.fn) return false;
+    lk_parallel(ctx, n, t == LK_F32 ? 8192 : 2048, back_range, &job);
+    return true;
 }
 
 void lk_log_softmax_rows(lk_context *ctx, lk_dtype t, size_t rows, size_t cols, const void *x,
@@ -283,6 +306,13 @@ void lk_bernoulli_run(lk_dtype t, size_t n, const void *logits, const double *x,
 void lk_bernoulli_run_back(lk_dtype t, size_t n, const void *logits, const double *x, double g,
                            void *grad) {
     lk_isa_pick()->bernoulli_back[t](n, logits, x, g, grad);
+}
+double lk_categorical_row(lk_dtype t, size_t n, const void *logits, size_t k, double *work) {
+    return lk_isa_pick()->categorical[t](n, logits, k, work);
+}
+void lk_categorical_row_back(lk_dtype t, size_t n, const void *logits, size_t k, double g,
+                             double *work, void *grad) {
+    lk_isa_pick()->categorical_back[t](n, logits, k, g, work, grad);
 }
 void lk_exp_run(size_t n, const double *x, double *y) {
     lk_isa_pick()->map[LK_F64][LK_EXP](n, x, y);

@@ -7,6 +7,9 @@
 
 /* A product's chunk of k; sums' virtual lanes. */
 enum { LK_CHUNK = 256, LK_LANES = 64 };
+/* Keys of a block of attention, whose scores are one lane each; what normalisation adds to a variance. */
+enum { LK_KEYS = 64 };
+#define LK_NORM_EPSILON 1e-5
 
 typedef void (*lk_map_fn)(size_t n, const void *x, void *y);
 
@@ -33,6 +36,34 @@ typedef struct lk_isa {
     void (*bernoulli[2])(size_t n, const void *logits, const double *x, double *log_p);
     void (*normal_quantiles)(size_t n, const double *p, double *x);
     void (*bernoulli_back[2])(size_t n, const void *logits, const double *x, double g, void *grad);
+    /* Rows of networks over sequences: sequence.inc. Numbers are of the type.
+     * One block of n keys, n <= LK_KEYS, of one query's softmax (Milakov and Gimelshein, "Online normalizer
+     * calculation for softmax", 2018): scores [room, at least n and a multiple of 16] become exp(scale · score -
+     * top), and zeros from n on; running {top, sum, factor}: the top so far, the sum of what was added up
+     * times the factor that what was added up before must be multiplied by. */
+    void (*attend[2])(size_t n, size_t room, double scale, bool first, void *scores, void *running);
+    /* scores become probabilities exp(scale · score - log_sum), slopes p·(slope - dot)·scale; zeros from n on. */
+    void (*attend_back[2])(size_t n, size_t room, double scale, double log_sum, double dot,
+                           void *scores, void *slopes);
+    /* y = (x - mean)/√(variance + ε)·gain + bias (bias may be NULL), kept = {mean, 1/√…}; not centred: the mean is
+     * 0. On the way back d_… are added to where they are not NULL; work has 2n numbers. */
+    void (*norm[2])(bool centre, size_t n, const void *x, const void *gain, const void *bias,
+                    void *y, void *kept);
+    void (*norm_back[2])(bool centre, size_t n, const void *x, const void *gain, const void *kept,
+                         const void *g, void *dx, void *d_gain, void *d_bias, void *work);
+    void (*map_back[2][LK_UNARY_COUNT])(size_t n, const void *x, const void *g,
+                                        void *dx); /* NULL: none */
+    /* One step of cells of n units; gates [4n] or [3n] become their activations. */
+    void (*lstm[2])(size_t n, void *gates, const void *before, void *after, void *shown);
+    void (*lstm_back[2])(size_t n, const void *gates, const void *before, const void *after,
+                         const void *d_shown, void *d_cell, void *d_gates);
+    void (*gru[2])(size_t n, void *gates, const void *part, const void *before, void *shown);
+    void (*gru_back[2])(size_t n, const void *gates, const void *part, const void *before,
+                        void *d_shown, void *d_gates, void *d_part);
+    /* log P(k) by n logits, and grad += g · its derivatives, in float64; e: room for n. */
+    double (*categorical[2])(size_t n, const void *logits, size_t k, double *e);
+    void (*categorical_back[2])(size_t n, const void *logits, size_t k, double g, double *e,
+                                void *grad);
 } lk_isa;
 
 extern const lk_isa lk_isa_scalar;

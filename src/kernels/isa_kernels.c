@@ -199,6 +199,20 @@ static size_t peak(size_t rounds, float *sum) {
     return rounds * CHAINS * BYTES / sizeof(float);
 }
 
+#define erf_f64 lk_erf /* long series: nothing that maps it is in a hurry */
+LK_INLINE float root_f32(float x) { return sqrtf(x); }
+LK_INLINE double root_f64(double x) { return sqrt(x); }
+#include "kernels/sequence.inc"
+#undef REAL
+#undef VEC
+#undef MASK
+#undef NAME
+#define REAL float
+#define VEC vec32
+#define MASK mask32
+#define NAME(x) JOIN(x, _f32)
+#include "kernels/sequence.inc"
+
 #define MAP(name, real, expression) \
     static void map_##name(size_t n, const void *in, void *out) { \
         const real *x = in; \
@@ -208,13 +222,14 @@ static size_t peak(size_t rounds, float *sum) {
 #define MAP_BOTH(name) \
     MAP(name##_f32, float, name##_f32(x[i])) \
     MAP(name##_f64, double, name##_f64(x[i]))
-#define erf_f64 lk_erf /* long series: nothing that maps it is in a hurry */
 MAP_BOTH(exp)
 MAP_BOTH(log)
 MAP_BOTH(tanh)
 MAP_BOTH(sigmoid)
 MAP_BOTH(softplus)
 MAP_BOTH(erf)
+MAP_BOTH(gelu)
+MAP_BOTH(silu)
 MAP(relu_f32, float, x[i] < 0 ? 0 : x[i])
 MAP(relu_f64, double, x[i] < 0 ? 0 : x[i])
 MAP(square_f32, float, x[i] * x[i])
@@ -232,7 +247,8 @@ MAP(reciprocal_f64, double, 1 / x[i])
         [LK_SIGMOID] = map_sigmoid_##type, [LK_SOFTPLUS] = map_softplus_##type, \
         [LK_ERF] = map_erf_##type, [LK_RELU] = map_relu_##type, [LK_SQUARE] = map_square_##type, \
         [LK_SQRT] = map_sqrt_##type, [LK_NEG] = map_neg_##type, \
-        [LK_RECIPROCAL] = map_reciprocal_##type \
+        [LK_RECIPROCAL] = map_reciprocal_##type, [LK_GELU] = map_gelu_##type, \
+        [LK_SILU] = map_silu_##type \
     }
 
 /* Five sixths of uniform draws lie within the central series, which goes in vectors. */
@@ -264,4 +280,16 @@ const lk_isa JOIN(lk_isa_, LK_ISA) = {
     .normal_quantiles = normal_quantiles,
     .bernoulli = {bernoulli_run_f32, bernoulli_run_f64},
     .bernoulli_back = {bernoulli_run_back_f32, bernoulli_run_back_f64},
+    .attend = {attend_f32, attend_f64},
+    .attend_back = {attend_back_f32, attend_back_f64},
+    .norm = {norm_f32, norm_f64},
+    .norm_back = {norm_back_f32, norm_back_f64},
+    .map_back = {{[LK_GELU] = gelu_back_f32, [LK_SILU] = silu_back_f32},
+                 {[LK_GELU] = gelu_back_f64, [LK_SILU] = silu_back_f64}},
+    .lstm = {lstm_f32, lstm_f64},
+    .lstm_back = {lstm_back_f32, lstm_back_f64},
+    .gru = {gru_f32, gru_f64},
+    .gru_back = {gru_back_f32, gru_back_f64},
+    .categorical = {categorical_f32, categorical_f64},
+    .categorical_back = {categorical_back_f32, categorical_back_f64},
 };

@@ -62,11 +62,16 @@ typedef enum lk_unary {
     LK_SQRT,
     LK_NEG,
     LK_RECIPROCAL,
+    LK_GELU, /* x·Φ(x), by erf */
+    LK_SILU, /* x·sigmoid(x) */
     LK_UNARY_COUNT
 } lk_unary;
 /* Threads split the range. n elements of dtype t. */
 void lk_map(lk_context *ctx, lk_unary f, lk_dtype t, size_t n, const void *x, void *y);
 const char *lk_unary_name(lk_unary f);
+/* dx += g · f'(x), of those maps that have this: false for others, which leave dx alone. */
+bool lk_map_back(lk_context *ctx, lk_unary f, lk_dtype t, size_t n, const void *x, const void *g,
+                 void *dx);
 
 /* ---- Sums: element i goes to virtual lane i mod 64 (each lane adds in order, from +0), then lanes
  * are halved: lane[l] += lane[l + w] for w = 32, 16, … 1 -------------------------------------- */
@@ -86,6 +91,12 @@ void lk_log_softmax_rows(lk_context *ctx, lk_dtype t, size_t rows, size_t cols, 
 void lk_bernoulli_run(lk_dtype t, size_t n, const void *logits, const double *x, double *log_p);
 void lk_bernoulli_run_back(lk_dtype t, size_t n, const void *logits, const double *x, double g,
                            void *grad);
+
+/* log P(k) = logit_k - log Σ exp(logit_j) of n logits of type t, in float64, and grad += g · its derivatives, each
+ * rounded once; k < n; `work` has room for n. */
+double lk_categorical_row(lk_dtype t, size_t n, const void *logits, size_t k, double *work);
+void lk_categorical_row_back(lk_dtype t, size_t n, const void *logits, size_t k, double g,
+                             double *work, void *grad);
 
 /* lk_exp and lk_normal_quantile of n numbers each; in place is fine for exp alone. */
 void lk_exp_run(size_t n, const double *x, double *y);

@@ -1,7 +1,7 @@
 /* The plain scalar C that defines products, maps and reductions; `LIKELY_ISA=scalar` runs it, and every
  * other variant is tested against it bit by bit. Scalar functions of float32 are elementary_f32.c's, of
  * float64 elementary.c's. */
-#include "kernels/isa.h"
+#include "kernels/reference_sequence.h"
 
 #include <math.h>
 
@@ -88,6 +88,9 @@ MAP_BOTH(map_tanh, lk_tanh_f32(x[i]), lk_tanh(x[i]))
 MAP_BOTH(map_sigmoid, lk_sigmoid_f32(x[i]), lk_sigmoid(x[i]))
 MAP_BOTH(map_softplus, lk_softplus_f32(x[i]), lk_softplus(x[i]))
 MAP_BOTH(map_erf, lk_erf_f32(x[i]), lk_erf(x[i]))
+MAP_BOTH(map_gelu, 0.5f * x[i] * (1 + lk_erf_f32(x[i] * 0x1.6a09e667f3bcdp-1f)),
+         0.5 * x[i] * (1 + lk_erf(x[i] * 0x1.6a09e667f3bcdp-1)))
+MAP_BOTH(map_silu, x[i] * lk_sigmoid_f32(x[i]), x[i] * lk_sigmoid(x[i]))
 MAP_BOTH(map_relu, x[i] < 0 ? 0 : x[i], x[i] < 0 ? 0 : x[i])
 MAP_BOTH(map_square, x[i] * x[i], x[i] * x[i])
 MAP_BOTH(map_sqrt, sqrtf(x[i]), sqrt(x[i]))
@@ -117,7 +120,8 @@ BERNOULLI(f64, double)
         [LK_SIGMOID] = map_sigmoid_##type, [LK_SOFTPLUS] = map_softplus_##type, \
         [LK_ERF] = map_erf_##type, [LK_RELU] = map_relu_##type, [LK_SQUARE] = map_square_##type, \
         [LK_SQRT] = map_sqrt_##type, [LK_NEG] = map_neg_##type, \
-        [LK_RECIPROCAL] = map_reciprocal_##type \
+        [LK_RECIPROCAL] = map_reciprocal_##type, [LK_GELU] = map_gelu_##type, \
+        [LK_SILU] = map_silu_##type \
     }
 
 static size_t peak(size_t rounds, float *sum) {
@@ -150,4 +154,16 @@ const lk_isa lk_isa_scalar = {
     .normal_quantiles = normal_quantiles,
     .bernoulli = {bernoulli_run_f32, bernoulli_run_f64},
     .bernoulli_back = {bernoulli_run_back_f32, bernoulli_run_back_f64},
+    .attend = {lk_reference_attend_f32, lk_reference_attend_f64},
+    .attend_back = {lk_reference_attend_back_f32, lk_reference_attend_back_f64},
+    .norm = {lk_reference_norm_f32, lk_reference_norm_f64},
+    .norm_back = {lk_reference_norm_back_f32, lk_reference_norm_back_f64},
+    .map_back = {{[LK_GELU] = lk_reference_gelu_back_f32, [LK_SILU] = lk_reference_silu_back_f32},
+                 {[LK_GELU] = lk_reference_gelu_back_f64, [LK_SILU] = lk_reference_silu_back_f64}},
+    .lstm = {lk_reference_lstm_f32, lk_reference_lstm_f64},
+    .lstm_back = {lk_reference_lstm_back_f32, lk_reference_lstm_back_f64},
+    .gru = {lk_reference_gru_f32, lk_reference_gru_f64},
+    .gru_back = {lk_reference_gru_back_f32, lk_reference_gru_back_f64},
+    .categorical = {lk_reference_categorical_f32, lk_reference_categorical_f64},
+    .categorical_back = {lk_reference_categorical_back_f32, lk_reference_categorical_back_f64},
 };

@@ -146,6 +146,10 @@ static void unary_forward(lk_tape *tape, lk_node *node) {
 }
 
 static void unary_backward(lk_tape *tape, lk_node *node) {
+    const unary_extra *e = node->extra;
+    const lk_tensor *x = node->in[0], *out = node->out;
+    if (lk_map_back(lk_tape_context(tape), e->f, x->dtype, x->size, x->data, out->grad, x->grad))
+        return;
     run_flat(tape, node, COSTLY_GRAIN, LK_FOR_TYPE(node->out->dtype, unary_back_range));
 }
 
@@ -161,6 +165,8 @@ static const lk_op unary_ops[LK_UNARY_COUNT] = {
     [LK_SQRT] = {"sqrt", unary_forward, unary_backward},
     [LK_NEG] = {"neg", unary_forward, unary_backward},
     [LK_RECIPROCAL] = {"reciprocal", unary_forward, unary_backward},
+    [LK_GELU] = {"gelu", unary_forward, unary_backward},
+    [LK_SILU] = {"silu", unary_forward, unary_backward},
 };
 
 lk_tensor *lk_unary_op(lk_tape *tape, lk_unary f, lk_tensor *x) {

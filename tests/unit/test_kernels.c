@@ -69,7 +69,7 @@ static void check_mark(const char *what, uint64_t seen, uint64_t stored) {
     if (seen != stored) fail_msg("%s: 0x%016" PRIx64 " is not what is stored", what, seen);
 }
 
-static const uint64_t PRODUCTS_MARK = 0x3aa631613d846c72u, MAPS_MARK = 0x66e0414d51afc6cau,
+static const uint64_t PRODUCTS_MARK = 0x3aa631613d846c72u, MAPS_MARK = 0x6da89b25f4ff3f3bu,
                       REDUCTIONS_MARK = 0xf89b9c66486b037du;
 static const int thread_counts[] = {1, 2, 7};
 enum { THREAD_COUNTS = sizeof thread_counts / sizeof thread_counts[0] };

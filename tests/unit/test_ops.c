@@ -13,6 +13,7 @@
 #include "base/philox.h"
 #include "conformance/gradcheck.h"
 #include "tensor/op.h"
+#include "tensor/sequence.h"
 #include "unit/counted_memory.h"
 
 #include <math.h>
@@ -73,6 +74,8 @@ static double one(int k, double x) {
     case LK_SQRT: return sqrt(x);
     case LK_NEG: return -x;
     case LK_RECIPROCAL: return 1 / x;
+    case LK_GELU: return 0.5 * x * erfc(-x * sqrt(0.5));
+    case LK_SILU: return x / (1 + exp(-x));
     default: return x;
     }
 }
@@ -173,6 +176,8 @@ static void naive_dense(int k, const matrix *x, matrix *out) {
             out->v[i * out->cols + j] = one(maps[k & 15], sum);
         }
 }
+
+#include "unit/naive_sequence.h"
 
 /* ---- The same through the library ------------------------------------------------------------------- */
 
@@ -311,6 +316,8 @@ static const op_case cases[] = {
     ABOVE_0("sqrt", LK_SQRT),
     UNARY("neg", LK_NEG),
     ABOVE_0("reciprocal", LK_RECIPROCAL),
+    UNARY("gelu", LK_GELU),
+    UNARY("silu", LK_SILU),
     {"slice_cols, first", build_slice, naive_slice, 0, {{3, 4}}, 0, 0, 0},
     {"slice_cols, last", build_slice, naive_slice, 2, {{3, 4}}, 0, 0, 0},
     {"concat_cols", build_concat, naive_concat, 0, {{4, 2}, {4, 1}, {4, 3}}, 0, 0, 0},
@@ -358,6 +365,17 @@ static const op_case cases[] = {
      0,
      0,
      1},
+    {"norm", build_norm, naive_norm, 1, {{4, 5}, {1, 5}, {1, 5}}, 0, 0, 1},
+    {"norm, more than 64", build_norm, naive_norm, 1, {{2, 70}, {1, 70}, {1, 70}}, 0, 0, 1},
+    {"norm, more than 64 rows", build_norm, naive_norm, 1, {{70, 12}, {1, 12}, {1, 12}}, 0, 0, 1},
+    {"norm by the root mean square", build_norm, naive_norm, 0, {{4, 5}, {1, 5}}, 0, 0, 1},
+    {"attention", build_attention, naive_attention, HEADS(3, 2), {{6, 12}}, 0, 0, 0},
+    {"attention, one position", build_attention, naive_attention, HEADS(1, 2), {{3, 12}}, 0, 0, 0},
+    {"attention, two blocks", build_attention, naive_attention, HEADS(70, 1), {{70, 6}}, 0, 0, 0},
+    {"attention, large scores", build_attention, naive_attention, HEADS(4, 1), {{4, 3}}, -6, 6, 0},
+    {"rotate", build_rotate, naive_rotate, HEADS(3, 2), {{6, 24}}, 0, 0, 0},
+    {"lstm", build_recurrent, naive_recurrent, LK_LSTM, {{6, 8}, {2, 8}}, 0, 0, 1},
+    {"gru", build_recurrent, naive_recurrent, LK_GRU, {{6, 6}, {2, 6}, {1, 2}}, 0, 0, 1},
     {"dense, sums of more than 256",
      build_dense,
      naive_dense,
@@ -699,6 +717,15 @@ static lk_tensor *misuse(lk_tape *t, int which) {
     case 17: return lk_reshape(t, a, 4, 2);
     case 18: return lk_dense(t, a, b, lk_zeros(t, LK_F32, 1, 2), NULL, LK_LINEAR);
     case 19: return lk_log_sum_exp_groups(t, a, 3); /* not one column */
+    case 20: return lk_attention(t, a, 3, 1);
+    case 21: return lk_attention(t, lk_zeros(t, LK_F64, 4, 3), 3, 1);
+    case 22: return lk_rotate(t, lk_zeros(t, LK_F64, 3, 3), 3, 1, numbers);
+    case 23: return lk_norm_op(t, a, c, NULL);
+    case 24: return lk_norm_op(t, a, lk_zeros(t, LK_F64, 1, 2), lk_zeros(t, LK_F32, 1, 2));
+    case 25: return lk_recurrent(t, LK_LSTM, a, c, NULL, 3);
+    case 26:
+        return lk_recurrent(t, LK_GRU, lk_zeros(t, LK_F64, 3, 3), lk_zeros(t, LK_F64, 1, 3), NULL,
+                            3);
     default: return NULL;
     }
 }

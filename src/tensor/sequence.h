@@ -1,0 +1,45 @@
+/* Ops of networks over sequences. A batch of `rows` sequences of n positions is a tensor [rows·n, width], a
+ * sequence's positions one after the other. */
+#ifndef LK_TENSOR_SEQUENCE_H
+#define LK_TENSOR_SEQUENCE_H
+
+#include "tensor/tensor.h"
+
+/* By row: (x - mean)/√(variance + 1e-5)·gain + bias, gain and bias [1, cols] (layer normalisation; Ba, Kiros,
+ * Hinton 2016, eq. 4); without a bias, x/√(mean square + 1e-5)·gain (Zhang and Sennrich 2019, eq. 4). */
+lk_tensor *lk_norm_op(lk_tape *tape, lk_tensor *x, lk_tensor *gain, lk_tensor *bias);
+
+/* Causal attention of `heads` heads (Vaswani et al. 2017, section 3.2), each position seeing itself and those before it. x
+ * [rows·n, 3w] holds queries, keys and values, w = heads·size; the result is [rows·n, w]. The softmax goes
+ * by blocks of 64 keys from the first (Dao et al. 2022, algorithm 1), so that memory is linear in n. */
+lk_tensor *lk_attention(lk_tape *tape, lk_tensor *x, size_t n, size_t heads);
+
+/* Queries and keys of x [rows·n, 3w], turned by the angles of their positions (Su et al. 2021, eq. 34): numbers 2i and 2i + 1
+ * of a head by table row of the position, [n, size]: cosine and sine for each pair. */
+lk_tensor *lk_rotate(lk_tape *tape, lk_tensor *x, size_t n, size_t heads, const void *table);
+/* cos and sin of position·10000^(-2i/size), rounded once to t: [size] for one position. */
+void lk_rotary_angles(lk_dtype t, size_t position, size_t size, void *out);
+/* The same for one row: numbers 0 … heads·size - 1. */
+void lk_rotate_row(lk_dtype t, size_t heads, size_t size, const void *angles, void *x);
+
+/* Recurrent cells over each sequence, from a state of zeros. x [rows·n, gates·w] is what the input adds to each gate, w
+ * [w, gates·w] what the state before adds.
+ * LSTM (Hochreiter and Schmidhuber 1997, with forget gates of Gers et al. 2000): gates input, forget, cell, output.
+ * GRU (Cho et al. 2014, with the state's part of the candidate inside the reset gate): reset, update, candidate; `part` [1, w] is
+ * that part's bias. The result is [rows·n, w]. */
+typedef enum lk_cell_kind { LK_LSTM, LK_GRU } lk_cell_kind;
+lk_tensor *lk_recurrent(lk_tape *tape, lk_cell_kind kind, lk_tensor *x, lk_tensor *w,
+                        lk_tensor *part, size_t n);
+static inline size_t lk_cell_gates(lk_cell_kind kind) { return kind == LK_LSTM ? 4 : 3; }
+
+/* One step of `lanes` sequences, to the bits of the op: gates [lanes, gates·w] hold what the input adds and are overwritten;
+ * state [lanes, 2w] holds, for each, what is shown and the cell. work: [lanes, w·gates]. */
+lk_status lk_recurrent_step(lk_context *ctx, lk_cell_kind kind, lk_dtype t, size_t lanes, size_t w,
+                            const void *weights, const void *part, void *gates, void *state,
+                            void *work);
+/* One query of `heads` heads at a position, seeing `seen` keys and values, which stand in rows `step` apart, to the bits of
+ * the op. Runs in the calling thread. */
+void lk_attend_one(lk_context *ctx, lk_dtype t, size_t heads, size_t size, size_t seen,
+                   const void *query, const void *keys, const void *values, size_t step, void *out);
+
+#endif
