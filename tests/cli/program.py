@@ -25,6 +25,11 @@ EXACT = ("copula", "fa", "gmm", "independent", "mixture", "ppca")  # every quest
 SECONDS = 240  # after which a run counts as hanging
 
 
+def some(families, turn):
+    """All of them; where each step costs ten times as much, every third, another third at each turn."""
+    return families[turn % 3::3] if SANITIZED else families
+
+
 def run(*arguments, **more):
     """The program's exit code, standard output and standard error; never a crash."""
     more.setdefault("stdout", subprocess.PIPE)

@@ -167,10 +167,10 @@ class Errors(Case):
                 self.assertEqual(done.stdout if arguments[:1] != ["compare"] else "", "")
 
     def test_tables(self):
-        for name, (content, code, words) in TABLES.items():
+        for turn, (name, (content, code, words)) in enumerate(TABLES.items()):
             table, model = self.path(name, content), self.path("table.lk")
             self.before = self.files()
-            for family in FAMILIES if code in (0, None) else ["gmm"]:
+            for family in program.some(FAMILIES, turn) if code in (0, None) else ["gmm"]:
                 with self.subTest(table=name, family=family):
                     model.unlink(missing_ok=True)
                     done = run("fit", family, table, "-o", model, *QUICK[family])
