@@ -46,6 +46,8 @@ typedef struct made_state {
     size_t *seen
         [MAX_LAYERS]; /* units of the layer below that a unit sees; [0] is each ordering's own */
     bool zeros;       /* weights that are masked are zero */
+    size_t *first[MAX_LAYERS +
+                  1]; /* [units below] then, the first unit that sees one; the last is `out` */
     size_t n_orderings;
     ordering *orderings;
     bool learning;  /* in a step, not a check */
@@ -362,6 +364,7 @@ static void destroy(lk_model *model) {
         lk_free(model->ctx, s->units[l]);
         lk_free(model->ctx, s->seen[l]);
     }
+    for (size_t l = 0; l <= MAX_LAYERS; l++) lk_free(model->ctx, s->first[l]);
     lk_free(model->ctx, s->orderings);
     lk_features_destroy(model->ctx, &s->features);
     lk_heads_destroy(model->ctx, &s->heads);
@@ -369,30 +372,43 @@ static void destroy(lk_model *model) {
     model->state = NULL;
 }
 
-static void zero_below(lk_real *w, size_t in, size_t out, const size_t *seen) {
-    for (size_t i = 0; i < in; i++)
-        for (size_t j = 0; j < out; j++)
-            if (i >= seen[j]) w[i * out + j] = 0;
+/* What unit j sees are the first seen[j] rows, more for later units: row i begins with zeros. */
+static size_t *zero_below(lk_context *ctx, lk_params *params, size_t weight, size_t in, size_t out,
+                          const size_t *seen) {
+    lk_real *w = lk_param_values(params, weight);
+    size_t *first = lk_alloc(ctx, in, sizeof *first);
+    for (size_t i = 0, j = 0; first && i < in; i++) {
+        while (j < out && i >= seen[j]) j++;
+        first[i] = j;
+        for (size_t k = 0; k < out; k++)
+            if (i >= seen[k]) w[i * out + k] = 0;
+    }
+    params->info[weight].first = first;
+    return first;
 }
 
 /* With one ordering the masked weights begin as zeros, and stay so while learning: their gradient is. */
-static void zero_masked(made_state *s) {
+static lk_status zero_masked(made_state *s) {
     lk_params *p = &s->model->params;
     const ordering *o = &s->orderings[0];
-    size_t in = s->features.width;
-    for (size_t l = 0; l < s->depth; in = s->sizes[l++])
-        zero_below(lk_param_values(p, s->layers[l].weight), in, s->sizes[l],
-                   l ? s->seen[l] : o->first_seen);
-    zero_below(lk_param_values(p, s->out.weight), in, s->heads.width, o->out_seen);
+    for (size_t l = 0; l <= s->depth; l++) {
+        bool last = l == s->depth;
+        size_t in = l ? s->sizes[l - 1] : s->features.width;
+        const size_t *seen = last ? o->out_seen : l ? s->seen[l] : o->first_seen;
+        s->first[l] = zero_below(s->model->ctx, p, last ? s->out.weight : s->layers[l].weight, in,
+                                 last ? s->heads.width : s->sizes[l], seen);
+        if (!s->first[l]) return LK_NO_MEMORY;
+    }
     s->zeros = true;
+    return LK_OK;
 }
 
 static lk_status prepare(lk_model *model, const lk_rows *rows) {
     made_state *s = model->state;
     (void)rows;
-    if (s->n_orderings == 1) zero_masked(s);
+    lk_status status = s->n_orderings == 1 ? zero_masked(s) : LK_OK;
     lk_heads_start(&s->heads, model->schema, lk_param_values(&model->params, s->out.bias));
-    return LK_OK;
+    return status;
 }
 
 /* While learning, a step sees one ordering: q(ordering) is uniform, as the prior is. */

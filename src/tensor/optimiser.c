@@ -143,6 +143,31 @@ static update coefficients(const lk_optimiser *o) {
     return u;
 }
 
+/* Of a matrix whose rows begin with zeros: pairs of rows from both ends, which together are about as long
+ * as any other pair where the zeros are a triangle. */
+typedef struct rows_job {
+    lk_range_fn range;
+    update *u;
+    const lk_param_info *p;
+} rows_job;
+
+static void row_pairs(void *argument, size_t begin, size_t end) {
+    const rows_job *job = argument;
+    size_t rows = job->p->shape[0], columns = job->p->size / rows;
+    for (size_t i = begin; i < end; i++) {
+        size_t other = rows - 1 - i;
+        job->range(job->u, i * columns + job->p->first[i], (i + 1) * columns);
+        if (other != i)
+            job->range(job->u, other * columns + job->p->first[other], (other + 1) * columns);
+    }
+}
+
+static void over_elements(lk_context *ctx, const lk_param_info *p, lk_range_fn range, update *u) {
+    rows_job job = {range, u, p};
+    if (p->first) lk_parallel(ctx, (p->shape[0] + 1) / 2, 16, row_pairs, &job);
+    else lk_parallel(ctx, p->size, GRAIN, range, u);
+}
+
 void lk_optimiser_step(lk_optimiser *o) {
     lk_params *params = o->params;
     o->last_norm = gradient_norm(params);
@@ -155,13 +180,13 @@ void lk_optimiser_step(lk_optimiser *o) {
         u.g = lk_param_grads(params, i);
         u.m = o->first + p->offset;
         u.v = o->second + p->offset;
-        lk_parallel(params->ctx, p->size, GRAIN,
-                    o->options.kind == LK_SGD ? LK_FOR_TYPE(p->dtype, sgd_range)
-                                              : LK_FOR_TYPE(p->dtype, adam_range),
-                    &u);
+        over_elements(params->ctx, p,
+                      o->options.kind == LK_SGD ? LK_FOR_TYPE(p->dtype, sgd_range)
+                                                : LK_FOR_TYPE(p->dtype, adam_range),
+                      &u);
         if (!o->average) continue;
         u.average = o->average + p->offset;
-        lk_parallel(params->ctx, p->size, GRAIN, LK_FOR_TYPE(p->dtype, average_range), &u);
+        over_elements(params->ctx, p, LK_FOR_TYPE(p->dtype, average_range), &u);
     }
     o->step++;
 }

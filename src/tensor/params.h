@@ -23,6 +23,9 @@ typedef struct lk_param_info {
     lk_init init;
     double scale;
     bool trainable; /* false: statistics, orderings, what EM sets */
+    /* [shape[0]] or NULL: in row r of a matrix the elements before first[r] are zero and have no gradient,
+     * so that an optimiser's step leaves them zero. Borrowed from the family that set it. */
+    const size_t *first;
 } lk_param_info;
 
 typedef struct lk_params {
