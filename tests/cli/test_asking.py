@@ -53,7 +53,7 @@ class Asking(Case):
     # ---- fill ---------------------------------------------------------------------------------------
     def test_fill_keeps_every_other_byte(self):
         missing = {"", "NA", "?", '"NA"'}
-        for family in FAMILIES:
+        for family in program.some(FAMILIES, 0):
             model, holes = self.fit(family), self.holes()
             for how in (["--mean"], ["--mode"], ["--draws", 1]):
                 got = good("fill", model, holes, *how, text=False)
@@ -81,7 +81,7 @@ class Asking(Case):
 
     def test_same_bits(self):
         """Threads, and what else is in the file, change nothing; the seed changes draws."""
-        for family in FAMILIES:
+        for family in program.some(FAMILIES, 1):
             model, holes = self.fit(family), self.holes()
             for ask in (["fill", model, holes, "--draws", 1], ["predict", model, holes, "species"],
                         ["predict", model, holes, "girth_cm"], ["score", model, holes, "--per-field"],
@@ -152,7 +152,7 @@ class Asking(Case):
 
     # ---- predict -------------------------------------------------------------------------------------
     def test_predict(self):
-        for family in FAMILIES:
+        for family in program.some(FAMILIES, 2):
             model = self.fit(family)
             truth = table(ORCHARD.read_text())
             rows = table(good("predict", model, ORCHARD, "species"))
@@ -313,7 +313,7 @@ class Asking(Case):
         for name, field in (("penguins.csv", "species"), ("titanic.csv", "age"), ("airquality.csv", "Ozone")):
             lines = (DATA / "tables" / name).read_text().splitlines(True)[:201]
             data = self.path(name, "".join(lines))
-            for family in FAMILIES:
+            for family in program.some(FAMILIES, 3):
                 model = self.fit(family, data)
                 filled = good("fill", model, data, "--quiet", "--particles", 64)
                 self.assertEqual(len(filled.splitlines()), len(lines))
