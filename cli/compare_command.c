@@ -168,6 +168,7 @@ static int run(lk_context *ctx, const cli_arguments *a) {
     if (!list_fits(list) || !settings_fit(a, list)) return LK_USAGE;
     lk_data *all = NULL, *train = NULL, *test = NULL, *valid = NULL;
     lk_family_info f;
+    bool text = *cli_value(a, "text", "") != 0;
     size_t shown = 0;
     lk_status none = LK_OK;
     lk_status status = cli_open_data(ctx, a, a->plain[0], NULL, NULL, &all);
@@ -178,7 +179,7 @@ static int run(lk_context *ctx, const cli_arguments *a) {
         status =
             lk_data_split(all, cli_number(a, "share", 0.2), cli_count(a, "seed", 1), &train, &test);
     for (size_t i = 0; status == LK_OK && lk_family_at(i, &f); i++) {
-        if (!wanted(list, f.name)) continue;
+        if (!wanted(list, f.name) || (!*list && f.series != text)) continue;
         result r = {.family = f.name};
         status = fit_and_score(ctx, a, train ? train : all, valid, test, &r);
         if (status == LK_OK) print_result(a, &r, shown++);

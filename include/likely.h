@@ -233,7 +233,7 @@ typedef struct lk_candidate {
     double fit_seconds;
 } lk_candidate;
 typedef lk_status (*lk_candidate_fn)(void *user, const lk_candidate *candidate);
-/* Learns every family with its defaults from the same rows, tells `fn` (may be NULL) how each scores the
+/* Learns every family of the data's kind (tables, or texts) with its defaults from the same rows, tells `fn` (may be NULL) how each scores the
  * held-out ones (options->valid, or about `share` of the data's rows by the seed), and learns the one
  * with the highest mean log-probability again, from all of `data`. A bound counts as it stands. The
  * budget in `options` is for each family. LK_USAGE when it has a family's options or asks to resume. */

@@ -84,7 +84,9 @@ struct lk_family {
     const lk_preset *presets; /* option NULL at the end; default: none */
     lk_status (*prepare)(lk_model *model,
                          const lk_rows *rows); /* before the first step; default: none */
-    void (*loaded)(lk_model *model); /* parameters have changed: refresh what is derived */
+    void (*loaded)(
+        lk_model *model); /* parameters have changed: refresh what is derived; may fail, on
+                                        record, where they come from a file or from `learn` */
     /* Exact log-probabilities of the batch's rows, to the bits of the trace's reading, or false where it has
      * no faster way; a failure is put on the tape. Default: the reading. */
     bool (*score)(lk_model *model, lk_tape *tape, const lk_batch *batch, bool density,
@@ -106,7 +108,7 @@ struct lk_family {
 lk_status lk_model_log(lk_model *model, uint64_t step, double train, double valid);
 
 extern const lk_family lk_family_copula, lk_family_fa, lk_family_gmm, lk_family_independent,
-    lk_family_made, lk_family_mixture, lk_family_ppca, lk_family_vae;
+    lk_family_made, lk_family_mixture, lk_family_ngram, lk_family_ppca, lk_family_vae;
 extern const lk_family *const lk_families[]; /* NULL at the end */
 const lk_family *lk_family_named(const char *name);
 

@@ -400,7 +400,12 @@ static lk_status read_model(lk_context *ctx, const char *path, const opened *f,
         status = LK_BAD_MODEL;
     }
     if (status == LK_OK) status = read_state(*out, f, path);
+    bool sound = ctx->status == LK_OK;
     if (status == LK_OK && family->loaded) family->loaded(*out);
+    if (status == LK_OK && sound && ctx->status != LK_OK) {
+        status = ctx->status;
+        lk_fail_where(ctx, "%s", path);
+    }
     if (status != LK_OK) {
         lk_model_release(*out);
         *out = NULL;

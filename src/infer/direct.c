@@ -7,6 +7,7 @@ lk_status lk_direct_fit(lk_model *model, const lk_rows *rows, const lk_fit_contr
     model->converged = false;
     lk_status status = model->family->learn(model, rows);
     if (model->family->loaded) model->family->loaded(model);
+    if (status == LK_OK) status = model->ctx->status;
     if (status == LK_OK) {
         model->steps = 1;
         model->converged = true;

@@ -31,7 +31,9 @@ static lk_status choose(lk_context *ctx, lk_data *train, lk_data *held,
                         const lk_family **best) {
     double top = 0;
     *best = NULL;
+    bool series = lk_schema_series(lk_data_fields(train)) != SIZE_MAX;
     for (size_t i = 0; lk_families[i]; i++) {
+        if (lk_families[i]->series != series) continue;
         lk_candidate c = {.family = lk_families[i]->name};
         c.status = try_family(ctx, train, held, options, &c);
         c.message = c.status == LK_OK ? NULL : lk_context_message(ctx);

@@ -26,6 +26,8 @@ static lk_status read_given(sampling *s) {
     const lk_schema *schema = s->model->schema;
     lk_context *ctx = s->model->ctx;
     size_t n = schema->n_cells;
+    if (s->options->given && s->options->given[0] && lk_schema_series(schema) != SIZE_MAX)
+        return lk_fail(ctx, LK_CANNOT, "a text has no fields to be given");
     for (size_t g = 0; s->options->given && s->options->given[g]; g++) {
         const char *text = s->options->given[g], *equals = strchr(text, '=');
         char name[256];

@@ -55,7 +55,7 @@ const lk_site *lk_trace_site(const lk_trace *trace, const char *name) {
     return NULL;
 }
 
-static const uint8_t *known_of(const lk_trace *trace, const char *site) {
+const uint8_t *lk_trace_known(const lk_trace *trace, const char *site) {
     for (size_t i = 0; i < trace->n_observed; i++)
         if (!strcmp(trace->observed[i].name, site)) return trace->observed[i].known;
     return NULL;
@@ -91,7 +91,7 @@ lk_tensor *lk_draw(lk_trace *trace, const char *name, const lk_dist *dist) {
     site->dist = dist;
     site->value = lk_trace_observed(trace, name, &site->present);
     site->observed = site->value != NULL;
-    site->known = known_of(trace, name);
+    site->known = lk_trace_known(trace, name);
     if (site->observed &&
         (lk_tensor_cols(site->value) != dist->n || trace->lanes % lk_tensor_rows(site->value))) {
         lk_tape_fail(trace->tape, LK_USAGE,

@@ -124,6 +124,8 @@ void lk_trace_observe_known(lk_trace *trace, const char *site, lk_tensor *value,
 lk_tensor *lk_trace_observed(const lk_trace *trace, const char *site, const uint8_t **present);
 const lk_site *lk_trace_site(const lk_trace *trace, const char *name);
 
+/* Marks of the site's cells, or NULL: a chain's `all` may leave out the parameters of those that are marked. */
+const uint8_t *lk_trace_known(const lk_trace *trace, const char *site);
 /* False, with the failure on the tape, where cells were known and the joint drew a latent: its weights
  * would need p(known), which the reading has not. */
 bool lk_trace_can_know(lk_trace *trace);

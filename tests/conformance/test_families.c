@@ -20,7 +20,8 @@
 #include <unistd.h>
 
 enum { ROWS = 60, STEPS = 30 };
-static const char *const tables[] = {"orchard.csv", "pulses.csv", "switches.csv"};
+static const char *const tables[] = {"orchard.csv", "pulses.csv", "switches.csv", NULL};
+static const char *const texts[] = {"dialogue.txt", NULL};
 
 typedef struct battery {
     lk_context *ctx;
@@ -80,7 +81,10 @@ static void start(battery *b, const lk_family *family, const char *const *option
     b->options = options;
     assert_non_null(b->ctx);
     lk_context_set_threads(b->ctx, 2);
-    if (lk_data_open(b->ctx, path_of(table), NULL, &b->data) != LK_OK)
+    lk_data_options read = LK_DATA_DEFAULTS;
+    if (family->series) read.text = "chars";
+    read.context = 12;
+    if (lk_data_open(b->ctx, path_of(table), &read, &b->data) != LK_OK)
         fail_msg("%s", lk_context_message(b->ctx));
     lk_fit_options fit = LK_FIT_DEFAULTS;
     fit.options = options;
@@ -119,9 +123,10 @@ static void for_all(check_fn check) {
             known |= !strcmp(settings[s].family, lk_families[f]->name);
         for (size_t s = 0; s < sizeof settings / sizeof settings[0] || !known; s++) {
             if (known && strcmp(settings[s].family, lk_families[f]->name)) continue;
-            for (size_t t = 0; t < sizeof tables / sizeof tables[0]; t++) {
+            const char *const *data = lk_families[f]->series ? texts : tables;
+            for (size_t t = 0; data[t]; t++) {
                 battery b;
-                start(&b, lk_families[f], known ? settings[s].options : plain, tables[t], STEPS);
+                start(&b, lk_families[f], known ? settings[s].options : plain, data[t], STEPS);
                 check(&b);
                 stop(&b);
             }
@@ -182,9 +187,12 @@ static void check_all_equals_one(battery *b) {
     if (b->family->step) b->family->step(b->model, 0, false);
     lk_trace_begin(&t, b->tape, &reading, ROWS, 1, b->batch.row, 1, 0, "test");
     t.user = &c;
-    lk_trace_observe(&t, LK_ROW_SITE,
-                     lk_constant(b->tape, LK_F64, ROWS, b->batch.n_cells, b->batch.value),
-                     b->batch.present);
+    /* All cells are compared, so none is known; those outside of the text are not there. */
+    for (size_t i = 0; b->batch.marked && i < ROWS * b->batch.n_cells; i++)
+        if (b->batch.known[i] == LK_KNOWN) b->batch.known[i] = 0;
+    lk_trace_observe_known(&t, LK_ROW_SITE,
+                           lk_constant(b->tape, LK_F64, ROWS, b->batch.n_cells, b->batch.value),
+                           b->batch.present, b->batch.marked ? b->batch.known : NULL);
     b->model->family->joint(b->model, &t);
     if (lk_trace_status(&t) != LK_OK) fail_msg("%s", lk_context_message(b->ctx));
     if (c.chained) assert_true(c.compared > ROWS); /* it was compared */
@@ -257,6 +265,7 @@ static void check_invariance(battery *b) {
             part.row += first;
             part.value += first * n;
             part.present += first * n;
+            part.known += first * n;
             part.all_present = false;
             score(b, b->model, &part, 5, parts + first, NULL);
             assert_same_bits(whole + first, parts + first, part.rows, "in smaller batches");
@@ -317,6 +326,7 @@ static void check_questions(battery *b) {
     static double whole[ROWS][4], parts[ROWS][4];
     size_t n = b->batch.n_cells;
     const lk_schema *schema = b->model->schema;
+    if (b->family->series) return; /* a text has no missing cells */
     double *value = malloc(ROWS * n * sizeof *value);
     uint8_t *present = malloc(ROWS * n);
     for (size_t cell = 0; cell < n; cell++) {
@@ -511,6 +521,15 @@ static lk_row_coder *coder_of(battery *b) {
     return coder;
 }
 
+/* What a decoder knows before: of a text, the end of the row before, and where the text ends. */
+static void know(const battery *b, lk_batch *decoded) {
+    size_t n = ROWS * b->batch.n_cells;
+    decoded->marked = b->batch.marked;
+    memcpy(decoded->known, b->batch.known, n);
+    for (size_t i = 0; i < n; i++)
+        if (b->batch.known[i] == LK_KNOWN) decoded->value[i] = b->batch.value[i];
+}
+
 static void check_codes(battery *b) {
     size_t n = b->batch.n_cells, size, again_size, cell;
     uint8_t *bytes, *again;
@@ -519,7 +538,8 @@ static void check_codes(battery *b) {
     double ideal, variance;
     lk_row_coder *coder = coder_of(b);
     assert_int_equal(lk_batch_create(b->ctx, ROWS, n, &decoded), LK_OK);
-    for (size_t row = 0; row < ROWS; row++)
+    know(b, &decoded);
+    for (size_t row = 0; row < ROWS && !b->batch.marked; row++)
         assert_true(lk_code_row_fits(b->model, b->batch.value + row * n, b->batch.present + row * n,
                                      &cell));
     if (lk_code_rows(coder, &b->batch, &bytes, &size, &report) != LK_OK)
@@ -572,6 +592,7 @@ static void check_odd_rows(battery *b) {
     lk_batch decoded;
     lk_row_coder *coder = coder_of(b);
     assert_int_equal(lk_batch_create(b->ctx, ROWS, n, &decoded), LK_OK);
+    know(b, &decoded);
     static const double far[] = {1e6, -3e9, 0x1p53, -0x1p53, 0, 77777};
     for (size_t i = 0; i < ROWS * n; i++) {
         const lk_cell *about = &b->model->schema->cells[i % n];
@@ -644,7 +665,9 @@ static void check_samples(battery *b) {
     size_t n = b->batch.n_cells;
     lk_trace t;
     for (size_t i = 0; i < N; i++) ids[i] = i;
-    for (size_t cell = 0, checked = 0; cell < n && checked < 3; cell++) {
+    /* Of a text only the first symbol: of another, what stands before it would be outside, not unknown. */
+    size_t most = b->family->series ? 1 : n;
+    for (size_t cell = 0, checked = 0; cell < most && checked < 3; cell++) {
         const lk_cell *about = &b->model->schema->cells[cell];
         if (about->kind != LK_FIELD_BINARY && about->kind != LK_FIELD_CATEGORY) continue;
         if (cell > 0 && about[-1].missingness && about[-1].field == about->field)
@@ -662,7 +685,7 @@ static void check_samples(battery *b) {
         present[cell] = 1;
         one.rows = 1;
         one.present = present;
-        one.all_present = false;
+        one.all_present = one.marked = false;
         lk_evaluation e = {
             .particles = 3000, .seed = 1, .salt = "test", .log_prob = &log_prob, .error = &error};
         lk_family unguided =
@@ -684,6 +707,52 @@ static void check_samples(battery *b) {
 static void test_samples_follow_the_density(void **state) {
     (void)state;
     for_all(check_samples);
+}
+
+/* ---- What is known is neither scored nor drawn ------------------------------------------------------------------ */
+
+static double score_row(battery *b, lk_batch *batch) {
+    double log_prob;
+    score(b, b->model, batch, 1, &log_prob, NULL);
+    return log_prob;
+}
+
+/* log p(rest | known) = log p(all) - log p(known), where the known cells come first; and draws keep them. */
+static void check_known(battery *b) {
+    size_t n = b->batch.n_cells, row = 5;
+    lk_batch one;
+    if (b->family->guide || b->family->em || b->family->latent || b->family == &lk_family_copula)
+        return;
+    assert_int_equal(lk_batch_create(b->ctx, 1, n, &one), LK_OK);
+    memcpy(one.value, b->batch.value + row * n, n * sizeof *one.value);
+    memcpy(one.present, b->batch.present + row * n, n);
+    one.rows = 1;
+    double all = score_row(b, &one);
+    for (size_t k = 0; k <= n; k++) {
+        for (size_t i = 0; i < n; i++) one.known[i] = i < k && one.present[i] ? LK_KNOWN : 0;
+        one.marked = true;
+        if (b->family == &lk_family_made && lk_options_int(b->model->options, "orderings") > 1) {
+            lk_evaluation e = {.particles = 1, .salt = "test", .log_prob = &all};
+            assert_int_equal(lk_evaluate(b->model, b->tape, &one, &e), LK_CANNOT);
+            lk_clear(b->ctx);
+            break;
+        }
+        double rest = score_row(b, &one);
+        for (size_t i = 0; i < n; i++) one.known[i] = i < k ? 0 : LK_OUTSIDE;
+        for (size_t i = k; i < n; i++) one.present[i] = 0;
+        double known = score_row(b, &one);
+        memcpy(one.present, b->batch.present + row * n, n);
+        if (!(fabs(all - known - rest) < 1e-9 * (1 + fabs(all))))
+            fail_msg("%s: %g of all, %g of the first %zu, %g of the rest", b->family->name, all,
+                     known, k, rest);
+        if (k > 0 && k < n) assert_false(fabs(all - 1.001 * known - rest) < 1e-9 * (1 + fabs(all)));
+    }
+    lk_batch_destroy(b->ctx, &one);
+}
+
+static void test_what_is_known(void **state) {
+    (void)state;
+    for_all(check_known);
 }
 
 /* ---- What a family cannot, it refuses ------------------------------------------------------------------------ */
@@ -714,6 +783,7 @@ int main(void) {
         cmocka_unit_test(test_resume),
         cmocka_unit_test(test_rows_are_coded),
         cmocka_unit_test(test_odd_rows_are_coded),
+        cmocka_unit_test(test_what_is_known),
         cmocka_unit_test(test_refusals),
         cmocka_unit_test(test_em_is_the_trace),
         cmocka_unit_test(test_samples_follow_the_density),

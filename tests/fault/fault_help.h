@@ -26,6 +26,7 @@ typedef struct bench {
     lk_data *data;
     lk_model *model;
     char folder[48], table[PATH], schema[PATH], saved[PATH], target[PATH], checkpoint[PATH];
+    bool series;        /* the table is read as a text */
     const char *output; /* what an act writes: target with an ending */
     /* what an act made; settle() takes it */
     lk_model *new_model;
@@ -57,7 +58,14 @@ static inline void hash_file(uint64_t *hash, const char *path) {
 
 /* ---- Acts --------------------------------------------------------------------------------------------- */
 
-static lk_status act_open(bench *b) { return lk_data_open(b->ctx, b->table, NULL, &b->new_data); }
+static inline lk_status open_table(bench *b, lk_data **out) {
+    lk_data_options options = LK_DATA_DEFAULTS;
+    if (b->series) options.text = "chars";
+    options.context = 12;
+    return lk_data_open(b->ctx, b->table, &options, out);
+}
+
+static lk_status act_open(bench *b) { return open_table(b, &b->new_data); }
 
 static lk_status act_open_with_schema(bench *b) {
     lk_data_options options = LK_DATA_DEFAULTS;
@@ -230,8 +238,11 @@ static const struct {
 /* The settings of a family that is not in the list are its defaults. */
 static inline void choose_family(bench *b, const char *family) {
     static const char *const none[] = {NULL};
+    lk_family_info info;
     b->family = family;
     b->options = none;
+    for (size_t i = 0; lk_family_at(i, &info); i++)
+        if (!strcmp(info.name, family)) b->series = info.series;
     for (size_t i = 0; i < sizeof small / sizeof *small; i++)
         if (!strcmp(family, small[i].family)) b->options = small[i].options;
 }
@@ -267,7 +278,7 @@ static inline void start_bench(bench *b, const char *family, const lk_allocator 
     b->ctx = lk_context_create(allocator);
     assert_non_null(b->ctx);
     lk_context_set_threads(b->ctx, 1);
-    MUST(lk_data_open(b->ctx, b->table, NULL, &b->data));
+    MUST(open_table(b, &b->data));
     MUST(lk_data_schema(b->data, &json));
     write_text(b->schema, json);
     lk_string_free(b->ctx, json);
