@@ -16,6 +16,7 @@
 #include "tensor/optimiser.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 const lk_option lk_gradient_options[] = {
@@ -28,7 +29,11 @@ const lk_option lk_gradient_options[] = {
     {"schedule", LK_OPTION_CHOICE, "plateau", 1, 0, "constant|cosine|plateau",
      "Of the learning rate; cosine falls to 0 at --decay-steps, plateau halves it when checks get "
      "worse"},
-    {"decay-steps", LK_OPTION_INT, "3000", 1, 1e15, NULL, "Where the cosine reaches 0"},
+    {"decay-steps", LK_OPTION_INT, "0", 0, 1e15, NULL,
+     "Where the cosine reaches 0; 0: at the last step, which of --minutes is found while warming "
+     "up"},
+    {"accumulate", LK_OPTION_INT, "1", 1, 1 << 20, NULL,
+     "Batches whose gradients make one step, one after the other: memory is that of one"},
     {"warmup", LK_OPTION_INT, "0", 0, 1e15, NULL,
      "Steps over which the learning rate rises from 0"},
     {"clip", LK_OPTION_REAL, "10", 0, 1e30, NULL, "Largest norm of a gradient; 0: none"},
@@ -71,7 +76,9 @@ typedef struct training {
     unsigned char *best; /* parameters at the best check */
     position at;
     lk_clock clock;
-    uint64_t n, steps_per_epoch, check_every, last_step;
+    uint64_t n, accumulate, batches_per_epoch, steps_per_epoch, check_every, last_step;
+    bool sized;           /* it is known where the cosine ends */
+    double check_seconds; /* that a check took, before the first step */
     size_t batch_rows, check_rows, particles;
     double *log_prob; /* [CHECK_BATCH] */
     double
@@ -115,8 +122,8 @@ static lk_status resume(training *t) {
 
 /* ---- A step -------------------------------------------------------------------------------------------- */
 
-static lk_status next_batch(training *t) {
-    uint64_t epoch = t->at.step / t->steps_per_epoch, b = t->at.step % t->steps_per_epoch;
+static lk_status get_batch(training *t, uint64_t number) {
+    uint64_t epoch = number / t->batches_per_epoch, b = number % t->batches_per_epoch;
     uint64_t first = b * t->batch_rows, left = t->n - first;
     size_t rows = left < t->batch_rows ? (size_t)left : t->batch_rows;
     for (size_t i = 0; i < rows; i++)
@@ -143,24 +150,34 @@ static lk_status bad_step(training *t, double objective) {
     return LK_OK;
 }
 
+/* Adds a batch's share of the step's gradient, and of its objective. */
+static lk_status add_gradient(training *t, uint64_t number, double *value) {
+    lk_model *model = t->model;
+    double began = lk_profile_begin(model->ctx), share = 1 / (double)t->accumulate;
+    lk_status status = get_batch(t, number);
+    lk_profile_end(model->ctx, began, "rows of a batch", false, 0);
+    if (status != LK_OK) return status;
+    if (model->family->step) model->family->step(model, number, true);
+    lk_tape_reset(t->tape, true);
+    lk_tensor *objective = lk_objective(model, t->tape, &t->batch, number, t->particles);
+    lk_tensor *loss = lk_affine(t->tape, objective, -share, 0);
+    status = lk_tape_backward(t->tape, loss);
+    if (status == LK_OK) *value += share * *(const double *)objective->data;
+    return status;
+}
+
 static lk_status take_step(training *t) {
     lk_model *model = t->model;
     lk_context *ctx = model->ctx;
-    double began = lk_profile_begin(ctx);
-    lk_status status = next_batch(t);
-    lk_profile_end(ctx, began, "rows of a batch", false, 0);
-    if (status != LK_OK) return status;
-    if (model->family->step) model->family->step(model, t->at.step, true);
-    lk_tape_reset(t->tape, true);
-    lk_tensor *objective = lk_objective(model, t->tape, &t->batch, t->at.step, t->particles);
-    lk_tensor *loss = lk_affine(t->tape, objective, -1, 0);
-    status = lk_tape_backward(t->tape, loss);
-    if (status != LK_OK) return status;
-    double value = *(const double *)objective->data;
+    double value = 0;
+    for (uint64_t b = 0; b < t->accumulate && value - value == 0; b++) {
+        lk_status status = add_gradient(t, t->at.step * t->accumulate + b, &value);
+        if (status != LK_OK) return status;
+    }
     bool finite = value - value == 0;
     if (!t->valid && t->at.step == 0) t->at.first = value;
     if (finite) {
-        began = lk_profile_begin(ctx);
+        double began = lk_profile_begin(ctx);
         lk_optimiser_step(&t->optimiser);
         lk_profile_end(ctx, began, "optimiser", false, 0);
         finite = t->optimiser.last_norm - t->optimiser.last_norm == 0;
@@ -170,11 +187,48 @@ static lk_status take_step(training *t) {
         t->at.train_sum += value;
         t->at.train_count++;
         if (model->family->loaded) model->family->loaded(model);
-    } else if ((status = bad_step(t, value)) != LK_OK) {
-        return status;
+    } else {
+        lk_status status = bad_step(t, value);
+        if (status != LK_OK) return status;
     }
     t->at.step++;
     return LK_OK;
+}
+
+/* ---- Where the cosine ends ----------------------------------------------------------------------------- */
+
+/* Recorded, so that a model says with which --steps (and, if time was cut short, --decay-steps) it is made again. */
+static lk_status end_cosine_at(training *t, uint64_t step) {
+    char text[24];
+    t->sized = true;
+    t->optimiser.options.total_steps = step;
+    snprintf(text, sizeof text, "%llu", (unsigned long long)step);
+    return lk_options_set(t->model->options, "decay-steps", text);
+}
+
+/* Known from the start, but of a run that is bounded by minutes alone. */
+static lk_status begin_cosine(training *t) {
+    const lk_options *o = t->model->options;
+    uint64_t asked = (uint64_t)lk_options_int(o, "decay-steps");
+    t->sized = t->optimiser.options.schedule != LK_COSINE || asked;
+    if (t->sized && asked && t->last_step == UINT64_MAX &&
+        t->optimiser.options.schedule == LK_COSINE)
+        t->last_step = asked;
+    if (t->sized || t->last_step == UINT64_MAX) return LK_OK;
+    return end_cosine_at(t, t->last_step);
+}
+
+/* While warming up, and in the step after that, the rate does not depend on where the cosine ends: so the time that those steps
+ * took says how many there will be. */
+static lk_status size_cosine(training *t) {
+    uint64_t warmup = t->optimiser.options.warmup_steps, taken = t->at.step - t->clock.first_step;
+    if (t->sized || t->at.step <= warmup) return LK_OK;
+    double spent = lk_seconds() - t->clock.began, step = spent / (double)taken;
+    double left = 0.98 * t->control->minutes * 60 - spent - t->check_seconds;
+    double each = step + t->check_seconds / (double)t->check_every;
+    uint64_t more = left > each ? (uint64_t)(left / each) : 1;
+    t->last_step = t->at.step + more;
+    return end_cosine_at(t, t->last_step);
 }
 
 /* ---- Checks -------------------------------------------------------------------------------------------- */
@@ -268,7 +322,8 @@ static lk_status run(training *t) {
     while (status == LK_OK && !t->at.done && t->at.step < t->last_step) {
         status = take_step(t);
         if (status != LK_OK) break;
-        if (t->at.step % t->check_every == 0) status = check(t);
+        status = size_cosine(t);
+        if (status == LK_OK && t->at.step % t->check_every == 0) status = check(t);
         else if (t->at.train_count)
             lk_clock_tell(&t->clock, ctx, t->control, t->at.step, t->steps_per_epoch, "training",
                           t->at.train_sum / (double)t->at.train_count);
@@ -288,6 +343,8 @@ static lk_status run(training *t) {
 static lk_status finish(training *t, lk_status status) {
     lk_model *model = t->model;
     if (status != LK_OK && status != LK_INTERRUPTED) return status;
+    if (status == LK_OK && !t->sized && end_cosine_at(t, t->at.step) != LK_OK)
+        return model->ctx->status;
     if (t->valid && t->at.step % t->check_every && !t->at.done) {
         lk_status checked = check(t);
         if (checked != LK_OK) return checked;
@@ -367,7 +424,9 @@ static lk_status prepare(training *t, const lk_rows *rows) {
         CHECK_SYMBOLS / model->schema->n_cells < CHECK_BATCH)
         t->check_rows = 1 + CHECK_SYMBOLS / model->schema->n_cells;
     t->particles = model->family->guide ? (size_t)lk_options_int(model->options, "particles") : 1;
-    t->steps_per_epoch = (t->n + t->batch_rows - 1) / t->batch_rows;
+    t->accumulate = (uint64_t)lk_options_int(model->options, "accumulate");
+    t->batches_per_epoch = (t->n + t->batch_rows - 1) / t->batch_rows;
+    t->steps_per_epoch = (t->batches_per_epoch + t->accumulate - 1) / t->accumulate;
     t->check_every = (uint64_t)lk_options_int(model->options, "check");
     if (!t->check_every)
         t->check_every = t->steps_per_epoch < 50    ? 50
@@ -388,6 +447,7 @@ static lk_status prepare(training *t, const lk_rows *rows) {
     if (status == LK_OK)
         status = lk_batch_create(ctx, t->check_rows, model->schema->n_cells, &t->check_batch);
     if (status == LK_OK) status = optimiser_of(t);
+    if (status == LK_OK) status = begin_cosine(t);
     return status;
 }
 
@@ -406,6 +466,7 @@ lk_status lk_gradient_fit(lk_model *model, const lk_rows *rows, const lk_fit_con
         lk_params_zero_grads(&model->params);
         lk_clock_start(&t->clock, t->at.step);
         if (t->valid && !t->at.step) status = held_out(t, &t->at.first);
+        t->check_seconds = lk_seconds() - t->clock.began;
     }
     if (status == LK_OK) { status = finish(t, run(t)); }
     lk_optimiser_destroy(&t->optimiser);

@@ -263,21 +263,28 @@ typedef struct back_job {
     void (*fn)(size_t n, const void *x, const void *g, void *dx);
     size_t size;
     const char *x, *g;
+    bool add;
     char *dx;
 } back_job;
 
+enum { AT_A_TIME = 1024 }; /* what was just zeroed is near */
+
 static void back_range(void *argument, size_t begin, size_t end) {
     const back_job *job = argument;
-    size_t at = begin * job->size;
-    job->fn(end - begin, job->x + at, job->g + at, job->dx + at);
+    for (size_t i = begin, n; i < end; i += n) {
+        n = end - i < AT_A_TIME ? end - i : AT_A_TIME;
+        char *dx = job->dx + i * job->size;
+        if (!job->add) memset(dx, 0, n * job->size);
+        job->fn(n, job->x + i * job->size, job->g + i * job->size, dx);
+    }
 }
 
-bool lk_map_back(lk_context *ctx, lk_unary f, lk_dtype t, size_t n, const void *x, const void *g,
-                 void *dx) {
-    back_job job = {lk_isa_pick()->map_back[t][f], lk_dtype_size(t), x, g, dx};
-    if (!job.fn) return false;
+bool lk_map_has_back(lk_unary f, lk_dtype t) { return lk_isa_pick()->map_back[t][f] != NULL; }
+
+void lk_map_back(lk_context *ctx, lk_unary f, lk_dtype t, size_t n, const void *x, const void *g,
+                 bool add, void *dx) {
+    back_job job = {lk_isa_pick()->map_back[t][f], lk_dtype_size(t), x, g, add, dx};
     lk_parallel(ctx, n, t == LK_F32 ? 8192 : 2048, back_range, &job);
-    return true;
 }
 
 void lk_log_softmax_rows(lk_context *ctx, lk_dtype t, size_t rows, size_t cols, const void *x,

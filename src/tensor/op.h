@@ -19,6 +19,9 @@ typedef struct lk_op {
     void (*forward)(lk_tape *tape, lk_node *node);
     /* Adds to the inputs' gradients (those whose grad is not NULL) from out->grad. */
     void (*backward)(lk_tape *tape, lk_node *node);
+    /* backward asks lk_grad_begin or lk_grad_ready itself before it adds to an input's gradient; false: the
+     * tape sees to it. */
+    bool begins;
 } lk_op;
 
 struct lk_node {
@@ -44,5 +47,10 @@ void *lk_tape_alloc(lk_tape *tape, size_t count, size_t size);
 /* One piece of memory that all ops share, valid until the next call (or reset): for what lives no
  * longer than one forward or backward. Not zeroed; NULL as above. */
 void *lk_tape_scratch(lk_tape *tape, size_t count, size_t size);
+
+/* True once, where nothing has been added to x's gradient: its memory is then to be written, not added to. */
+bool lk_grad_begin(lk_tensor *x);
+/* Makes what holds nothing hold zeros. x may be NULL, or want no gradient. */
+void lk_grad_ready(lk_tape *tape, lk_tensor *x);
 
 #endif

@@ -65,7 +65,7 @@ static void attention_backward(lk_tape *tape, lk_node *node) {
                 &job);
 }
 
-static const lk_op attention_op = {"attention", attention_forward, attention_backward};
+static const lk_op attention_op = {"attention", attention_forward, attention_backward, false};
 
 lk_tensor *lk_attention(lk_tape *tape, lk_tensor *x, size_t n, size_t heads) {
     size_t rows = lk_tensor_rows(x), cols = lk_tensor_cols(x);
@@ -113,7 +113,7 @@ static void rotate_backward(lk_tape *tape, lk_node *node) {
                 LK_FOR_TYPE(node->out->dtype, rotate_back_range), node);
 }
 
-static const lk_op rotate_op = {"rotate", rotate_forward, rotate_backward};
+static const lk_op rotate_op = {"rotate", rotate_forward, rotate_backward, false};
 
 lk_tensor *lk_rotate(lk_tape *tape, lk_tensor *x, size_t n, size_t heads, const void *table) {
     size_t rows = lk_tensor_rows(x), cols = lk_tensor_cols(x);

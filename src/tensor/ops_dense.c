@@ -128,6 +128,7 @@ static void add_to_input(lk_tape *tape, const lk_node *node, const void *d) {
     size_t in = lk_tensor_cols(x), out = lk_tensor_cols(node->in[1]), n = 1;
     lk_product_job jobs[MOST_STRIPS];
     strip strips[MOST_STRIPS] = {{0, in}};
+    bool add = !lk_grad_begin(x);
     if (e->seen) n = cut_strips(in, strips);
     for (size_t q = n, k = 0; q-- > 0; k++) { /* the first rows are those that most columns see */
         strip cols = e->seen ? who_see(e->seen, out, strips[q].begin) : (strip){0, out};
@@ -141,7 +142,7 @@ static void add_to_input(lk_tape *tape, const lk_node *node, const void *d) {
             .b = at(weights_of(node), x->dtype, strips[q].begin * out + cols.begin),
             .ldb = out,
             .b_transposed = true,
-            .accumulate = true,
+            .accumulate = add,
             .out = at_write(x->grad, x->dtype, strips[q].begin),
             .ldc = in};
     }
@@ -202,6 +203,8 @@ static void dense_backward(lk_tape *tape, lk_node *node) {
         d = scratch;
     }
     if (x->grad) add_to_input(tape, node, d);
+    lk_grad_ready(tape, w);
+    lk_grad_ready(tape, bias);
     if (w->grad) add_to_weights(tape, node, d, work);
     if (bias && bias->grad) {
         flat_job job = {.from = d, .to = bias->grad, .work = work, .rows = rows, .cols = out};
@@ -209,7 +212,7 @@ static void dense_backward(lk_tape *tape, lk_node *node) {
     }
 }
 
-static const lk_op dense_op = {"dense", dense_forward, dense_backward};
+static const lk_op dense_op = {"dense", dense_forward, dense_backward, true};
 
 lk_tensor *lk_dense(lk_tape *tape, lk_tensor *x, lk_tensor *w, lk_tensor *bias,
                     const lk_prefixes *mask, lk_activation act) {

@@ -68,10 +68,10 @@ static void binary_backward(lk_tape *tape, lk_node *node) {
 }
 
 static const lk_op binary_ops[] = {
-    [ADD] = {"add", binary_forward, binary_backward},
-    [SUB] = {"sub", binary_forward, binary_backward},
-    [MUL] = {"mul", binary_forward, binary_backward},
-    [DIV] = {"div", binary_forward, binary_backward},
+    [ADD] = {"add", binary_forward, binary_backward, false},
+    [SUB] = {"sub", binary_forward, binary_backward, false},
+    [MUL] = {"mul", binary_forward, binary_backward, false},
+    [DIV] = {"div", binary_forward, binary_backward, false},
 };
 
 static lk_tensor *binary(lk_tape *tape, binary_kind kind, lk_tensor *a, lk_tensor *b) {
@@ -109,7 +109,7 @@ static void affine_backward(lk_tape *tape, lk_node *node) {
     run_flat(tape, node, GRAIN, LK_FOR_TYPE(node->out->dtype, affine_back_range));
 }
 
-static const lk_op affine_op = {"affine", affine_forward, affine_backward};
+static const lk_op affine_op = {"affine", affine_forward, affine_backward, false};
 
 static void clamp_forward(lk_tape *tape, lk_node *node) {
     run_flat(tape, node, GRAIN, LK_FOR_TYPE(node->out->dtype, clamp_range));
@@ -119,7 +119,7 @@ static void clamp_backward(lk_tape *tape, lk_node *node) {
     run_flat(tape, node, GRAIN, LK_FOR_TYPE(node->out->dtype, clamp_back_range));
 }
 
-static const lk_op clamp_op = {"clamp", clamp_forward, clamp_backward};
+static const lk_op clamp_op = {"clamp", clamp_forward, clamp_backward, false};
 
 static lk_tensor *with_pair(lk_tape *tape, const lk_op *op, lk_tensor *x, double first,
                             double second) {
@@ -147,26 +147,31 @@ static void unary_forward(lk_tape *tape, lk_node *node) {
 
 static void unary_backward(lk_tape *tape, lk_node *node) {
     const unary_extra *e = node->extra;
-    const lk_tensor *x = node->in[0], *out = node->out;
-    if (lk_map_back(lk_tape_context(tape), e->f, x->dtype, x->size, x->data, out->grad, x->grad))
+    lk_tensor *x = node->in[0];
+    const lk_tensor *out = node->out;
+    if (lk_map_has_back(e->f, x->dtype)) {
+        lk_map_back(lk_tape_context(tape), e->f, x->dtype, x->size, x->data, out->grad,
+                    !lk_grad_begin(x), x->grad);
         return;
+    }
+    lk_grad_ready(tape, x);
     run_flat(tape, node, COSTLY_GRAIN, LK_FOR_TYPE(node->out->dtype, unary_back_range));
 }
 
 static const lk_op unary_ops[LK_UNARY_COUNT] = {
-    [LK_EXP] = {"exp", unary_forward, unary_backward},
-    [LK_LOG] = {"log", unary_forward, unary_backward},
-    [LK_TANH] = {"tanh", unary_forward, unary_backward},
-    [LK_SIGMOID] = {"sigmoid", unary_forward, unary_backward},
-    [LK_SOFTPLUS] = {"softplus", unary_forward, unary_backward},
-    [LK_ERF] = {"erf", unary_forward, unary_backward},
-    [LK_RELU] = {"relu", unary_forward, unary_backward},
-    [LK_SQUARE] = {"square", unary_forward, unary_backward},
-    [LK_SQRT] = {"sqrt", unary_forward, unary_backward},
-    [LK_NEG] = {"neg", unary_forward, unary_backward},
-    [LK_RECIPROCAL] = {"reciprocal", unary_forward, unary_backward},
-    [LK_GELU] = {"gelu", unary_forward, unary_backward},
-    [LK_SILU] = {"silu", unary_forward, unary_backward},
+    [LK_EXP] = {"exp", unary_forward, unary_backward, true},
+    [LK_LOG] = {"log", unary_forward, unary_backward, true},
+    [LK_TANH] = {"tanh", unary_forward, unary_backward, true},
+    [LK_SIGMOID] = {"sigmoid", unary_forward, unary_backward, true},
+    [LK_SOFTPLUS] = {"softplus", unary_forward, unary_backward, true},
+    [LK_ERF] = {"erf", unary_forward, unary_backward, true},
+    [LK_RELU] = {"relu", unary_forward, unary_backward, true},
+    [LK_SQUARE] = {"square", unary_forward, unary_backward, true},
+    [LK_SQRT] = {"sqrt", unary_forward, unary_backward, true},
+    [LK_NEG] = {"neg", unary_forward, unary_backward, true},
+    [LK_RECIPROCAL] = {"reciprocal", unary_forward, unary_backward, true},
+    [LK_GELU] = {"gelu", unary_forward, unary_backward, true},
+    [LK_SILU] = {"silu", unary_forward, unary_backward, true},
 };
 
 lk_tensor *lk_unary_op(lk_tape *tape, lk_unary f, lk_tensor *x) {
@@ -193,7 +198,7 @@ static void cast_backward(lk_tape *tape, lk_node *node) {
     else cast_to_f64(out, out->grad, x->grad, true);
 }
 
-static const lk_op cast_op = {"cast", cast_forward, cast_backward};
+static const lk_op cast_op = {"cast", cast_forward, cast_backward, false};
 
 lk_tensor *lk_cast(lk_tape *tape, lk_tensor *x, lk_dtype t) {
     if (x->dtype == t) return x;

@@ -49,8 +49,8 @@ static void sum_backward(lk_tape *tape, lk_node *node) {
     run_rows(tape, node, node->out->size, GRAIN, LK_FOR_TYPE(node->out->dtype, sum_back_range));
 }
 
-static const lk_op sum_cols_op = {"sum_cols", sum_forward, sum_backward};
-static const lk_op sum_all_op = {"sum_all", sum_forward, sum_backward};
+static const lk_op sum_cols_op = {"sum_cols", sum_forward, sum_backward, false};
+static const lk_op sum_all_op = {"sum_all", sum_forward, sum_backward, false};
 
 lk_tensor *lk_sum_cols(lk_tape *tape, lk_tensor *x) {
     return lk_tape_run(tape, &sum_cols_op, x->dtype, lk_tensor_rows(x), 1, 1, &x, NULL);
@@ -70,7 +70,7 @@ static void mean_backward(lk_tape *tape, lk_node *node) {
     LK_FOR_TYPE(node->out->dtype, mean_back)(node);
 }
 
-static const lk_op mean_all_op = {"mean_all", mean_forward, mean_backward};
+static const lk_op mean_all_op = {"mean_all", mean_forward, mean_backward, false};
 
 lk_tensor *lk_mean_all(lk_tape *tape, lk_tensor *x) {
     return lk_tape_run(tape, &mean_all_op, x->dtype, 1, 1, 1, &x, NULL);
@@ -93,7 +93,7 @@ static void groups_backward(lk_tape *tape, lk_node *node) {
     run_groups(tape, node, NULL, LK_FOR_TYPE(node->out->dtype, groups_back_range));
 }
 
-static const lk_op groups_op = {"log_sum_exp_groups", groups_forward, groups_backward};
+static const lk_op groups_op = {"log_sum_exp_groups", groups_forward, groups_backward, false};
 
 lk_tensor *lk_log_sum_exp_groups(lk_tape *tape, lk_tensor *x, size_t k) {
     if (!k || x->size % k || lk_tensor_cols(x) != 1)
@@ -118,7 +118,8 @@ static void log_softmax_backward(lk_tape *tape, lk_node *node) {
              LK_FOR_TYPE(node->out->dtype, softmax_back_range));
 }
 
-static const lk_op log_softmax_op = {"log_softmax", log_softmax_forward, log_softmax_backward};
+static const lk_op log_softmax_op = {"log_softmax", log_softmax_forward, log_softmax_backward,
+                                     false};
 
 lk_tensor *lk_log_softmax(lk_tape *tape, lk_tensor *x) {
     return lk_tape_run(tape, &log_softmax_op, x->dtype, lk_tensor_rows(x), lk_tensor_cols(x), 1, &x,
@@ -139,7 +140,7 @@ static void pick_backward(lk_tape *tape, lk_node *node) {
              LK_FOR_TYPE(node->out->dtype, pick_back_range));
 }
 
-static const lk_op pick_op = {"log_softmax_pick", pick_forward, pick_backward};
+static const lk_op pick_op = {"log_softmax_pick", pick_forward, pick_backward, false};
 
 lk_tensor *lk_log_softmax_pick(lk_tape *tape, lk_tensor *x, const size_t *index) {
     size_t rows = lk_tensor_rows(x);

@@ -62,7 +62,7 @@ static void norm_backward(lk_tape *tape, lk_node *node) {
     LK_FOR_TYPE(node->out->dtype, norm_gains)(&job, blocks);
 }
 
-static const lk_op norm_op = {"norm", norm_forward, norm_backward};
+static const lk_op norm_op = {"norm", norm_forward, norm_backward, false};
 
 lk_tensor *lk_norm_op(lk_tape *tape, lk_tensor *x, lk_tensor *gain, lk_tensor *bias) {
     size_t rows = lk_tensor_rows(x), cols = lk_tensor_cols(x);
@@ -75,6 +75,11 @@ lk_tensor *lk_norm_op(lk_tape *tape, lk_tensor *x, lk_tensor *gain, lk_tensor *b
         return lk_tape_empty(tape);
     lk_tensor *in[] = {x, gain, bias};
     return lk_tape_run(tape, &norm_op, x->dtype, rows, cols, 3, in, e);
+}
+
+void lk_norm_row(lk_dtype t, size_t n, const void *x, const void *gain, const void *bias, void *y) {
+    double kept[2];
+    lk_isa_pick()->norm[t](bias != NULL, n, x, gain, bias, y, kept);
 }
 
 /* ---- Recurrent cells ------------------------------------------------------------------------------------ */
@@ -118,8 +123,9 @@ static void recurrent_backward(lk_tape *tape, lk_node *node) {
     if (status != LK_OK) lk_tape_fail(tape, status, "%s", job.ctx->message);
 }
 
-static const lk_op recurrent_ops[] = {[LK_LSTM] = {"lstm", recurrent_forward, recurrent_backward},
-                                      [LK_GRU] = {"gru", recurrent_forward, recurrent_backward}};
+static const lk_op recurrent_ops[] = {
+    [LK_LSTM] = {"lstm", recurrent_forward, recurrent_backward, false},
+    [LK_GRU] = {"gru", recurrent_forward, recurrent_backward, false}};
 
 lk_tensor *lk_recurrent(lk_tape *tape, lk_cell_kind kind, lk_tensor *x, lk_tensor *w,
                         lk_tensor *part, size_t n) {

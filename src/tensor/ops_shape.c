@@ -35,7 +35,7 @@ static void slice_backward(lk_tape *tape, lk_node *node) {
     LK_FOR_TYPE(node->out->dtype, slice_back)(node);
 }
 
-static const lk_op slice_op = {"slice_cols", slice_forward, slice_backward};
+static const lk_op slice_op = {"slice_cols", slice_forward, slice_backward, false};
 
 lk_tensor *lk_slice_cols(lk_tape *tape, lk_tensor *x, size_t begin, size_t end) {
     if (begin >= end || end > lk_tensor_cols(x))
@@ -71,7 +71,7 @@ static void concat_backward(lk_tape *tape, lk_node *node) {
     }
 }
 
-static const lk_op concat_op = {"concat_cols", concat_forward, concat_backward};
+static const lk_op concat_op = {"concat_cols", concat_forward, concat_backward, false};
 
 lk_tensor *lk_concat_cols(lk_tape *tape, size_t n, lk_tensor *const *x) {
     size_t rows = 0, cols = 0;
@@ -104,7 +104,7 @@ static void gather_backward(lk_tape *tape, lk_node *node) {
     LK_FOR_TYPE(node->out->dtype, gather_back)(node);
 }
 
-static const lk_op gather_op = {"gather_rows", gather_forward, gather_backward};
+static const lk_op gather_op = {"gather_rows", gather_forward, gather_backward, false};
 
 /* An index of row numbers in the step's memory, still to be filled. */
 static gather_extra *new_gather(lk_tape *tape, size_t n) {

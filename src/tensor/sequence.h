@@ -8,6 +8,8 @@
 /* By row: (x - mean)/√(variance + 1e-5)·gain + bias, gain and bias [1, cols] (layer normalisation; Ba, Kiros,
  * Hinton 2016, eq. 4); without a bias, x/√(mean square + 1e-5)·gain (Zhang and Sennrich 2019, eq. 4). */
 lk_tensor *lk_norm_op(lk_tape *tape, lk_tensor *x, lk_tensor *gain, lk_tensor *bias);
+/* One row of it. */
+void lk_norm_row(lk_dtype t, size_t n, const void *x, const void *gain, const void *bias, void *y);
 
 /* Causal attention of `heads` heads (Vaswani et al. 2017, section 3.2), each position seeing itself and those before it. x
  * [rows·n, 3w] holds queries, keys and values, w = heads·size; the result is [rows·n, w]. The softmax goes

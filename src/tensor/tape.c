@@ -6,6 +6,7 @@
  * from the system. The first failure stays, and every later op returns `empty`, a tensor of one
  * zero that may be read, but never written by an op, for none runs. */
 #include "base/profile.h"
+#include "base/threads.h"
 #include "tensor/op.h"
 
 #include <stdarg.h>
@@ -150,7 +151,10 @@ lk_tensor *lk_tape_run(lk_tape *tape, const lk_op *op, lk_dtype t, size_t rows, 
         wanted = wanted || (in[i] && in[i]->grad);
     }
     if (tape->gradients && wanted) {
-        if (!(out->grad = zeroed(tape, out->size, size))) return &tape->empty;
+        if (!(out->grad = lk_tape_alloc(tape, out->size, size)) ||
+            !(out->fresh = lk_tape_alloc(tape, 1, 1)))
+            return &tape->empty;
+        *out->fresh = 1;
         out->node = node;
         node->previous = tape->last;
         tape->last = node;
@@ -161,6 +165,23 @@ lk_tensor *lk_tape_run(lk_tape *tape, const lk_op *op, lk_dtype t, size_t rows, 
     return tape->status == LK_OK ? out : &tape->empty;
 }
 
+/* ---- Gradients begin ------------------------------------------------------------------------------ */
+
+bool lk_grad_begin(lk_tensor *x) {
+    bool fresh = x->fresh && *x->fresh;
+    if (fresh) *x->fresh = 0;
+    return fresh;
+}
+
+static void zero_range(void *argument, size_t begin, size_t end) {
+    memset((char *)argument + begin, 0, end - begin);
+}
+
+void lk_grad_ready(lk_tape *tape, lk_tensor *x) {
+    if (x && x->grad && lk_grad_begin(x))
+        lk_parallel(tape->ctx, x->size * lk_dtype_size(x->dtype), 1 << 17, zero_range, x->grad);
+}
+
 lk_status lk_tape_backward(lk_tape *tape, lk_tensor *loss) {
     if (tape->status != LK_OK) return tape->status;
     if (loss->size != 1) {
@@ -168,11 +189,15 @@ lk_status lk_tape_backward(lk_tape *tape, lk_tensor *loss) {
         return tape->status;
     }
     if (!loss->grad) return LK_OK; /* it depends on nothing that wants a gradient */
+    lk_grad_begin(loss);
     if (loss->dtype == LK_F32) *(float *)loss->grad = 1;
     else *(double *)loss->grad = 1;
     for (lk_node *node = tape->last; node && tape->status == LK_OK; node = node->previous)
         if (node->op->backward) {
             double began = lk_profile_begin(tape->ctx);
+            lk_grad_ready(tape, node->out);
+            for (int i = 0; i < node->n_in && !node->op->begins; i++)
+                lk_grad_ready(tape, node->in[i]);
             node->op->backward(tape, node);
             lk_profile_end(tape->ctx, began, node->op->name, true, 0);
         }
@@ -193,7 +218,9 @@ const char *lk_tape_first_nonfinite(const lk_tape *tape) {
     for (const lk_node *node = tape->last; node; node = node->previous) {
         const lk_tensor *out = node->out;
         if (!finite(out->data, out->size, out->dtype)) value = node->op->name;
-        if (!gradient && !finite(out->grad, out->size, out->dtype)) gradient = node->op->name;
+        bool fresh = out->fresh && *out->fresh;
+        if (!gradient && !fresh && !finite(out->grad, out->size, out->dtype))
+            gradient = node->op->name;
     }
     return value ? value : gradient;
 }
@@ -231,7 +258,9 @@ lk_tensor *lk_reshape(lk_tape *tape, lk_tensor *x, size_t rows, size_t cols) {
     if (cols ? rows != x->size / cols || x->size % cols : x->size != 0)
         return lk_tape_refuse(tape, "%zu numbers cannot be seen as [%zu, %zu]", x->size, rows,
                               cols);
-    return lk_leaf(tape, x->dtype, 2, shape, x->data, x->grad);
+    lk_tensor *view = lk_leaf(tape, x->dtype, 2, shape, x->data, x->grad);
+    if (view->grad) view->fresh = x->fresh;
+    return view;
 }
 
 lk_tensor *lk_stop_gradient(lk_tape *tape, lk_tensor *x) {

@@ -9,6 +9,7 @@
 
 #include "base/threads.h"
 
+#include <math.h>
 #include <string.h>
 
 typedef struct cells_extra {
@@ -25,6 +26,7 @@ typedef struct cells_extra {
     const lk_site *site;
     const lk_dist_kind *run; /* of all cells, when they are evaluated many at a time; else NULL */
     bool side;               /* all cells can go side by side (dist.h, log_prob_side) */
+    bool softmax; /* all cells are categorical: evaluated again on the way back, as by `run` */
 } cells_extra;
 
 /* Cells of one kind with one parameter each, side by side and all there, go through the kind's run, and
@@ -81,6 +83,17 @@ static const void *wrapped_row(const lk_tensor *t, size_t lane) {
 static double value_at(const lk_tensor *t, size_t lane, size_t cell) {
     size_t i = lane % lk_tensor_rows(t) * lk_tensor_cols(t) + cell;
     return t->dtype == LK_F32 ? (double)((const float *)t->data)[i] : ((const double *)t->data)[i];
+}
+
+/* Categorical cells whose logits stand side by side, of values that want no gradient. */
+static bool all_softmax(size_t n, const lk_cell_dist *cells, const lk_tensor *value) {
+    for (size_t i = 0; i < n; i++)
+        if (cells[i].form.kind != &lk_categorical || cells[i].stride != 1) return false;
+    return n > 0 && value->dtype == LK_F64 && !value->grad;
+}
+
+static bool is_outcome(const lk_cell_dist *cell, double value) {
+    return value >= 0 && value < cell->form.n && value == (double)(int)value;
 }
 
 /* Adds out_grad[lane] · d[lane] to the parameters' gradient: rows of parameters in parallel, the
@@ -181,6 +194,38 @@ static void run_back_range(void *argument, size_t begin, size_t end) {
                 (char *)params->grad + (row * lk_tensor_cols(params) + e->cells[0].at) * size);
 }
 
+static double softmax_term(const lk_cell_dist *cell, const lk_tensor *params, size_t lane,
+                           double value) {
+    double work[LK_MAX_CELL_PARAMS];
+    if (!is_outcome(cell, value)) return -INFINITY;
+    const char *logits = (const char *)wrapped_row(params, lane) +
+                         cell->at * lk_dtype_size(params->dtype);
+    return lk_categorical_row(params->dtype, (size_t)cell->form.n, logits, (size_t)value, work);
+}
+
+/* Rows of parameters in parallel, the lanes of each in increasing order. */
+static void softmax_back_range(void *argument, size_t begin, size_t end) {
+    const lk_node *node = argument;
+    const cells_extra *e = node->extra;
+    const lk_tensor *params = node->in[0], *value = node->in[1];
+    size_t rows = lk_tensor_rows(params), size = lk_dtype_size(params->dtype);
+    const double *out_grad = node->out->grad;
+    double work[LK_MAX_CELL_PARAMS];
+    for (size_t row = begin; row < end; row++)
+        for (size_t lane = row; lane < e->lanes; lane += rows)
+            for (size_t i = 0; i < e->n; i++) {
+                const lk_cell_dist *cell = &e->cells[i];
+                size_t at = row * lk_tensor_cols(params) + cell->at;
+                double x = value_at(value, lane, i);
+                if ((e->present && !e->present[lane % lk_tensor_rows(value) * e->n + i]) ||
+                    !is_outcome(cell, x))
+                    continue;
+                lk_categorical_row_back(params->dtype, (size_t)cell->form.n,
+                                        (const char *)params->data + at * size, (size_t)x,
+                                        out_grad[lane], work, (char *)params->grad + at * size);
+            }
+}
+
 static void log_prob_side(const cells_extra *e, lk_node *node, size_t lane, double *terms) {
     const lk_tensor *params = node->in[0], *value = node->in[1];
     const lk_dist_form *form = &e->cells[0].form;
@@ -210,9 +255,13 @@ static void log_prob_range(void *argument, size_t begin, size_t end) {
         for (size_t i = 0; i < e->n && !e->side; i++) {
             terms[i] = 0;
             if (present && !present[i]) continue;
-            terms[i] = lk_cell_log_prob(&e->cells[i], params->dtype, row, value_at(value, lane, i),
-                                        e->d[0] ? e->d[0] + lane * e->width + e->begin[i] : NULL,
-                                        e->d_value ? e->d_value + lane * e->n + i : NULL);
+            double x = value_at(value, lane, i);
+            terms[i] =
+                e->softmax
+                    ? softmax_term(&e->cells[i], params, lane, x)
+                    : lk_cell_log_prob(&e->cells[i], params->dtype, row, x,
+                                       e->d[0] ? e->d[0] + lane * e->width + e->begin[i] : NULL,
+                                       e->d_value ? e->d_value + lane * e->n + i : NULL);
             if (e->cells[i].missingness) missingness += terms[i];
         }
         out[lane] = lk_sum_f64(e->n, terms);
@@ -232,6 +281,9 @@ static void log_prob_backward(lk_tape *tape, lk_node *node) {
     if (e->run && node->in[0]->grad)
         lk_parallel(lk_tape_context(tape), lk_tensor_rows(node->in[0]), 1 + 2000 / (e->n + 1),
                     run_back_range, node);
+    if (e->softmax && node->in[0]->grad)
+        lk_parallel(lk_tape_context(tape), lk_tensor_rows(node->in[0]), 1 + 20 / (e->n + 1),
+                    softmax_back_range, node);
     if (e->d[0]) scatter(tape, e, out_grad, false, e->d[0], e->cells, node->in[0]);
     if (!e->d_value) return;
     lk_tensor *value = node->in[1];
@@ -245,7 +297,7 @@ static void log_prob_backward(lk_tape *tape, lk_node *node) {
         }
 }
 
-static const lk_op log_prob_op = {"log_prob", log_prob_forward, log_prob_backward};
+static const lk_op log_prob_op = {"log_prob", log_prob_forward, log_prob_backward, false};
 
 lk_tensor *lk_cells_log_prob(lk_tape *tape, size_t lanes, size_t n, const lk_cell_dist *cells,
                              lk_tensor *params, lk_tensor *value, const uint8_t *present,
@@ -266,7 +318,8 @@ lk_tensor *lk_cells_log_prob(lk_tape *tape, size_t lanes, size_t n, const lk_cel
     e->missingness = missingness;
     e->run = run_of(n, cells, value, present);
     e->side = !present && side_by_side(n, cells, false);
-    if (params->grad && !e->run && !save(tape, &e->d[0], lanes * e->width))
+    e->softmax = !e->run && all_softmax(n, cells, value);
+    if (params->grad && !e->run && !e->softmax && !save(tape, &e->d[0], lanes * e->width))
         return lk_tape_empty(tape);
     if (value->grad && !save(tape, &e->d_value, lanes * n)) return lk_tape_empty(tape);
     lk_tensor *in[] = {params, value};
@@ -312,7 +365,7 @@ static void kl_backward(lk_tape *tape, lk_node *node) {
     if (e->d[1]) scatter(tape, e, node->out->grad, false, e->d[1], e->other, node->in[1]);
 }
 
-static const lk_op kl_op = {"kl", kl_forward, kl_backward};
+static const lk_op kl_op = {"kl", kl_forward, kl_backward, false};
 
 bool lk_cells_have_kl(const lk_dist *p, const lk_dist *q) {
     if (p->n != q->n || !p->params || !q->params) return false;
@@ -392,7 +445,7 @@ static void draw_backward(lk_tape *tape, lk_node *node) {
     scatter(tape, e, e->terms, true, e->d[0], e->cells, node->in[0]);
 }
 
-static const lk_op draw_op = {"draw", draw_forward, draw_backward};
+static const lk_op draw_op = {"draw", draw_forward, draw_backward, false};
 
 lk_tensor *lk_cells_reparameterise(lk_trace *trace, const lk_site *site, const lk_dist *dist) {
     lk_tape *tape = trace->tape;

@@ -95,6 +95,35 @@ class Resume(Case):
         good("fit", family, TABLE, "-o", replayed, "-f", "--steps", max(steps // 2, 1), *options)
         self.assertNotEqual(sha256(timed), sha256(replayed))
 
+    def test_cosine_of_minutes(self):
+        """A cosine that ends when the minutes do is replayed by its number of steps alone."""
+        text = GOLDEN / "dialogue.txt"
+        small = ["transformer", text, "--context", 12, "--width", 8, "--layers", 1, "--heads", 1, "--warmup", 5,
+                 "--accumulate", 2, "--patience", 100000]
+        timed, replayed = self.path("timed.lk"), self.path("replayed.lk")
+        good("fit", *small, "-o", timed, "--minutes", "0.02")
+        about = json.loads(good("show", timed))
+        self.assertGreaterEqual(int(about["options"]["decay-steps"]), about["steps"])
+        good("fit", *small, "-o", replayed, "--steps", about["steps"], "--decay-steps", about["options"]["decay-steps"])
+        self.assertEqual(sha256(timed), sha256(replayed))
+        if int(about["options"]["decay-steps"]) == about["steps"]:
+            good("fit", *small, "-o", replayed, "-f", "--steps", about["steps"])
+            self.assertEqual(sha256(timed), sha256(replayed))
+        good("fit", *small, "-o", replayed, "-f", "--steps", about["steps"] + 1)
+        self.assertNotEqual(sha256(timed), sha256(replayed))
+
+    def test_batches_add_up(self):
+        """Two batches of 4 make the step that one of 8 makes, to rounding: the same windows, in the same order."""
+        text = GOLDEN / "dialogue.txt"
+        fits = []
+        for name, batch, times in (("one", 8, 1), ("two", 4, 2), ("other", 4, 1)):
+            good("fit", "rnn", text, "--context", 12, "--width", 8, "--steps", 4, "--batch", batch, "--accumulate", times,
+                 "--held-out", 0, "--schedule", "constant", "--warmup", 0, "-o", self.path(f"{name}.lk"))
+            fits.append(scores(self.path(f"{name}.lk"), text))
+        far = [max(abs(a - b) for a, b in zip(fits[0], fit)) for fit in fits[1:]]
+        self.assertLess(far[0], 1e-3)
+        self.assertGreater(far[1], 10 * far[0])
+
 
 def add(kind, family):
     setattr(Resume, f"test_{kind}_{family}", lambda self: getattr(self, kind)(family))

@@ -45,6 +45,14 @@ static const char *const common_axes[] = {"components=3", "covariance=VVE", "fre
 static const char *const diagonal_tails[] = {"components=3", "covariance=EVI", NULL};
 static const char *const two_latents[] = {"latents=2", NULL};
 static const char *const one_latent[] = {"latents=1", "scale=none", "rotation=varimax", NULL};
+static const char *const small_lstm[] = {"width=12", "batch=8", NULL};
+static const char *const two_grus[] = {"cell=gru",    "width=10",     "layers=2",
+                                       "dropout=0.2", "accumulate=2", NULL};
+static const char *const small_rotary[] = {"layers=2",          "heads=2", "width=16",
+                                           "activation=swiglu", "batch=8", NULL};
+static const char *const small_learned[] = {
+    "layers=1",   "heads=1",     "width=12",  "positions=learned",
+    "norm=layer", "dropout=0.1", "hidden=20", NULL};
 static const char *const plain[] = {NULL};
 
 /* Settings to try beside the defaults; a family that is not here runs with its defaults. */
@@ -64,7 +72,11 @@ static const struct {
     {"fa", two_latents},
     {"fa", plain},
     {"ppca", one_latent},
-    {"ppca", plain}};
+    {"ppca", plain},
+    {"rnn", small_lstm},
+    {"rnn", two_grus},
+    {"transformer", small_rotary},
+    {"transformer", small_learned}};
 
 static const char *path_of(const char *name) {
     static char path[4096];

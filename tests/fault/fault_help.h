@@ -227,12 +227,18 @@ static const char *const made_options[] = {"hidden=4", "components=1", "held-out
                                            "check=2",  "orderings=2",  NULL};
 static const char *const vae_options[] = {
     "hidden=4", "latents=1", "components=1", "held-out=0.4", "check=2", "average=0.9", NULL};
+static const char *const rnn_options[] = {"width=3", "cell=gru",    "layers=2", "batch=4",
+                                          "check=2", "dropout=0.1", NULL};
+static const char *const transformer_options[] = {"width=4", "layers=1",     "heads=1", "batch=4",
+                                                  "check=2", "accumulate=2", NULL};
 static const struct {
     const char *family;
     const char *const *options;
 } small[] = {{"gmm", gmm_options},
              {"made", made_options},
              {"mixture", mixture_options},
+             {"rnn", rnn_options},
+             {"transformer", transformer_options},
              {"vae", vae_options}};
 
 /* The settings of a family that is not in the list are its defaults. */

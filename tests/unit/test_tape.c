@@ -66,7 +66,7 @@ static void spy_backward(lk_tape *tape, lk_node *node) {
             *(double *)node->in[i]->grad += *(double *)node->out->grad;
 }
 
-static const lk_op spy_op = {"spy", spy_forward, spy_backward};
+static const lk_op spy_op = {"spy", spy_forward, spy_backward, false};
 
 static lk_tensor *watch(lk_tape *tape, int name, int *log, int *n, lk_tensor *a, lk_tensor *b) {
     spy *s = lk_tape_alloc(tape, 1, sizeof *s);
@@ -326,7 +326,7 @@ static void wrong_backward(lk_tape *tape, lk_node *node) {
     }
 }
 
-static const lk_op wrong_op = {"wrong", wrong_forward, wrong_backward};
+static const lk_op wrong_op = {"wrong", wrong_forward, wrong_backward, false};
 
 typedef struct wrong_run {
     lk_tape *tape;
