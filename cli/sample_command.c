@@ -3,11 +3,27 @@
 #include <string.h>
 
 static const lk_option own[] = {
-    {"rows", LK_OPTION_INT, "10", 0, 1e15, NULL, "-n: how many rows"},
+    {"rows", LK_OPTION_INT, "10", 0, 1e15, NULL, "-n: how many rows, or texts (1)"},
     {"given", LK_OPTION_TEXT, "", 1, 0, NULL,
      "field=value: rows that have this value; may be repeated"},
     {"particles", LK_OPTION_INT, "256", 1, 1e6, NULL,
      "Candidates for each row, where rows that fit what is given are estimated"},
+    {"length", LK_OPTION_INT, "500", 0, 2147483648.0, NULL,
+     "Of texts: how many new symbols, at most"},
+    {"prompt", LK_OPTION_TEXT, "", 1, 0, NULL, "Of texts: how they begin"},
+    {"stop", LK_OPTION_TEXT, "", 1, 0, NULL, "Of texts: end before this string"},
+    {"temperature", LK_OPTION_REAL, "1", 0, 1e9, NULL,
+     "Of texts: divides log p; 0: always the most probable symbol. No samples of the model"},
+    {"top-k", LK_OPTION_INT, "0", 0, 1e9, NULL,
+     "Of texts: draw from so many of the most probable symbols; 0: all. No samples of the model"},
+    {"top-p", LK_OPTION_REAL, "1", 1e-9, 1, NULL,
+     "Of texts: draw from the fewest symbols that have this probability. No samples of the model"},
+    {"min-p", LK_OPTION_REAL, "0", 0, 1, NULL,
+     "Of texts: draw from symbols with this share of the most probable one's probability, at "
+     "least. No "
+     "samples of the model"},
+    {"repetition-penalty", LK_OPTION_REAL, "1", 1e-9, 1e9, NULL,
+     "Of texts: multiplies log p of the last 64 symbols. No samples of the model"},
     {NULL, LK_OPTION_INT, NULL, 0, 0, NULL, NULL}};
 
 static const lk_option *const tables[] = {own, cli_output_options, cli_compute_options,
@@ -21,11 +37,19 @@ static int run(lk_context *ctx, const cli_arguments *a) {
     size_t n = 0;
     for (size_t i = 0; i < a->n_options; i++)
         if (!strcmp(a->name[i], "given")) given[n++] = a->value[i];
-    options.n = cli_count(a, "rows", 10);
     options.seed = cli_count(a, "seed", 1);
     options.given = given;
     options.particles = (size_t)cli_count(a, "particles", 256);
     lk_status status = lk_model_load(ctx, a->plain[0], &model);
+    options.n = cli_count(a, "rows", status == LK_OK && lk_model_symbol(model) ? 1 : 10);
+    options.prompt = cli_value(a, "prompt", NULL);
+    options.stop = cli_value(a, "stop", NULL);
+    options.length = cli_count(a, "length", 500);
+    options.temperature = cli_number(a, "temperature", 1);
+    options.top_k = (size_t)cli_count(a, "top-k", 0);
+    options.top_p = cli_number(a, "top-p", 1);
+    options.min_p = cli_number(a, "min-p", 0);
+    options.repetition = cli_number(a, "repetition-penalty", 1);
     if (status == LK_OK) status = lk_sample(model, &options, path, cli_flag(a, "force"), NULL);
     int code = status == LK_OK ? 0 : cli_fail(ctx, status);
     lk_model_destroy(model);

@@ -8,7 +8,9 @@ static const lk_option own[] = {
     {"particles", LK_OPTION_INT, "64", 1, 1e6, NULL,
      "Importance samples, where the density is a bound"},
     {"per-field", LK_OPTION_FLAG, "false", 1, 0, NULL,
-     "For each field its log-probability given all others of the row, as CSV"},
+     "For each field its log-probability given all others of the row, as CSV; of a text, each "
+     "symbol's given those "
+     "before it"},
     {NULL, LK_OPTION_INT, NULL, 0, 0, NULL, NULL}};
 
 static const lk_option *const tables[] = {own, cli_data_options, cli_compute_options,
@@ -92,6 +94,30 @@ static lk_status print_fields(void *user, const lk_fields_summary *about, size_t
     return ferror(stdout) ? LK_IO : LK_OK;
 }
 
+/* Symbols as they are, quoted where they must be; a byte that a CSV cannot hold, as \\x00. */
+static lk_status print_symbol(void *user, const lk_symbol_score *symbol) {
+    char text[40];
+    const bool *json = user;
+    if (*json) return LK_OK;
+    if (!symbol->place) puts("place,symbol,log_prob");
+    printf("%llu,", (unsigned long long)symbol->place);
+    cli_csv_string(stdout, symbol->n == 1 && !*symbol->text ? "\\x00" : symbol->text);
+    printf(",%s\n", cli_real(symbol->log_prob, text));
+    return ferror(stdout) ? LK_IO : LK_OK;
+}
+
+static lk_status score_symbols(lk_model *model, lk_data *data, bool json, double began) {
+    lk_symbols_summary sums;
+    char a[40], b[40];
+    lk_status status = lk_score_symbols(model, data, print_symbol, &json, &sums);
+    if (status == LK_OK && json)
+        printf("{\"symbols\": %llu, \"symbol\": \"%s\", \"log_prob\": %s, \"mean_log_prob\": %s, "
+               "\"seconds\": %.3f}\n",
+               (unsigned long long)sums.symbols, lk_model_symbol(model), cli_real(sums.log_prob, a),
+               cli_json_real(sums.log_prob / (double)sums.symbols, b), cli_seconds() - began);
+    return status;
+}
+
 static int run(lk_context *ctx, const cli_arguments *a) {
     lk_model *model = NULL;
     lk_data *data = NULL;
@@ -105,7 +131,9 @@ static int run(lk_context *ctx, const cli_arguments *a) {
     lk_status status = lk_model_load(ctx, a->plain[0], &model);
     if (status == LK_OK) status = cli_open_data(ctx, a, a->plain[1], model, NULL, &data);
     bool per_field = cli_flag(a, "per-field");
-    if (status == LK_OK && per_field) {
+    if (status == LK_OK && per_field && lk_model_symbol(model)) {
+        status = score_symbols(model, data, json, began);
+    } else if (status == LK_OK && per_field) {
         field_printing p = {a, json, false, began};
         lk_fields_summary fields;
         status = lk_score_fields(model, data, &options, print_fields, &p, &fields);

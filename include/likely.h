@@ -175,6 +175,8 @@ LK_API lk_status lk_fit(lk_context *ctx, const char *family, lk_data *data,
 LK_API void lk_model_destroy(lk_model *model);
 LK_API lk_status lk_model_save(const lk_model *model, const char *path, bool replace);
 LK_API lk_status lk_model_load(lk_context *ctx, const char *path, lk_model **out);
+/* What a text's symbols are: "byte" or "character"; NULL: the model is of tables. */
+LK_API const char *lk_model_symbol(const lk_model *model);
 /* All that the model knows of itself, as JSON for lk_string_free. */
 LK_API lk_status lk_model_describe(const lk_model *model, char **json);
 
@@ -247,11 +249,23 @@ typedef struct lk_sample_options {
     uint64_t seed;
     const char *const *given; /* "field=value", NULL at the end; or NULL */
     size_t particles; /* candidates for each row when what is given makes them necessary; 0: 256 */
+    /* Of texts: how each begins, or NULL; how many symbols come after that, at most; where it ends before, or NULL. */
+    const char *prompt;
+    uint64_t length;
+    const char *stop;
+    /* Of texts; what is not 1, 0, 1, 0, 1 makes samples that are none of the model's: temperature; how many of the
+     * most probable symbols are kept, 0 for all; the share of them that is kept; the least share of the most
+     * probable one; what log p of the last 64 symbols is multiplied by. */
+    double temperature;
+    size_t top_k;
+    double top_p, min_p, repetition;
 } lk_sample_options;
 #define LK_SAMPLE_DEFAULTS \
-    { 10, 1, NULL, 0 }
+    { 10, 1, NULL, 0, NULL, 500, NULL, 1, 0, 1, 0, 1 }
 
-/* Writes n rows to a .csv, .tsv, .npy or .png file ("-", a pipe, a device: CSV); another ending is
+/* Of a text: n of them, divided by a line of three dashes, with their prompts, to a file of any name; each is
+ * drawn in windows as lk_score scores them, given the end of what came before. Else
+ * writes n rows to a .csv, .tsv, .npy or .png file ("-", a pipe, a device: CSV); another ending is
  * LK_USAGE. `kind` (may be
  * NULL) becomes "exact", or "estimate" when each row is one of `particles` candidates by weight
  * (sampling-importance-resampling, Rubin 1987). Given values make exact rows where the family's cells can
@@ -370,6 +384,22 @@ typedef lk_status (*lk_fields_fn)(void *user, const lk_fields_summary *about, si
  * For real values and categories it is log p(row) - log p(row without the field). */
 LK_API lk_status lk_score_fields(lk_model *model, lk_data *data, const lk_score_options *options,
                                  lk_fields_fn fn, void *user, lk_fields_summary *summary);
+
+/* A symbol of a text, and log p of it given those before it in its window, nats. `text` lives for the call. */
+typedef struct lk_symbol_score {
+    uint64_t place; /* among the symbols of the data, from 0 */
+    const char *text;
+    size_t n; /* bytes of it */
+    double log_prob;
+} lk_symbol_score;
+typedef lk_status (*lk_symbols_fn)(void *user, const lk_symbol_score *symbol);
+typedef struct lk_symbols_summary {
+    uint64_t symbols;
+    double log_prob; /* of all together */
+} lk_symbols_summary;
+/* Every symbol of the data in order. LK_CANNOT for models of tables, and with latents. */
+LK_API lk_status lk_score_symbols(lk_model *model, lk_data *data, lk_symbols_fn fn, void *user,
+                                  lk_symbols_summary *summary);
 
 typedef struct lk_outlier_options {
     lk_data *calibration; /* ordinary rows that the model has not learned from; NULL: none */

@@ -1,5 +1,6 @@
 #include "data/series.h"
 
+#include "base/json.h"
 #include "base/philox.h"
 
 #include <string.h>
@@ -122,4 +123,29 @@ void lk_series_example(const lk_series *s, const unsigned char *store, uint64_t 
         shift = 0;
     }
     fill(s, store, d, from, shift, 0, at, batch);
+}
+
+static uint16_t level_of(const lk_field *field, const char *text, size_t n) {
+    size_t i = 0;
+    while (i < field->n_levels &&
+           (strlen(field->levels[i]) != n || memcmp(field->levels[i], text, n)))
+        i++;
+    return (uint16_t)i;
+}
+
+lk_status lk_series_encode(lk_context *ctx, const lk_field *field, const char *text, size_t n,
+                           uint16_t **symbols, size_t *count) {
+    *count = 0;
+    if (!(*symbols = lk_alloc(ctx, n, sizeof **symbols))) return LK_NO_MEMORY;
+    for (size_t at = 0, step; at < n; at += step) {
+        step = 1;
+        if (field->alphabet == LK_BYTES) {
+            (*symbols)[(*count)++] = (unsigned char)text[at];
+            continue;
+        }
+        step = lk_utf8_length((const unsigned char *)text + at, n - at);
+        if (!step) return lk_fail(ctx, LK_BAD_DATA, "the text is no UTF-8 at byte %zu", at + 1);
+        (*symbols)[(*count)++] = level_of(field, text + at, step);
+    }
+    return LK_OK;
 }

@@ -19,6 +19,9 @@ typedef struct lk_series {
 lk_status lk_series_create(lk_context *ctx, const lk_field *field, size_t bytes, uint64_t first,
                            uint64_t n, const uint64_t *begin, lk_series **out);
 void lk_series_destroy(lk_series *series);
+/* A text's symbols, *symbols (for lk_free). LK_BAD_DATA for what is no UTF-8, where the alphabet is of characters. */
+lk_status lk_series_encode(lk_context *ctx, const lk_field *field, const char *text, size_t n,
+                           uint16_t **symbols, size_t *count);
 /* The symbols [from, to) as a series of their own; a document that is cut begins anew. */
 lk_status lk_series_part(const lk_series *series, const lk_field *field, uint64_t from, uint64_t to,
                          lk_series **out);

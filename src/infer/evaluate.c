@@ -1,5 +1,8 @@
 #include "infer/evaluate.h"
 
+#include "base/threads.h"
+
+#include <math.h>
 #include <string.h>
 
 /* The guide's trace (when there is one) and the joint's over one observed batch. */
@@ -73,6 +76,60 @@ lk_status lk_evaluate(lk_model *model, lk_tape *tape, const lk_batch *batch, lk_
         if (e->error) e->error[row] = s > 1 ? log_mean_error(log_w->data, batch->rows, row, s) : 0;
     }
     return LK_OK;
+}
+
+/* ---- Cell by cell -------------------------------------------------------------------------------------------- */
+
+typedef struct cells_job {
+    const lk_site *site;
+    const lk_dist *dist;
+    const lk_tensor *params;
+    double *log_prob;
+} cells_job;
+
+static void cells_range(void *argument, size_t begin, size_t end) {
+    const cells_job *job = argument;
+    const lk_site *site = job->site;
+    size_t n = job->dist->n, width = lk_tensor_cols(job->params);
+    size_t bytes = width * lk_dtype_size(job->params->dtype);
+    const double *x = site->value->data;
+    for (size_t at = begin; at < end; at++) {
+        size_t row = at / n % lk_tensor_rows(job->params);
+        bool scored = (!site->present || site->present[at]) && (!site->known || !site->known[at]);
+        job->log_prob[at] =
+            scored
+                ? lk_cell_log_prob(&job->dist->cells[at % n], job->params->dtype,
+                                   (const char *)job->params->data + row * bytes, x[at], NULL, NULL)
+                : (double)NAN;
+    }
+}
+
+static void cells_draw(lk_trace *trace, lk_site *site, const lk_dist *dist) {
+    if (!site->observed) {
+        lk_tape_fail(
+            trace->tape, LK_CANNOT,
+            "the model draws a latent (\"%s\"), so its cells have no conditionals one after the "
+            "other",
+            site->name);
+        return;
+    }
+    lk_tensor *params = lk_dist_params(trace, dist, site->value, site->present);
+    if (lk_trace_status(trace) != LK_OK) return;
+    cells_job job = {site, dist, params, trace->user};
+    lk_parallel(trace->ctx, trace->rows * dist->n, 256, cells_range, &job);
+}
+
+lk_status lk_evaluate_cells(lk_model *model, lk_tape *tape, const lk_batch *batch,
+                            double *log_prob) {
+    static const lk_reading reading = {"cells", cells_draw};
+    lk_trace t;
+    lk_tape_reset(tape, false);
+    if (model->family->step) model->family->step(model, 0, false);
+    lk_trace_begin(&t, tape, &reading, batch->rows, 1, batch->row, 0, 0, "score");
+    t.user = log_prob;
+    observe(&t, batch);
+    model->family->joint(model, &t);
+    return lk_tape_status(tape);
 }
 
 lk_tensor *lk_objective(lk_model *model, lk_tape *tape, const lk_batch *batch, uint64_t step,

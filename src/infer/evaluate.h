@@ -19,6 +19,11 @@ typedef struct lk_evaluation {
 /* Scores the batch; the tape is reset first. */
 lk_status lk_evaluate(lk_model *model, lk_tape *tape, const lk_batch *batch, lk_evaluation *e);
 
+/* log p of each scored cell given the cells before it, [rows, cells]; NaN for cells that are not there or known. The
+ * tape is reset first. LK_CANNOT where a latent stands before the row. */
+lk_status lk_evaluate_cells(lk_model *model, lk_tape *tape, const lk_batch *batch,
+                            double *log_prob);
+
 /* The objective of learning: mean over rows of the log-probability (or the bound), each times its
  * weight where the batch has any, as a tensor of one element with gradients. */
 lk_tensor *lk_objective(lk_model *model, lk_tape *tape, const lk_batch *batch, uint64_t step,

@@ -27,7 +27,8 @@ static lk_status read_given(sampling *s) {
     lk_context *ctx = s->model->ctx;
     size_t n = schema->n_cells;
     if (s->options->given && s->options->given[0] && lk_schema_series(schema) != SIZE_MAX)
-        return lk_fail(ctx, LK_CANNOT, "a text has no fields to be given");
+        return lk_fail(ctx, LK_CANNOT,
+                       "a text has no fields to be given; a prompt gives its beginning");
     for (size_t g = 0; s->options->given && s->options->given[g]; g++) {
         const char *text = s->options->given[g], *equals = strchr(text, '=');
         char name[256];
@@ -130,6 +131,13 @@ lk_status lk_sample(lk_model *model, const lk_sample_options *options, const cha
     sampling s = {.model = model, .options = options ? options : &defaults, .capacity = BATCH};
     bool conditional = s.options->given && s.options->given[0];
     lk_clear(ctx);
+    if (lk_schema_series(model->schema) != SIZE_MAX && !conditional) {
+        if (kind) *kind = lk_kind_name(LK_KIND_EXACT);
+        return lk_task_sample_text(model, s.options, path, replace);
+    }
+    if (s.options->prompt && *s.options->prompt)
+        return lk_fail(ctx, LK_CANNOT,
+                       "a table's rows have no prompt; `--given field=value` gives a field");
     s.particles = conditional ? lk_task_particles(s.options->particles) : 1;
     s.least_effective = (double)s.particles;
     if (conditional) s.capacity = lk_task_questions(model, s.particles);

@@ -25,12 +25,10 @@ static void add_units(scoring *s) {
             if (s->batch.present[row * s->batch.n_cells + i]) s->log_prob[row] += s->to_units[i];
 }
 
-static const char *symbol_name(const lk_schema *schema, size_t *overlap) {
+const char *lk_model_symbol(const lk_model *model) {
     static const char *const names[] = {"byte", "character"};
-    size_t series = lk_schema_series(schema);
-    if (series == SIZE_MAX) return NULL;
-    *overlap = schema->fields[series].overlap;
-    return names[schema->fields[series].alphabet];
+    size_t series = lk_schema_series(model->schema);
+    return series == SIZE_MAX ? NULL : names[model->schema->fields[series].alphabet];
 }
 
 /* Of a series: what was scored of the batch. A character never seen counts as U+FFFD, which stands for it. */
@@ -118,8 +116,7 @@ lk_status lk_score(lk_model *model, lk_data *data, const lk_score_options *optio
     }
     if (status == LK_OK && summary) {
         double n = s.rows ? (double)s.rows : 1;
-        size_t dims = lk_schema_dims(model->schema), overlap = 0;
-        const char *symbol = symbol_name(model->schema, &overlap);
+        size_t dims = lk_schema_dims(model->schema), series = lk_schema_series(model->schema);
         *summary = (lk_score_summary){
             .rows = s.rows,
             .kind = lk_kind_name(s.kind),
@@ -129,8 +126,8 @@ lk_status lk_score(lk_model *model, lk_data *data, const lk_score_options *optio
             .dims = dims,
             .symbols = s.symbols,
             .bytes = s.bytes,
-            .symbol = symbol,
-            .overlap = overlap,
+            .symbol = lk_model_symbol(model),
+            .overlap = series == SIZE_MAX ? 0 : model->schema->fields[series].overlap,
             .bits_per_dim = s.symbols ? -s.sum / (lk_log(2) * (double)s.symbols)
                                       : -s.sum / n / (lk_log(2) * (double)(dims ? dims : 1))};
     }

@@ -47,6 +47,9 @@ size_t lk_task_questions(const lk_model *model, size_t particles);
 size_t lk_task_cell(const lk_schema *schema, size_t field, size_t *gate);
 /* The number that a cell's value is in the data's units. */
 double lk_task_units(const lk_schema *schema, size_t cell, double value);
+/* lk_sample of a text. */
+lk_status lk_task_sample_text(lk_model *model, const lk_sample_options *options, const char *path,
+                              bool replace);
 /* A notice, if there were such rows. */
 void lk_task_tell_impossible(const lk_model *model, uint64_t rows);
 /* log-probabilities of the data's rows, in order, as lk_score gives them; LK_KIND_… of all together. */

@@ -142,6 +142,16 @@ static const void *params_of(const void *params, size_t rows, size_t width, lk_d
     return (const char *)params + lane % rows * width * lk_dtype_size(t);
 }
 
+/* Cells after the last one that some row has are not walked to. */
+static size_t last_inside(const lk_site *site, const lk_dist *dist) {
+    size_t n = dist->n;
+    if (!site || !site->known || (dist->chain && dist->chain->order)) return n;
+    for (; n > 0; n--)
+        for (size_t row = 0; row < lk_tensor_rows(site->value); row++)
+            if (site->known[row * dist->n + n - 1] != LK_OUTSIDE) return n;
+    return n;
+}
+
 void lk_site_walk(lk_trace *trace, const lk_site *site, const lk_dist *dist, double *x,
                   uint8_t *present, const uint8_t *given, double *log_weight, lk_pick_fn pick,
                   void *user) {
@@ -167,7 +177,7 @@ void lk_site_walk(lk_trace *trace, const lk_site *site, const lk_dist *dist, dou
         rows = lk_tensor_rows(dist->params);
         params = dist->params->data;
     }
-    for (size_t i = 0; i < n; i++) {
+    for (size_t i = 0, end = last_inside(site, dist); i < end; i++) {
         if (chain) chain->one(chain->self, trace, state, i, x, present, params);
         if (lk_trace_status(trace) != LK_OK) return;
         for (size_t lane = 0; lane < lanes; lane++) {

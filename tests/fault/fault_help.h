@@ -106,13 +106,18 @@ static lk_status act_score(bench *b) {
 }
 
 static lk_status act_sample(bench *b) {
-    lk_sample_options options = {20, 1, NULL, 0};
+    lk_sample_options options = LK_SAMPLE_DEFAULTS;
+    options.n = 20;
+    options.length = 30;
     return lk_sample(b->model, &options, b->output, true, NULL);
 }
 
 static lk_status act_sample_given(bench *b) {
     static const char *const given[] = {"colour=red", NULL};
-    lk_sample_options options = {5, 1, given, 8};
+    lk_sample_options options = LK_SAMPLE_DEFAULTS;
+    options.n = 5;
+    options.given = given;
+    options.particles = 8;
     return lk_sample(b->model, &options, b->output, true, NULL);
 }
 

@@ -67,7 +67,8 @@ static void use(fuzz *f, lk_model *model) {
     if (status == LK_OK) status = lk_model_describe(model, &json);
     FUZZ_CHECK(status == LK_OK || f->refused, "%s", lk_context_message(f->ctx));
     /* Parameters may be anything: what comes of them is told or a number. */
-    lk_sample_options options = {3, 1, NULL, 0};
+    lk_sample_options options = LK_SAMPLE_DEFAULTS;
+    options.n = 3;
     if (status == LK_OK) status = lk_sample(model, &options, rows, true, NULL);
     lk_data_options read = LK_DATA_DEFAULTS;
     read.model = model;

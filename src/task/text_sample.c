@@ -1,0 +1,258 @@
+/* New text: window after window, each drawn given the end of the one before, as scores are given it. */
+#include "base/files.h"
+#include "data/kinds.h"
+#include "data/series.h"
+#include "dist/altered.h"
+#include "task/task.h"
+
+#include <string.h>
+
+enum { BATCH = 32, RECENT = 64 /* symbols that the repetition penalty looks back */ };
+
+typedef struct voice { /* one text */
+    uint16_t *symbols;
+    size_t n, from; /* the first of those that are new */
+    bool done;
+} voice;
+
+typedef struct telling {
+    lk_model *model;
+    const lk_sample_options *options;
+    const lk_field *field;
+    lk_alteration alteration;
+    lk_tape *tape;
+    lk_batch batch;
+    lk_rng *rng; /* [BATCH] */
+    voice voice[BATCH];
+    double *log_p; /* [symbols] */
+    size_t *order;
+    uint8_t *recent;
+    uint16_t *prompt;
+    size_t n_prompt, room; /* room: symbols of a voice */
+    lk_text text;
+    lk_file *file;
+} telling;
+
+/* ---- A draw ------------------------------------------------------------------------------------------------------ */
+
+typedef struct drawing {
+    telling *t;
+    const double *x; /* the lanes' cells so far */
+    size_t n;
+} drawing;
+
+static void mark_recent(telling *t, const drawing *d, size_t lane, size_t cell, size_t symbols) {
+    const uint8_t *known = t->batch.known + lane * d->n;
+    memset(t->recent, 0, symbols);
+    for (size_t back = 1; back <= RECENT && back <= cell && known[cell - back] != LK_OUTSIDE;
+         back++)
+        t->recent[(size_t)d->x[lane * d->n + cell - back]] = 1;
+}
+
+static double pick(void *user, lk_trace *trace, size_t lane, size_t cell, const lk_cell_dist *dist,
+                   lk_dtype type, const void *params) {
+    drawing *d = user;
+    telling *t = d->t;
+    (void)trace;
+    if (!lk_alters(&t->alteration) || dist->form.kind != &lk_categorical)
+        return lk_cell_sample(dist, type, params, &t->rng[lane]);
+    size_t symbols = (size_t)dist->form.n, at = dist->at;
+    for (size_t k = 0; k < symbols; k++, at += dist->stride)
+        t->log_p[k] =
+            type == LK_F32 ? (double)((const float *)params)[at] : ((const double *)params)[at];
+    if (t->alteration.repetition != 1) mark_recent(t, d, lane, cell, symbols);
+    return (double)lk_altered_pick(&t->alteration, symbols, t->log_p, t->order,
+                                   t->alteration.repetition != 1 ? t->recent : NULL,
+                                   lk_rng_uniform(&t->rng[lane]));
+}
+
+static void text_draw(lk_trace *trace, lk_site *site, const lk_dist *dist) {
+    telling *t = trace->user;
+    size_t lanes = trace->lanes, n = dist->n;
+    if (!site->observed) { /* a latent, which lk_trace_can_know will refuse */
+        lk_reading_sample.draw(trace, site, dist);
+        return;
+    }
+    double *x = lk_arena_alloc(trace->arena, lanes * n, sizeof *x);
+    uint8_t *present = lk_arena_alloc(trace->arena, lanes * n, 1);
+    uint8_t *given = lk_arena_alloc(trace->arena, lanes * n, 1);
+    if (!x || !present || !given) {
+        lk_tape_fail(trace->tape, LK_NO_MEMORY, "out of memory for %zu texts", lanes);
+        return;
+    }
+    memcpy(x, t->batch.value, lanes * n * sizeof *x);
+    for (size_t i = 0; i < lanes * n; i++) given[i] = t->batch.known[i] == LK_KNOWN;
+    drawing d = {t, x, n};
+    for (size_t lane = 0; lane < lanes; lane++) t->rng[lane] = lk_trace_rng(trace, site, lane);
+    lk_site_walk(trace, site, dist, x, present, given, NULL, pick, &d);
+    memcpy(t->batch.value, x, lanes * n * sizeof *x);
+}
+
+static const lk_reading reading = {"text", text_draw};
+
+/* ---- Windows ------------------------------------------------------------------------------------------------------- */
+
+static size_t left_of(const telling *t, const voice *v) {
+    size_t made = v->n - v->from, length = (size_t)t->options->length;
+    return v->done || made >= length ? 0 : length - made;
+}
+
+/* The end of what there is, known, and then what is to be drawn. */
+static void lay_window(telling *t, size_t lane) {
+    size_t n = t->field->size, overlap = t->field->overlap;
+    const voice *v = &t->voice[lane];
+    size_t known = v->n < overlap ? v->n : overlap, left = left_of(t, v);
+    for (size_t i = 0; i < n; i++) {
+        bool context = i < overlap && i + known >= overlap;
+        bool drawn = i >= overlap && i - overlap < left;
+        t->batch.value[lane * n + i] = context ? v->symbols[v->n - overlap + i] : 0;
+        t->batch.present[lane * n + i] = context;
+        t->batch.known[lane * n + i] = context ? LK_KNOWN : drawn ? 0 : LK_OUTSIDE;
+    }
+}
+
+static void put_symbol(const telling *t, uint16_t symbol, lk_text *text) {
+    lk_field_text(t->field, symbol, text);
+}
+
+/* Ends a text before the stop string, if it has come with the last `fresh` symbols. */
+static void look_for_stop(telling *t, voice *v, size_t fresh) {
+    const char *stop = t->options->stop;
+    size_t n = strlen(stop), back = fresh + n, at = 0;
+    size_t first = v->n - v->from > back ? v->n - back : v->from;
+    lk_text_clear(&t->text);
+    for (size_t i = first; i < v->n; i++) put_symbol(t, v->symbols[i], &t->text);
+    while (at + n <= t->text.n && memcmp(t->text.bytes + at, stop, n)) at++;
+    if (t->text.failed || at + n > t->text.n) return;
+    /* The symbols that end before it. */
+    lk_text_clear(&t->text);
+    for (v->n = first;; v->n++) {
+        put_symbol(t, v->symbols[v->n], &t->text);
+        if (t->text.failed || t->text.n > at) break;
+    }
+    v->done = true;
+}
+
+static lk_status tell_window(telling *t, uint64_t first, size_t lanes, uint64_t step) {
+    lk_trace trace;
+    size_t n = t->field->size, overlap = t->field->overlap;
+    for (size_t lane = 0; lane < lanes; lane++) {
+        t->batch.row[lane] = first + lane;
+        lay_window(t, lane);
+    }
+    lk_tape_reset(t->tape, false);
+    if (t->model->family->step) t->model->family->step(t->model, 0, false);
+    lk_trace_begin(&trace, t->tape, &reading, lanes, 1, t->batch.row, t->options->seed, step,
+                   "sample");
+    trace.user = t;
+    lk_trace_observe_known(&trace, LK_ROW_SITE,
+                           lk_constant(t->tape, LK_F64, lanes, n, t->batch.value), t->batch.present,
+                           t->batch.known);
+    t->model->family->joint(t->model, &trace);
+    if (!lk_trace_can_know(&trace) || lk_tape_status(t->tape) != LK_OK)
+        return lk_tape_status(t->tape);
+    for (size_t lane = 0; lane < lanes; lane++) {
+        voice *v = &t->voice[lane];
+        size_t left = left_of(t, v), take = left < n - overlap ? left : n - overlap;
+        for (size_t i = 0; i < take; i++)
+            v->symbols[v->n++] = (uint16_t)t->batch.value[lane * n + overlap + i];
+        if (take && t->options->stop && *t->options->stop) look_for_stop(t, v, take);
+    }
+    return LK_OK;
+}
+
+static lk_status write_voice(telling *t, uint64_t number) {
+    const voice *v = &t->voice[number % BATCH];
+    lk_text_clear(&t->text);
+    if (number) lk_text_printf(&t->text, "\n---\n");
+    for (size_t i = 0; i < v->n; i++) put_symbol(t, v->symbols[i], &t->text);
+    if (t->text.failed) return LK_NO_MEMORY;
+    return t->text.n ? lk_file_write(t->file, t->text.bytes, t->text.n) : LK_OK;
+}
+
+static lk_status tell_batch(telling *t, uint64_t first, size_t lanes) {
+    bool open = t->options->length > 0;
+    lk_status status = LK_OK;
+    for (size_t lane = 0; lane < lanes; lane++) {
+        voice *v = &t->voice[lane];
+        v->n = v->from = t->n_prompt;
+        v->done = false;
+        if (v->n) memcpy(v->symbols, t->prompt, v->n * sizeof *v->symbols);
+    }
+    for (uint64_t step = 0; open && status == LK_OK; step++) {
+        status = tell_window(t, first, lanes, step);
+        open = false;
+        for (size_t lane = 0; lane < lanes; lane++) open |= left_of(t, &t->voice[lane]) > 0;
+        if (status == LK_OK && lk_cancelled(t->model->ctx))
+            status = lk_fail(t->model->ctx, LK_INTERRUPTED, "interrupted while sampling");
+    }
+    for (size_t lane = 0; status == LK_OK && lane < lanes; lane++)
+        status = write_voice(t, first + lane);
+    return status;
+}
+
+/* ---- The task -------------------------------------------------------------------------------------------------------- */
+
+static lk_status check(lk_context *ctx, const lk_sample_options *o) {
+    const char *wrong =
+        o->length > (uint64_t)1 << 31       ? "a length of at most 2^31"
+        : !(o->temperature >= 0)            ? "a temperature from 0 on"
+        : !(o->top_p > 0 && o->top_p <= 1)  ? "a top-p above 0, at most 1"
+        : !(o->min_p >= 0 && o->min_p <= 1) ? "a min-p from 0 to 1"
+        : !(o->repetition > 0)              ? "a repetition penalty above 0"
+                                            : NULL;
+    return wrong ? lk_fail(ctx, LK_USAGE, "sampling takes %s", wrong) : LK_OK;
+}
+
+static lk_status prepare(telling *t) {
+    lk_context *ctx = t->model->ctx;
+    const lk_sample_options *o = t->options;
+    size_t n = lk_field_symbols(t->field), lanes = o->n < BATCH ? (size_t)o->n : BATCH;
+    lk_status status = check(ctx, o);
+    if (status == LK_OK && o->prompt)
+        status =
+            lk_series_encode(ctx, t->field, o->prompt, strlen(o->prompt), &t->prompt, &t->n_prompt);
+    if (status != LK_OK) return status;
+    t->alteration = (lk_alteration){o->temperature, o->top_k, o->top_p, o->min_p, o->repetition};
+    t->room = t->n_prompt + (size_t)o->length;
+    t->tape = lk_tape_create(ctx);
+    t->rng = lk_alloc(ctx, BATCH, sizeof *t->rng);
+    t->log_p = lk_alloc(ctx, n, sizeof *t->log_p);
+    t->order = lk_alloc(ctx, n, sizeof *t->order);
+    t->recent = lk_alloc(ctx, n, 1);
+    if (!t->tape || !t->rng || !t->log_p || !t->order || !t->recent) return LK_NO_MEMORY;
+    for (size_t lane = 0; lane < lanes; lane++)
+        if (!(t->voice[lane].symbols = lk_alloc(ctx, t->room, sizeof(uint16_t))))
+            return LK_NO_MEMORY;
+    return lk_batch_create(ctx, lanes ? lanes : 1, t->field->size, &t->batch);
+}
+
+lk_status lk_task_sample_text(lk_model *model, const lk_sample_options *options, const char *path,
+                              bool replace) {
+    lk_context *ctx = model->ctx;
+    telling *t = lk_alloc(ctx, 1, sizeof *t);
+    if (!t) return LK_NO_MEMORY;
+    t->model = model;
+    t->options = options;
+    t->text.ctx = ctx;
+    t->field = &model->schema->fields[lk_schema_series(model->schema)];
+    lk_status status = prepare(t);
+    if (status == LK_OK) status = lk_file_create(ctx, path, replace, &t->file);
+    for (uint64_t first = 0; status == LK_OK && first < options->n; first += BATCH) {
+        uint64_t left = options->n - first;
+        status = tell_batch(t, first, left < BATCH ? (size_t)left : BATCH);
+    }
+    if (status == LK_OK) status = lk_file_commit(t->file);
+    else lk_file_abandon(t->file);
+    lk_text_free(&t->text);
+    lk_tape_destroy(t->tape);
+    lk_batch_destroy(ctx, &t->batch);
+    for (size_t lane = 0; lane < BATCH; lane++) lk_free(ctx, t->voice[lane].symbols);
+    lk_free(ctx, t->rng);
+    lk_free(ctx, t->log_p);
+    lk_free(ctx, t->order);
+    lk_free(ctx, t->recent);
+    lk_free(ctx, t->prompt);
+    lk_free(ctx, t);
+    return status;
+}

@@ -1,0 +1,97 @@
+#!/usr/bin/python3
+"""Texts, as a user learns, scores and writes them."""
+import csv
+import io
+import json
+import math
+
+import program
+from program import Case, GOLDEN, good, run, scores
+
+DIALOGUE = GOLDEN / "dialogue.txt"
+
+
+class Texts(Case):
+    def fit(self, *more, data=DIALOGUE):
+        path = self.path("text.lk")
+        good("fit", "ngram", data, "-o", path, "-f", *more)
+        return path
+
+    def score(self, model, data=DIALOGUE):
+        return json.loads(good("score", model, data, "--json"))
+
+    def test_any_file_is_a_text(self):
+        csv_text = self.fit(data=GOLDEN / "orchard.csv")  # a family that learns texts need not be told
+        about = self.score(csv_text, GOLDEN / "orchard.csv")
+        self.assertEqual(about["symbols"], (GOLDEN / "orchard.csv").stat().st_size)
+        self.assertEqual((about["symbol"], about["context"], about["overlap"]), ("byte", 256, 128))
+        self.assertAlmostEqual(about["bits_per_byte"], about["bits_per_symbol"])
+        odd = self.path("odd")
+        odd.write_bytes(bytes(range(256)) * 3)
+        self.assertEqual(self.score(self.fit(data=odd), odd)["symbols"], 768)
+        self.assertEqual(run("fit", "ngram", odd, "--text", "chars", "-o", self.path("x")).returncode, 3)
+        table = run("fit", "gmm", DIALOGUE, "--text", "bytes", "-o", self.path("y"))
+        self.assertEqual(table.returncode, 5)
+        self.assertIn("ngram", table.stderr)
+
+    def test_scores_add_up(self):
+        model = self.fit("--text", "chars", "--context", 40, "--overlap", 10, "--order", 4)
+        about, rows = self.score(model), scores(model, DIALOGUE)
+        text = DIALOGUE.read_text()
+        self.assertEqual((about["symbols"], len(rows)), (len(text), -(-len(text) // 30)))
+        self.assertAlmostEqual(about["bits_per_symbol"], -sum(rows) / math.log(2) / len(text), places=9)
+        each = list(csv.DictReader(io.StringIO(good("score", model, DIALOGUE, "--per-field"), newline="")))
+        self.assertEqual("".join(e["symbol"] for e in each), text)
+        self.assertEqual([int(e["place"]) for e in each], list(range(len(text))))
+        for row, value in enumerate(rows):
+            part = math.fsum(float(e["log_prob"]) for e in each[30 * row:30 * row + 30])
+            self.assertAlmostEqual(part, value, delta=1e-9 * abs(value))
+        total = json.loads(good("score", model, DIALOGUE, "--per-field", "--json"))
+        self.assertAlmostEqual(total["log_prob"], sum(rows), delta=1e-6)
+        # An order of 4 sees 3 symbols, so a longer window changes nothing.
+        longer = self.fit("--text", "chars", "--context", 200, "--order", 4)
+        self.assertAlmostEqual(self.score(longer)["bits_per_symbol"], about["bits_per_symbol"], places=12)
+        shorter = self.fit("--text", "chars", "--context", 40, "--overlap", 1, "--order", 4)
+        self.assertGreater(self.score(shorter)["bits_per_symbol"], about["bits_per_symbol"] + 1e-3)
+
+    def test_the_end_is_held_out(self):
+        model = self.fit("--valid", 0.3, "--text", "chars", "--order", 3)
+        self.assertLess(json.loads(good("show", model))["data_rows"], 7)  # windows of seven tenths
+
+    def test_samples(self):
+        model = self.fit("--text", "chars", "--context", 16, "--order", 5)
+        text = good("sample", model, "--prompt", "WIFE: ", "--length", 100)
+        self.assertTrue(text.startswith("WIFE: "))
+        self.assertEqual(len(text), 106)
+        many = good("sample", model, "-n", 40, "--length", 50, "--threads", 2)
+        self.assertEqual(many.split("\n---\n")[:2], good("sample", model, "-n", 2, "--length", 50).split("\n---\n"))
+        self.assertEqual(len(many.split("\n---\n")), 40)
+        self.assertNotEqual(many, good("sample", model, "-n", 40, "--length", 50, "--seed", 2))
+        likely = good("sample", model, "--temperature", 0, "--length", 80, "--prompt", "M")
+        self.assertEqual(likely, good("sample", model, "--top-k", 1, "--length", 80, "--prompt", "M", "--seed", 9))
+        self.assertEqual(good("sample", model, "--length", 0, "--prompt", "M"), "M")
+        stopped = good("sample", model, "--stop", "he", "--length", 5000)
+        whole = good("sample", model, "--length", 5000)
+        self.assertEqual(stopped, whole[:whole.index("he")])
+        self.assertEqual(run("sample", model, "--given", "text=a").returncode, 5)
+        self.assertEqual(run("sample", model, "--top-p", "0").returncode, 2)
+        self.assertEqual(run("sample", model, "--prompt", "\udcff").returncode, 3)
+        table = self.path("table.lk")
+        good("fit", "gmm", GOLDEN / "orchard.csv", "-o", table)
+        self.assertEqual(run("sample", table, "--prompt", "a").returncode, 5)
+
+    def test_samples_follow_the_model(self):
+        model, one = self.fit("--text", "chars", "--order", 2), self.path("one.txt")
+        n = 4000
+        got = good("sample", model, "-n", n, "--length", 1, "--prompt", "th").split("\n---\n")
+        for symbol in "e .":
+            one.write_text("th" + symbol)
+            each = list(csv.DictReader(io.StringIO(good("score", model, one, "--per-field"))))
+            p = math.exp(float(each[2]["log_prob"]))
+            share = got.count("th" + symbol) / n
+            self.assertLess(abs(share - p), 4.5 * math.sqrt(p * (1 - p) / n) + 1e-4)
+            self.assertFalse(abs(share - p - 0.1) < 4.5 * math.sqrt(p * (1 - p) / n))
+
+
+if __name__ == "__main__":
+    program.main()
