@@ -14,8 +14,11 @@ static const lk_option compress_own[] = {
      "-1 … -9: 1 is the fastest and takes 5 MB of memory, 9 the strongest and takes 0.6 GB, as "
      "does "
      "decompressing it"},
-    {"learn", LK_OPTION_CHOICE, "bytes", 1, 0, "bytes",
-     "What learns while coding, so that no model file is needed. This is the default"},
+    {"learn", LK_OPTION_CHOICE, "bytes", 1, 0,
+     "bytes|auto|copula|fa|gmm|independent|made|mixture|ppca|vae",
+     "What is learned, so that no model file is needed: \"bytes\" while coding; a family's model "
+     "from "
+     "the rows of a table, which goes into the archive; \"auto\": what makes the smallest archive"},
     {"codec", LK_OPTION_CHOICE, "bytes", 1, 0, "bytes|rows|stored",
      "\"rows\" goes with --model; \"stored\": as it is, with checksums"},
     {"embed", LK_OPTION_FLAG, "false", 1, 0, NULL,
@@ -170,12 +173,16 @@ static int one_file(lk_context *ctx, const cli_arguments *a, const char *from, b
     char to[MOST_PATH];
     const char *verify = cli_value(a, "verify", "small");
     bool test = decode && cli_flag(a, "test");
-    const char *model = cli_value(a, "model", "");
+    const char *model = cli_value(a, "model", ""), *learn = cli_value(a, "learn", "bytes");
     if (*model) c.model = d.model = model;
     c.embed = !decode && cli_flag(a, "embed");
-    if (c.embed && !c.model)
+    if (c.embed && !*model)
         return cli_usage("--embed puts a model into the archive; name it with --model");
-    c.codec = cli_value(a, "codec", *model ? "rows" : cli_value(a, "learn", "bytes"));
+    if (!decode && strcmp(learn, "bytes") != 0) c.learn = learn;
+    if (c.learn && (*model || *cli_value(a, "codec", "")))
+        return cli_usage("--learn %s learns a model: it goes with neither --model nor --codec",
+                         learn);
+    c.codec = cli_value(a, "codec", *model ? "rows" : "bytes");
     c.level = strcmp(c.codec, "stored") ? (int)cli_count(a, "level", 0) : 0;
     c.chunk_bytes = (size_t)cli_count(a, "chunk-size", 0);
     c.verify = !strcmp(verify, "all")    ? LK_VERIFY_ALL

@@ -464,9 +464,12 @@ typedef struct lk_compress_options {
     bool embed;        /* put the model into the archive */
     const char *name;  /* original name to be kept; NULL: none (files: their own) */
     lk_verify verify;  /* decode what was coded and compare: inputs up to 1 MiB, all, or none */
+    /* lk_compress_file only: a family of which a model is learned from the file's rows and embedded, with
+     * parameters of few bits; "auto": whatever makes the smallest archive of the file. NULL: none. */
+    const char *learn;
 } lk_compress_options;
 #define LK_COMPRESS_DEFAULTS \
-    { NULL, 0, 0, NULL, false, NULL, LK_VERIFY_SMALL }
+    { NULL, 0, 0, NULL, false, NULL, LK_VERIFY_SMALL, NULL }
 
 typedef struct lk_decompress_options {
     const char *model; /* path of a model file, where the archive needs one; or NULL */

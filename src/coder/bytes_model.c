@@ -18,6 +18,7 @@
 #include "coder/bytes_model.h"
 
 #include "base/memory.h"
+#include "coder/log_odds.h"
 
 #include <string.h>
 
@@ -27,8 +28,7 @@ enum {
     INPUTS = 88, /* 4 a context, 4 of matches, 1 constant; then zeros up to a multiple of 8 */
     SETS = 6,
     WEIGHT_LIMIT = 1 << 19,
-    STRETCH_LIMIT = 2047,
-    SQUASH_LIMIT = 3071,
+    STRETCH_LIMIT = LK_STRETCH_LIMIT,
     MATCHES = 2,
     SSE_STEPS = 33
 };
@@ -153,37 +153,12 @@ struct lk_bytes_model {
     sse_table sse[3];
     int p; /* of a 1, 1 … 65535 in 65536ths */
 
-    int16_t stretch[4096];
-    uint16_t squash[2 * SQUASH_LIMIT + 1];
-    uint32_t reciprocal[1024];
+    lk_logistic logistic;
 };
 
 /* ---- Tables ------------------------------------------------------------------------------------------ */
 
-/* squash(x) = 1/(1 + exp(-x/256)) in 65536ths, from powers of exp(-1/256) in fixed point; stretch is its
- * inverse at the middles of 4096 intervals. */
-static void make_tables(lk_bytes_model *m) {
-    uint64_t power = (uint64_t)1 << 30;
-    for (int x = 0; x <= SQUASH_LIMIT; x++) {
-        uint64_t p = ((uint64_t)1 << 46) / (((uint64_t)1 << 30) + power);
-        if (p > 65535) p = 65535;
-        m->squash[SQUASH_LIMIT + x] = (uint16_t)p;
-        m->squash[SQUASH_LIMIT - x] = (uint16_t)(x ? 65536 - p : p);
-        power = power * 4278222672u >> 32;
-    }
-    int x = -STRETCH_LIMIT;
-    for (int i = 0; i < 4096; i++) {
-        while (x < STRETCH_LIMIT && m->squash[SQUASH_LIMIT + x] < i * 16 + 8) x++;
-        m->stretch[i] = (int16_t)x;
-    }
-    for (uint32_t n = 0; n < 1024; n++) m->reciprocal[n] = 131072 / (2 * n + 3);
-}
-
-static int squash(const lk_bytes_model *m, int x) {
-    if (x > SQUASH_LIMIT) x = SQUASH_LIMIT;
-    if (x < -SQUASH_LIMIT) x = -SQUASH_LIMIT;
-    return m->squash[SQUASH_LIMIT + x];
-}
+static int squash(const lk_bytes_model *m, int x) { return lk_squash(&m->logistic, x); }
 
 static uint32_t mix(uint32_t a, uint32_t b) {
     uint64_t h = ((uint64_t)a << 32 | b) * 0x9e3779b97f4a7c15u;
@@ -194,13 +169,13 @@ static uint32_t mix(uint32_t a, uint32_t b) {
 
 static void learn(const lk_bytes_model *m, adaptive *a, int y, uint32_t limit) {
     int64_t gap = (y ? 4194303 : 0) - (int64_t)a->p;
-    a->p = (uint32_t)((int64_t)a->p + (gap * (int64_t)m->reciprocal[a->n] >> 16));
+    a->p = (uint32_t)((int64_t)a->p + (gap * (int64_t)m->logistic.reciprocal[a->n] >> 16));
     if (a->n < limit) a->n++;
 }
 
 static void learn_node(const lk_bytes_model *m, node *v, int y, unsigned limit) {
     int gap = (y ? 65535 : 0) - v->p;
-    v->p = (uint16_t)(v->p + ((gap * (int)m->reciprocal[v->n]) >> 16));
+    v->p = (uint16_t)(v->p + ((gap * (int)m->logistic.reciprocal[v->n]) >> 16));
     if (v->n < limit) v->n++;
     unsigned past = v->past ? v->past : 1;
     past = past << 1 | (unsigned)y;
@@ -346,13 +321,13 @@ static void hear_context(lk_bytes_model *m, int i, unsigned at, int32_t *input) 
     if (v->n) {
         unsigned often = v->n < 8 ? 0 : v->n < 20 ? 1 : v->n < 60 ? 2 : 3;
         adaptive *a = m->used_past[i] = &m->past[i][often << 8 | v->past];
-        input[0] = m->stretch[v->p >> 4] * (v->n > 2 ? 4 : v->n + 1) >> 2;
-        input[1] = m->stretch[a->p >> 10];
+        input[0] = m->logistic.stretch[v->p >> 4] * (v->n > 2 ? 4 : v->n + 1) >> 2;
+        input[1] = m->logistic.stretch[a->p >> 10];
         input[2] = ((int)(a->p >> 10) - 2048) >> 1;
     }
     if (b->run && (b->last | 256u) >> (8 - m->bit) == m->c0) {
         adaptive *a = m->used_run[i] = &m->run[i][(b->run < 63 ? b->run : 63) << 3 | m->bit];
-        input[3] = m->stretch[a->p >> 10];
+        input[3] = m->logistic.stretch[a->p >> 10];
         if (!(b->last >> (7 - m->bit) & 1)) input[3] = -input[3];
     }
 }
@@ -373,7 +348,7 @@ static void hear_match(lk_bytes_model *m, int i, int32_t *input) {
     }
     adaptive *a = m->used_match[i] = &m->match_right[i][match_bucket(m->match_length[i])];
     int sign = expected >> (7 - m->bit) & 1 ? 1 : -1;
-    input[0] = sign * m->stretch[a->p >> 10];
+    input[0] = sign * m->logistic.stretch[a->p >> 10];
     input[1] = sign * (((int)(a->p >> 10) - 2048) >> 1);
 }
 
@@ -558,7 +533,7 @@ lk_status lk_bytes_create(lk_context *ctx, int level_number, size_t most, lk_byt
         lk_bytes_destroy(m);
         return LK_NO_MEMORY;
     }
-    make_tables(m);
+    lk_logistic_make(&m->logistic);
     for (int k = 0; k < CONTEXT_KINDS; k++)
         if (m->level->kinds >> k & 1) m->kind[m->n_contexts++] = (uint8_t)k;
     m->n_inputs = (PER_CONTEXT * m->n_contexts + 2 * MATCHES + 1 + 7) & ~7;

@@ -22,6 +22,9 @@ typedef struct lk_blob {
 /* Writes the model as one safetensors file (docs/model-file.md), whole or not at all. */
 lk_status lk_model_write(const lk_model *model, const char *path, bool replace,
                          const lk_blob *blobs, size_t n_blobs);
+/* The same file as bytes, for lk_free. */
+lk_status lk_model_bytes(const lk_model *model, const lk_blob *blobs, size_t n_blobs,
+                         unsigned char **bytes, size_t *n);
 /* Reads a model. `learning` gives the option table of a family's learning, which stands beside its
  * own. */
 typedef const lk_option *(*lk_learning_options_fn)(const lk_family *family);

@@ -162,16 +162,17 @@ static bool put_hash(char *header, const unsigned char *data, size_t n) {
     return true;
 }
 
-lk_status lk_model_write(const lk_model *model, const char *path, bool replace,
-                         const lk_blob *blobs, size_t n_blobs) {
+lk_status lk_model_bytes(const lk_model *model, const lk_blob *blobs, size_t n_blobs,
+                         unsigned char **bytes, size_t *size) {
     lk_context *ctx = model->ctx;
+    *bytes = NULL;
     char *text = describe(model);
     if (!text) return ctx->status;
     json_t *header = json_object(), *metadata = json_object();
     bool failed = false;
     lk_json_put(&failed, header, "__metadata__", metadata);
     size_t n = 0;
-    unsigned char *data = gather_data(model, blobs, n_blobs, header, &failed, &n), length[8];
+    unsigned char *data = gather_data(model, blobs, n_blobs, header, &failed, &n);
     char *json = NULL;
     if (data && !failed) {
         lk_json_put(&failed, metadata, "format", json_string("likely model"));
@@ -179,28 +180,35 @@ lk_status lk_model_write(const lk_model *model, const char *path, bool replace,
         lk_json_put(&failed, metadata, "sha256", json_string(NO_HASH));
         if (!failed) json = lk_json_text(ctx, header, JSON_COMPACT);
     }
-    if (!json || !put_hash(json, data, n)) {
-        lk_free(ctx, json);
-        json = NULL;
-        no_memory(ctx);
-    }
     json_decref(header);
     lk_free(ctx, text);
-    lk_status status = json ? LK_OK : ctx->status;
-    lk_file *file = NULL;
-    if (status == LK_OK) status = lk_file_create(ctx, path, replace, &file);
-    if (status == LK_OK) {
+    if (json && put_hash(json, data, n)) {
         size_t used = strlen(json), padded = (used + 7) / 8 * 8;
-        for (int b = 0; b < 8; b++) length[b] = (unsigned char)(padded >> (8 * b));
-        status = lk_file_write(file, length, sizeof length);
-        if (status == LK_OK) status = lk_file_write(file, json, used);
-        if (status == LK_OK) status = lk_file_write(file, "        ", padded - used);
-        if (status == LK_OK) status = lk_file_write(file, data, n);
-        if (status == LK_OK) status = lk_file_commit(file);
-        else lk_file_abandon(file);
+        *size = 8 + padded + n;
+        *bytes = lk_alloc(ctx, *size, 1);
+        for (int b = 0; *bytes && b < 8; b++) (*bytes)[b] = (unsigned char)(padded >> (8 * b));
+        if (*bytes) memset(*bytes + 8, ' ', padded);
+        if (*bytes) memcpy(*bytes + 8, json, used);
+        if (*bytes && n) memcpy(*bytes + 8 + padded, data, n);
     }
     lk_free(ctx, json);
     lk_free(ctx, data);
+    return *bytes ? LK_OK : no_memory(ctx);
+}
+
+lk_status lk_model_write(const lk_model *model, const char *path, bool replace,
+                         const lk_blob *blobs, size_t n_blobs) {
+    unsigned char *bytes;
+    size_t n = 0;
+    lk_file *file = NULL;
+    lk_status status = lk_model_bytes(model, blobs, n_blobs, &bytes, &n);
+    if (status == LK_OK) status = lk_file_create(model->ctx, path, replace, &file);
+    if (status == LK_OK) {
+        status = lk_file_write(file, bytes, n);
+        if (status == LK_OK) status = lk_file_commit(file);
+        else lk_file_abandon(file);
+    }
+    lk_free(model->ctx, bytes);
     return status;
 }
 

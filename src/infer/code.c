@@ -6,7 +6,8 @@
 #include <math.h>
 #include <string.h>
 
-enum { ROW_CODE_VERSION = 1, MOST_ROWS = 256, GROWTH = 8 };
+enum { ROW_CODE_VERSION = 1, MIXED_ROW_CODE = 2, MOST_ROWS = 256, GROWTH = 8 };
+enum { CLASSES = 64, EXACT_CLASSES = 128, PARTNER_BYTES = 2 * LK_PARTNERS, NO_PARTNER = 0xffff };
 
 struct lk_row_coder {
     lk_model *model;
@@ -14,10 +15,13 @@ struct lk_row_coder {
     lk_code_options options;
     lk_code_plan plan;
     const char *site;       /* of the latent */
+    size_t *order;          /* of the chain's cells */
+    bool one_order;         /* all rows have it */
     size_t values;          /* of a finite latent; else 1 */
     size_t cells;           /* of the latent */
     lk_code_window *window; /* [cells of a row] */
     double *posterior, *latent;
+    lk_mixed *mixed;         /* while such a chunk is coded */
     uint64_t row[MOST_ROWS]; /* 0, 1, …: what is coded depends on no number of a row */
 };
 
@@ -86,6 +90,13 @@ static lk_status find_plan(lk_row_coder *c) {
         return lk_fail(c->model->ctx, LK_CANNOT, "%s cannot code rows without loss: %s",
                        c->model->family->name, c->site);
     c->values = c->cells = 1;
+    const lk_chain *chain = lk_trace_site(&joint, LK_ROW_SITE)->dist->chain;
+    c->order = lk_alloc(c->model->ctx, n, sizeof *c->order);
+    if (!c->order) return LK_NO_MEMORY;
+    bool ordered = chain && chain->order;
+    for (size_t i = 0; i < n; i++) c->order[i] = ordered ? chain->order[0][i] : i;
+    for (size_t lane = 1; ordered && lane < chain->order_rows; lane++)
+        c->one_order &= !memcmp(chain->order[lane], c->order, n * sizeof *c->order);
     if (!c->site) return LK_OK;
     const lk_site *z = lk_trace_site(&joint, c->site);
     c->cells = z->dist->n;
@@ -99,6 +110,7 @@ lk_status lk_row_coder_create(lk_model *model, const lk_code_options *options, l
     lk_row_coder *c = *out = lk_alloc(ctx, 1, sizeof *c);
     if (!c) return LK_NO_MEMORY;
     c->model = model;
+    c->one_order = true;
     c->options = options ? *options : defaults;
     for (size_t i = 0; i < MOST_ROWS; i++) c->row[i] = i;
     size_t n = model->schema->n_cells;
@@ -128,6 +140,7 @@ void lk_row_coder_destroy(lk_row_coder *c) {
     lk_context *ctx = c->model->ctx;
     lk_tape_destroy(c->tape);
     lk_free(ctx, c->window);
+    lk_free(ctx, c->order);
     lk_free(ctx, c->posterior);
     lk_free(ctx, c->latent);
     lk_free(ctx, c);
@@ -175,6 +188,7 @@ static lk_coding coding_of(lk_row_coder *c, lk_rans *stack) {
         .window = c->window,
         .latent_bits = c->options.latent_bits,
         .posterior = c->posterior,
+        .mixed = c->mixed,
         .bad_row = SIZE_MAX};
 }
 
@@ -239,6 +253,154 @@ bool lk_code_row_fits(const lk_model *model, const double *value, const uint8_t 
     return true;
 }
 
+/* ---- Mixed rows ----------------------------------------------------------------------------------------- */
+
+bool lk_row_coder_mixes(const lk_row_coder *c) {
+    return c->options.mixed && c->one_order &&
+           (c->plan == LK_CODE_CHAIN || c->plan == LK_CODE_MARGINAL) &&
+           c->model->schema->n_cells < NO_PARTNER;
+}
+
+static void mixed_close(lk_row_coder *c, lk_mixed *m) {
+    lk_context *ctx = c->model->ctx;
+    lk_mixer_destroy(m->mixer);
+    lk_free(ctx, m->cell);
+    lk_free(ctx, m->above);
+    lk_free(ctx, m->above_there);
+    c->mixed = NULL;
+}
+
+static lk_status mixed_open(lk_row_coder *c, uint64_t rows, const uint8_t *code, size_t n_code,
+                            lk_mixed *m) {
+    const lk_schema *schema = c->model->schema;
+    lk_context *ctx = c->model->ctx;
+    size_t n = schema->n_cells;
+    *m = (lk_mixed){.n = n};
+    m->cell = lk_alloc(ctx, n, sizeof *m->cell);
+    m->above = lk_alloc(ctx, n, sizeof *m->above);
+    m->above_there = lk_alloc(ctx, n, 1);
+    lk_status status = m->cell && m->above && m->above_there ? LK_OK : LK_NO_MEMORY;
+    if (status == LK_OK) status = lk_mixer_create(ctx, n, rows * n * 8, code, n_code, &m->mixer);
+    for (size_t i = 0; status == LK_OK && i < n; i++) {
+        const lk_cell *cell = &schema->cells[i];
+        double span = cell->high - cell->low;
+        m->cell[i] = (lk_mixed_cell){.window = c->window[i], .partner = {UINT32_MAX, UINT32_MAX}};
+        if (cell->kind == LK_FIELD_REAL) continue;
+        m->cell[i].low = (int64_t)window_end(cell->low);
+        m->cell[i].width = 1;
+        if (!cell->n && span >= EXACT_CLASSES)
+            m->cell[i].width = (int64_t)window_end(span) / CLASSES + 1;
+    }
+    c->mixed = m;
+    return status;
+}
+
+/* How often classes were seen, to tell what a cell costs given others. */
+enum { COUNTS = 1 << 14, NEAR = 40, SAMPLE = 4000 };
+#define MOST_WORK 4e7
+
+typedef struct tally {
+    uint16_t both[COUNTS], given[COUNTS], alone[COUNTS];
+} tally;
+
+typedef struct sample {
+    size_t rows, n;
+    uint32_t *class; /* [rows, n] */
+} sample;
+
+/* Nats of cell c given cells a and b (or none), each value told by those before it. */
+static double cost(const sample *s, tally *t, size_t c, uint32_t a, uint32_t b) {
+    double sum = 0;
+    memset(t, 0, sizeof *t);
+    for (size_t row = 0; row < s->rows; row++) {
+        const uint32_t *x = s->class + row * s->n;
+        uint32_t context =
+            lk_mix_hash(a == UINT32_MAX ? 0 : x[a] + 1, b == UINT32_MAX ? 0 : x[b] + 1);
+        uint16_t *alone = &t->alone[lk_mix_hash(x[c], 1) % COUNTS];
+        uint16_t *given = &t->given[lk_mix_hash(context, 2) % COUNTS];
+        uint16_t *both = &t->both[lk_mix_hash(context, x[c] + 3) % COUNTS];
+        double p = (*alone + 1.0) / ((double)row + CLASSES);
+        sum -= lk_log((*both + 2 * p) / (*given + 2.0));
+        ++*alone, ++*given, ++*both;
+    }
+    return sum;
+}
+
+static void find_partners(const sample *s, tally *t, const size_t *order, lk_mixed *m) {
+    for (size_t i = 1; i < s->n; i++) {
+        lk_mixed_cell *cell = &m->cell[order[i]];
+        double best = cost(s, t, order[i], UINT32_MAX, UINT32_MAX);
+        for (size_t k = 0; k < LK_PARTNERS; k++) {
+            for (size_t j = i; j > 0 && i - j < NEAR; j--) {
+                uint32_t other = (uint32_t)order[j - 1], first = k ? cell->partner[0] : UINT32_MAX;
+                if (other == first) continue;
+                double now = cost(s, t, order[i], other, first);
+                if (now < best) best = now, cell->partner[k] = other;
+            }
+            if (cell->partner[k] == UINT32_MAX) break;
+        }
+    }
+}
+
+/* Which earlier cells tell most of each, by some of the rows: told to the decoder. */
+static lk_status choose_partners(lk_row_coder *c, const lk_batch *batch, lk_mixed *m) {
+    lk_context *ctx = c->model->ctx;
+    size_t n = batch->n_cells, pairs = n * (n < NEAR ? n : NEAR);
+    sample s = {.n = n, .rows = batch->rows < SAMPLE ? batch->rows : SAMPLE};
+    while (s.rows > 100 && (double)s.rows * (double)pairs > MOST_WORK) s.rows /= 2;
+    s.class = lk_alloc(ctx, s.rows * n + 1, sizeof *s.class);
+    tally *t = lk_alloc(ctx, 1, sizeof *t);
+    lk_status status = s.class && t ? LK_OK : LK_NO_MEMORY;
+    for (size_t row = 0; status == LK_OK && row < s.rows; row++)
+        for (size_t i = 0; i < n; i++) {
+            size_t at = (size_t)((uint64_t)row * batch->rows / s.rows) * n + i;
+            s.class[row * n + i] =
+                lk_mixed_class(&m->cell[i], batch->present[at], batch->value[at]);
+        }
+    if (status == LK_OK) find_partners(&s, t, c->order, m);
+    lk_free(ctx, s.class);
+    lk_free(ctx, t);
+    return status;
+}
+
+static lk_status code_mixed(lk_row_coder *c, const lk_batch *batch, uint8_t **bytes, size_t *n) {
+    lk_context *ctx = c->model->ctx;
+    size_t side = side_by_side(c), n_cells = batch->n_cells, n_code = 0;
+    const uint8_t *code = NULL;
+    lk_rans none;
+    lk_mixed m;
+    lk_rans_begin(&none, ctx, false);
+    lk_status status = mixed_open(c, batch->rows, NULL, 0, &m);
+    if (status == LK_OK) status = choose_partners(c, batch, &m);
+    for (size_t done = 0, rows; status == LK_OK && done < batch->rows; done += rows) {
+        rows = batch->rows - done < side ? batch->rows - done : side;
+        status = push_rows(c, &none, batch, done, rows);
+        if (status == LK_OK && lk_cancelled(ctx))
+            status = lk_fail(ctx, LK_INTERRUPTED, "interrupted while coding");
+    }
+    if (status == LK_OK) status = lk_mixer_finish(m.mixer, &code, &n_code);
+    if (status == LK_OK) {
+        *n = LK_ROW_CODE_HEAD + PARTNER_BYTES * n_cells + n_code;
+        *bytes = lk_alloc(ctx, *n, 1);
+        status = *bytes ? LK_OK : LK_NO_MEMORY;
+    }
+    if (status == LK_OK) {
+        uint8_t *to = *bytes;
+        *to++ = MIXED_ROW_CODE;
+        *to++ = 0;
+        *to++ = (uint8_t)(side - 1);
+        *to++ = (uint8_t)c->plan;
+        for (size_t i = 0; i < n_cells; i++)
+            for (size_t k = 0; k < LK_PARTNERS; k++) {
+                *to++ = (uint8_t)m.cell[i].partner[k];
+                *to++ = (uint8_t)(m.cell[i].partner[k] >> 8);
+            }
+        if (n_code) memcpy(to, code, n_code);
+    }
+    mixed_close(c, &m);
+    return status;
+}
+
 lk_status lk_code_rows(lk_row_coder *c, const lk_batch *batch, uint8_t **bytes, size_t *n,
                        lk_code_report *report) {
     static const char *const how[] = {"chain", "marginal", "bits back", "bits back"};
@@ -248,6 +410,10 @@ lk_status lk_code_rows(lk_row_coder *c, const lk_batch *batch, uint8_t **bytes, 
     lk_rans stack;
     lk_status status = LK_OK;
     *bytes = NULL;
+    if (lk_row_coder_mixes(c)) {
+        if (report) *report = (lk_code_report){.how = "mixed"};
+        return code_mixed(c, batch, bytes, n);
+    }
     lk_rans_begin(&stack, ctx, back);
     for (size_t rows; status == LK_OK && done < batch->rows; done += rows) {
         rows = next_rows(c->plan, side, done, batch->rows - done);
@@ -319,13 +485,47 @@ static size_t *runs_of(lk_context *ctx, lk_code_plan plan, size_t side, size_t r
     return runs;
 }
 
+static lk_status no_code(lk_context *ctx, size_t n) {
+    return lk_fail(ctx, LK_BAD_DATA, "these %zu bytes are no rows coded by a model like this one",
+                   n);
+}
+
+static lk_status decode_mixed(lk_row_coder *c, const uint8_t *bytes, size_t n, size_t rows,
+                              lk_batch *batch) {
+    lk_context *ctx = c->model->ctx;
+    size_t n_cells = batch->n_cells, head = LK_ROW_CODE_HEAD + PARTNER_BYTES * n_cells;
+    if (n < head || bytes[3] != c->plan || c->plan > LK_CODE_MARGINAL) return no_code(ctx, n);
+    size_t side = (size_t)bytes[2] + 1;
+    lk_rans none;
+    lk_mixed m;
+    lk_rans_begin(&none, ctx, false);
+    lk_status status = mixed_open(c, rows, bytes + head, n - head, &m);
+    for (size_t i = 0; status == LK_OK && i < n_cells * LK_PARTNERS; i++) {
+        const uint8_t *from = bytes + LK_ROW_CODE_HEAD + 2 * i;
+        uint32_t partner = (uint32_t)from[0] | (uint32_t)from[1] << 8;
+        if (partner == NO_PARTNER) continue;
+        if (partner >= n_cells) status = no_code(ctx, n);
+        m.cell[i / LK_PARTNERS].partner[i % LK_PARTNERS] = partner;
+    }
+    for (size_t done = 0, some; status == LK_OK && done < rows && !m.broken; done += some) {
+        some = rows - done < side ? rows - done : side;
+        status = pop_rows(c, &none, LK_LEAST_LATENT_BITS, batch, done, some);
+        if (status == LK_OK && lk_cancelled(ctx))
+            status = lk_fail(ctx, LK_INTERRUPTED, "interrupted while decoding");
+    }
+    if (status == LK_OK && (m.broken || !lk_mixer_is_whole(m.mixer))) status = no_code(ctx, n);
+    mixed_close(c, &m);
+    return status;
+}
+
 static lk_status decode(lk_row_coder *c, lk_rans *stack, const uint8_t *bytes, size_t n,
                         size_t rows, lk_batch *batch) {
     lk_context *ctx = c->model->ctx;
+    if (n >= LK_ROW_CODE_HEAD && bytes[0] == MIXED_ROW_CODE)
+        return decode_mixed(c, bytes, n, rows, batch);
     if (n < LK_ROW_CODE_HEAD || bytes[0] != ROW_CODE_VERSION || bytes[1] < LK_LEAST_LATENT_BITS ||
         bytes[1] > LK_MOST_LATENT_BITS || bytes[3] != c->plan)
-        return lk_fail(ctx, LK_BAD_DATA,
-                       "these %zu bytes are no rows coded by a model like this one", n);
+        return no_code(ctx, n);
     size_t side = (size_t)bytes[2] + 1, count;
     lk_status status = lk_rans_read(stack, bytes + LK_ROW_CODE_HEAD, n - LK_ROW_CODE_HEAD);
     if (status != LK_OK) return status;

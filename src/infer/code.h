@@ -9,13 +9,15 @@ enum { LK_LEAST_LATENT_BITS = 1, LK_MOST_LATENT_BITS = 16, LK_ROW_CODE_HEAD = 4 
 
 typedef struct lk_code_options {
     unsigned latent_bits; /* bins of a continuous latent: 2 to this power, of equal prior mass */
+    bool
+        mixed; /* where no bits come back: learn from the chunk's earlier rows, too (trace/mixed_code.h) */
 } lk_code_options;
 #define LK_CODE_DEFAULTS \
-    { 12 }
+    { 12, false }
 
 typedef struct lk_code_report {
     uint64_t initial_bits; /* of `bytes`, what bits-back coding began with */
-    const char *how;       /* "chain", "marginal", "bits back" */
+    const char *how;       /* "chain", "marginal", "bits back", "mixed" */
 } lk_code_report;
 
 /* A coder for chunks of rows, one after another; no chunk needs another. LK_CANNOT, with a sentence, for a
@@ -23,6 +25,7 @@ typedef struct lk_code_report {
 typedef struct lk_row_coder lk_row_coder;
 lk_status lk_row_coder_create(lk_model *model, const lk_code_options *options, lk_row_coder **out);
 void lk_row_coder_destroy(lk_row_coder *coder);
+bool lk_row_coder_mixes(const lk_row_coder *coder);
 
 /* Can this row be coded as it is? Else *cell is the first that cannot: absent where the model knows of no
  * missing values, or no value of the cell's kind. */

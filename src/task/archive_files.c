@@ -86,26 +86,141 @@ static lk_status encode_all(input *in, lk_encoder *encoder, uint8_t *piece,
     return status == LK_OK ? lk_encoder_finish(encoder, summary) : status;
 }
 
+/* The input from its first byte, to wherever `write` takes it, with that model. */
+static lk_status encode_with(input *in, const lk_compress_options *o, uint8_t *model,
+                             size_t n_model, lk_write_fn write, void *user,
+                             lk_compress_summary *summary) {
+    lk_encoder *encoder = NULL;
+    uint8_t *piece = lk_alloc(in->ctx, PIECE, 1);
+    if (!piece) lk_free(in->ctx, model);
+    if (!piece) return LK_NO_MEMORY;
+    lk_status status = lk_encoder_create_with(in->ctx, o, model, n_model, write, user, &encoder);
+    if (status == LK_OK) status = encode_all(in, encoder, piece, summary);
+    lk_encoder_destroy(encoder);
+    lk_free(in->ctx, piece);
+    return status;
+}
+
+static lk_status to_nowhere(void *user, const void *bytes, size_t n) {
+    (void)user, (void)bytes, (void)n;
+    return LK_OK;
+}
+
+/* What `--learn` has found: the options to go on with, and a model or NULL. */
+typedef struct learned {
+    lk_compress_options options;
+    uint8_t *model;
+    size_t n_model;
+    uint64_t bytes; /* of the archive, when it was tried */
+} learned;
+
+/* What `auto` tries, and with what options families are learned that are asked for: a model's length counts,
+ * and BIC is about that; where there is no time for it, twelve components. */
+static const struct {
+    const char *family;
+    const char *const *trial, *const *asked;
+} candidates[] = {
+    {"independent", NULL, NULL},
+    {"copula", NULL, NULL},
+    {"gmm", (const char *const[]){"components=12", NULL},
+     (const char *const[]){"components=auto", NULL}},
+};
+enum { CANDIDATES = sizeof candidates / sizeof *candidates };
+
+static lk_status learn_one(input *in, const char *family, bool trial, learned *l) {
+    const char *const *options = NULL;
+    l->options.codec = "rows";
+    l->options.embed = true;
+    for (size_t i = 0; i < CANDIDATES; i++)
+        if (!strcmp(candidates[i].family, family))
+            options = trial ? candidates[i].trial : candidates[i].asked;
+    return lk_archive_learn(in->ctx, in->path, family, options, &l->model, &l->n_model);
+}
+
+/* What a candidate's learning has to tell is no news: the model may be none that is kept. */
+static lk_status learn_quietly(input *in, const char *family, learned *l) {
+    lk_log_fn log = in->ctx->log;
+    in->ctx->log = NULL;
+    lk_status status = learn_one(in, family, true, l);
+    in->ctx->log = log;
+    return status;
+}
+
+static lk_status try_one(input *in, const char *family, learned *l) {
+    lk_compress_summary summary = {0};
+    lk_compress_options o;
+    uint8_t *copy = NULL;
+    lk_status status = family ? learn_quietly(in, family, l) : LK_OK;
+    if (status == LK_OK && l->model) {
+        copy = lk_alloc(in->ctx, l->n_model, 1);
+        if (copy) memcpy(copy, l->model, l->n_model);
+        else status = LK_NO_MEMORY;
+    }
+    o = l->options;
+    o.verify = LK_VERIFY_NONE;
+    if (status == LK_OK && lseek(in->fd, 0, SEEK_SET) != 0) status = io_error(in, "rewind");
+    if (status == LK_OK) status = encode_with(in, &o, copy, l->n_model, to_nowhere, NULL, &summary);
+    l->bytes = summary.archive_bytes;
+    return status;
+}
+
+/* Every candidate is tried; what cannot be learned from these rows is passed over. */
+static lk_status learn_auto(input *in, learned *best) {
+    lk_context *ctx = in->ctx;
+    lk_status status = try_one(in, NULL, best);
+    if (status == LK_OK)
+        lk_notice(ctx, "%s: %llu bytes by the codec %s", in->path, (unsigned long long)best->bytes,
+                  best->options.codec ? best->options.codec : "bytes");
+    for (size_t i = 0; status == LK_OK && i < CANDIDATES; i++) {
+        learned one = {.options = best->options};
+        lk_status tried = try_one(in, candidates[i].family, &one);
+        if (tried == LK_BAD_DATA || tried == LK_CANNOT || tried == LK_NOT_CONVERGED) {
+            lk_clear(ctx);
+            if (tried == LK_BAD_DATA) break; /* no table */
+            continue;
+        }
+        status = tried;
+        if (status == LK_OK)
+            lk_notice(ctx, "%s: %llu bytes by a model of the family %s, the model with them",
+                      in->path, (unsigned long long)one.bytes, candidates[i].family);
+        bool better = status == LK_OK && one.bytes < best->bytes;
+        lk_free(ctx, better ? best->model : one.model);
+        if (better) *best = one;
+    }
+    return status;
+}
+
+static lk_status learn(input *in, learned *l) {
+    const char *family = l->options.learn;
+    l->options.learn = NULL;
+    if (!S_ISREG(in->about.st_mode))
+        return lk_fail(
+            in->ctx, LK_USAGE,
+            "a model is learned from a file before it is compressed, so that %s cannot be "
+            "a stream; the codec \"bytes\" learns while it goes",
+            in->path);
+    lk_status status = strcmp(family, "auto") ? learn_one(in, family, false, l) : learn_auto(in, l);
+    if (status == LK_OK && lseek(in->fd, 0, SEEK_SET) != 0) status = io_error(in, "rewind");
+    return status;
+}
+
 lk_status lk_compress_file(lk_context *ctx, const char *from, const char *to, bool replace,
                            const lk_compress_options *options, lk_compress_summary *summary) {
     static const lk_compress_options defaults = LK_COMPRESS_DEFAULTS;
-    lk_compress_options o = options ? *options : defaults;
+    learned l = {.options = options ? *options : defaults};
     input in;
     lk_file *file = NULL;
-    lk_encoder *encoder = NULL;
     lk_clear(ctx);
-    uint8_t *piece = lk_alloc(ctx, PIECE, 1);
-    lk_status status = piece ? open_input(ctx, from, &in) : LK_NO_MEMORY;
-    if (!piece) return status;
-    if (!o.name && strcmp(from, "-") != 0) o.name = base_name(from);
+    lk_status status = open_input(ctx, from, &in);
+    if (!l.options.name && strcmp(from, "-") != 0) l.options.name = base_name(from);
     if (status == LK_OK) status = lk_file_create(ctx, to, replace, &file);
-    if (status == LK_OK) status = lk_encoder_create(ctx, &o, to_file, file, &encoder);
-    if (status == LK_OK) status = encode_all(&in, encoder, piece, summary);
-    lk_encoder_destroy(encoder);
+    if (status == LK_OK && l.options.learn) status = learn(&in, &l);
+    if (status == LK_OK)
+        status = encode_with(&in, &l.options, l.model, l.n_model, to_file, file, summary);
+    else lk_free(ctx, l.model);
     if (status != LK_OK) lk_file_abandon(file);
     else if ((status = lk_file_commit(file)) == LK_OK && strcmp(to, "-") != 0) dress(&in, to);
     close_input(&in);
-    lk_free(ctx, piece);
     return status;
 }
 

@@ -128,16 +128,14 @@ static lk_status take_head(lk_decoder *d, const uint8_t *body, size_t n) {
 
 static lk_status take_model(lk_decoder *d, const uint8_t *body, size_t n) {
     uint8_t hash[32];
-    if (d->model || !d->head.has_model || d->next || n > LK_MOST_MODEL_BYTES)
-        return damage(d, "a model where none belongs");
-    lk_sha256(body, n, hash);
-    if (memcmp(hash, d->head.model_hash, sizeof hash) != 0)
-        return damage(d, "the embedded model is not the one that the head names");
-    d->model = lk_alloc(d->ctx, n, 1);
-    if (!d->model) return LK_NO_MEMORY;
-    memcpy(d->model, body, n);
-    d->crew.setup.n_model = n;
-    return LK_OK;
+    if (d->model || !d->head.has_model || d->next) return damage(d, "a model where none belongs");
+    lk_status status = lk_archive_unpack_model(d->ctx, body, n, &d->model, &d->crew.setup.n_model);
+    if (status == LK_NO_MEMORY) return status;
+    if (status == LK_OK) lk_sha256(d->model, d->crew.setup.n_model, hash);
+    if (status == LK_OK && memcmp(hash, d->head.model_hash, sizeof hash) == 0) return LK_OK;
+    lk_free(d->ctx, d->model);
+    d->model = NULL;
+    return damage(d, "the embedded model is not the one that the head names");
 }
 
 /* Before the first chunk: the model, and the crew. */

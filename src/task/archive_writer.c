@@ -15,7 +15,8 @@ struct lk_encoder {
     lk_crew crew;
     lk_verify verify;
     size_t chunk_bytes;
-    unsigned char *model;
+    unsigned char *model; /* the model file, or NULL */
+    size_t n_model;
     SHA2_CTX hash;
     uint64_t bytes, archive_bytes, chunks;
     uint8_t *index; /* 16 bytes a chunk: where it begins in the archive, and in the original */
@@ -50,7 +51,8 @@ static lk_status open_codec(lk_encoder *e, const lk_compress_options *o, lk_arch
     if (level < codec->least_level || level > codec->most_level)
         return lk_fail(e->ctx, LK_USAGE, "level %d: the codec %s has levels %d to %d", level, name,
                        codec->least_level, codec->most_level);
-    if (codec->needs_model != (o->model != NULL))
+    bool has_model = o->model || e->model;
+    if (codec->needs_model != has_model)
         return lk_fail(e->ctx, LK_USAGE, "the codec %s %s", name,
                        codec->needs_model ? "needs a model file" : "does not take a model");
     e->chunk_bytes = o->chunk_bytes ? o->chunk_bytes : codec->chunk_bytes(level);
@@ -64,15 +66,26 @@ static lk_status open_codec(lk_encoder *e, const lk_compress_options *o, lk_arch
     head->codec_version = codec->version;
     head->level = (uint32_t)level;
     head->chunk_bytes = (uint32_t)e->chunk_bytes;
-    if (o->model) {
-        lk_status status =
-            lk_file_read(e->ctx, o->model, LK_MOST_MODEL_BYTES, &e->model, &setup.n_model);
+    if (has_model) {
+        lk_status status = LK_OK;
+        if (!e->model)
+            status = lk_file_read(e->ctx, o->model, LK_MOST_MODEL_BYTES, &e->model, &e->n_model);
         if (status != LK_OK) return status;
         setup.model = e->model;
+        setup.n_model = e->n_model;
         head->has_model = true;
         lk_sha256(e->model, setup.n_model, head->model_hash);
     }
     return lk_crew_open(e->ctx, codec, &setup, &e->crew);
+}
+
+static lk_status put_model(lk_encoder *e) {
+    uint8_t *body;
+    size_t n;
+    lk_status status = lk_archive_pack_model(e->ctx, e->model, e->n_model, &body, &n);
+    if (status == LK_OK) status = put_record(e, "MODL", body, n, NULL, 0);
+    lk_free(e->ctx, body);
+    return status;
 }
 
 static lk_status begin(lk_encoder *e, const lk_compress_options *o) {
@@ -83,8 +96,7 @@ static lk_status begin(lk_encoder *e, const lk_compress_options *o) {
     lk_archive_put_head(&head, body);
     status = put(e, lk_archive_magic, LK_ARCHIVE_MAGIC_BYTES);
     if (status == LK_OK) status = put_record(e, "HEAD", body, sizeof body, NULL, 0);
-    if (status == LK_OK && o->embed && e->model)
-        status = put_record(e, "MODL", e->crew.setup.model, e->crew.setup.n_model, NULL, 0);
+    if (status == LK_OK && o->embed && e->model) status = put_model(e);
     size_t n = o->name ? strlen(o->name) : 0;
     if (status == LK_OK && n && n <= LK_MOST_NAME_BYTES)
         status = put_record(e, "name", o->name, n, NULL, 0);
@@ -93,13 +105,27 @@ static lk_status begin(lk_encoder *e, const lk_compress_options *o) {
 
 lk_status lk_encoder_create(lk_context *ctx, const lk_compress_options *options, lk_write_fn write,
                             void *user, lk_encoder **out) {
-    static const lk_compress_options defaults = LK_COMPRESS_DEFAULTS;
     lk_clear(ctx);
     *out = NULL;
+    if (options && options->learn)
+        return lk_fail(ctx, LK_USAGE,
+                       "a model is learned from a whole file, which an encoder never has; compress "
+                       "the file, or learn a model first");
+    return lk_encoder_create_with(ctx, options, NULL, 0, write, user, out);
+}
+
+lk_status lk_encoder_create_with(
+    lk_context *ctx, const lk_compress_options *options, uint8_t *model, size_t n_model,
+    lk_write_fn write, void *user, lk_encoder **out) {
+    static const lk_compress_options defaults = LK_COMPRESS_DEFAULTS;
+    *out = NULL;
     lk_encoder *e = lk_alloc(ctx, 1, sizeof *e);
+    if (!e) lk_free(ctx, model);
     if (!e) return LK_NO_MEMORY;
     if (!options) options = &defaults;
     e->ctx = ctx;
+    e->model = model;
+    e->n_model = n_model;
     e->write = write;
     e->user = user;
     e->verify = options->verify;

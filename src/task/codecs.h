@@ -45,6 +45,23 @@ lk_status lk_crew_encode(lk_crew *crew);
 /* The reverse: each job's status is LK_OK or LK_BAD_DATA. */
 lk_status lk_crew_decode(lk_crew *crew);
 
+/* A model file as the body of a MODL record, for lk_free, and back: LK_BAD_DATA, without a message, when it is
+ * none. */
+enum { LK_PACKED_MODEL_HEAD = 8 };
+lk_status lk_archive_pack_model(lk_context *ctx, const uint8_t *file, size_t n, uint8_t **body,
+                                size_t *n_body);
+lk_status lk_archive_unpack_model(lk_context *ctx, const uint8_t *body, size_t n_body,
+                                  uint8_t **file, size_t *n);
+/* A model file of that family, learned from the rows of the file at `path`, with parameters of few bits.
+ * options: "name=value" strings, NULL at the end, or NULL. */
+lk_status lk_archive_learn(lk_context *ctx, const char *path, const char *family,
+                           const char *const *options, uint8_t **model, size_t *n);
+/* As lk_encoder_create, with a model file's bytes in place of options->model, which the encoder takes over,
+ * also on failure. */
+lk_status lk_encoder_create_with(
+    lk_context *ctx, const lk_compress_options *options, uint8_t *model, size_t n_model,
+    lk_write_fn write, void *user, lk_encoder **out);
+
 /* For random access: after the records before the first chunk, the decoder gets those from another chunk
  * on; flush hands over what it holds back. */
 lk_status lk_decoder_skip_to(lk_decoder *decoder, uint64_t chunk);

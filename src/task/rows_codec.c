@@ -43,7 +43,9 @@ static lk_status rows_open(lk_context *ctx, const lk_codec_setup *setup, void **
     w->level = setup->level;
     lk_status status = lk_model_read_bytes(ctx, "the model", setup->model, setup->n_model,
                                            lk_task_learning_options, &w->model);
-    if (status == LK_OK) status = lk_row_coder_create(w->model, NULL, &w->coder);
+    lk_code_options options = LK_CODE_DEFAULTS;
+    options.mixed = true;
+    if (status == LK_OK) status = lk_row_coder_create(w->model, &options, &w->coder);
     if (status == LK_OK) status = lk_table_text_create(ctx, w->model->schema, &w->text);
     if (status == LK_OK) return LK_OK;
     rows_close(w);

@@ -92,21 +92,21 @@ static line line_of(const lk_predictive *p, lk_code_window window) {
                   .places = (uint64_t)((int64_t)window.high - (int64_t)window.low) + 3};
 }
 
-static uint32_t place_of_float(float x) {
+uint32_t lk_float_place(float x) {
     uint32_t word;
     memcpy(&word, &x, sizeof word);
     return word >> 31 ? ~word : word | 0x80000000U;
 }
 
-static float float_at(uint32_t place) {
+float lk_float_at(uint32_t place) {
     uint32_t word = place >> 31 ? place & 0x7fffffffU : ~place;
     float x;
     memcpy(&x, &word, sizeof x);
     return x;
 }
 
-#define FIRST_FINITE 0x00800000U
-#define LAST_FINITE 0xff7fffffU
+#define FIRST_FINITE LK_FIRST_FLOAT
+#define LAST_FINITE LK_LAST_FLOAT
 
 /* P(place < at). */
 static double below(const line *l, uint64_t at) {
@@ -116,7 +116,7 @@ static double below(const line *l, uint64_t at) {
     if (at <= FIRST_FINITE) return 0;
     if (at > LAST_FINITE) return 1;
     return lk_predictive_cdf(
-        l->p, 0.5 * ((double)float_at((uint32_t)at - 1) + (double)float_at((uint32_t)at)));
+        l->p, 0.5 * ((double)lk_float_at((uint32_t)at - 1) + (double)lk_float_at((uint32_t)at)));
 }
 
 /* Places [from, to) in digits of 2^shift. */
@@ -201,7 +201,7 @@ static bool code_on_line(const lk_predictive *p, lk_code_window window, double v
     line l = line_of(p, window);
     if (l.real) {
         float x = (float)value;
-        uint32_t place = place_of_float(x);
+        uint32_t place = lk_float_place(x);
         if ((double)x != value || place < FIRST_FINITE || place > LAST_FINITE) return false;
         return code_place(&l, place, out);
     }
@@ -226,7 +226,7 @@ static double decode_on_line(const lk_predictive *p, lk_code_window window, lk_r
             r->broken = true;
             return 0;
         }
-        return (double)float_at((uint32_t)place);
+        return (double)lk_float_at((uint32_t)place);
     }
     if (place > 0 && place < l.places - 1) return (double)(l.low + (int64_t)place - 1);
     unsigned length = (unsigned)lk_rans_pop_bits(r, LENGTH_BITS);

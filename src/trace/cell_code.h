@@ -30,6 +30,12 @@ void lk_pieces_push(lk_rans *r, const lk_cell_pieces *pieces);
 /* Pops a value; r->broken is set when there is none. */
 double lk_cell_decode(const lk_predictive *p, lk_code_window window, lk_rans *r);
 
+/* float32 values by their place in order: finite ones from LK_FIRST_FLOAT to LK_LAST_FLOAT. */
+#define LK_FIRST_FLOAT 0x00800000U
+#define LK_LAST_FLOAT 0xff7fffffU
+uint32_t lk_float_place(float x);
+float lk_float_at(uint32_t place);
+
 /* A continuous latent: the bin, one of 2^bits of equal prior mass, under another distribution of the cell; and
  * the value that stands for a bin, the prior's quantile in its middle. */
 typedef struct lk_bins {

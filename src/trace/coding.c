@@ -138,6 +138,63 @@ static void learn(row_lanes *l, size_t row, size_t c, double value) {
     weigh(log_weight, l->prior + row * l->k, l->weight + row * l->k, l->k);
 }
 
+/* ---- Mixed ----------------------------------------------------------------------------------------------- */
+
+/* What the cell at place i of a row is in sight of. The block's rows are known up to this place. */
+static lk_mixed_sight sight_of(const lk_mixed *m, const lk_dist *dist, size_t row, size_t i,
+                               const double *x, const uint8_t *there) {
+    size_t n = dist->n, cell = cell_at(dist, row, i);
+    const double *mine = x + row * n, *above = row ? mine - n : m->above;
+    const uint8_t *have = there ? there + row * n : NULL;
+    const uint8_t *above_have = !row ? m->above_there : have ? have - n : NULL;
+    lk_mixed_sight s = {.above = 0};
+    if (!above_have || above_have[cell]) {
+        uint64_t word;
+        memcpy(&word, &above[cell], sizeof word);
+        s.above = lk_mix_hash((uint32_t)(word >> 32), (uint32_t)word) | 1;
+    }
+    for (size_t k = 0; k < 2 && i > k; k++) {
+        size_t c = cell_at(dist, row, i - k - 1);
+        s.left[k] = lk_mixed_class(&m->cell[c], !have || have[c], mine[c]);
+    }
+    for (size_t k = 0; k < LK_PARTNERS; k++) {
+        uint32_t c = m->cell[cell].partner[k];
+        if (c != UINT32_MAX) s.partner[k] = lk_mixed_class(&m->cell[c], !have || have[c], mine[c]);
+    }
+    return s;
+}
+
+static void keep_last_row(lk_mixed *m, size_t rows, size_t n, const double *x,
+                          const uint8_t *there) {
+    memcpy(m->above, x + (rows - 1) * n, n * sizeof *x);
+    if (there) memcpy(m->above_there, there + (rows - 1) * n, n);
+    else memset(m->above_there, 1, n);
+}
+
+/* All rows of a block, place by place, as decisions are made. */
+static void mix_rows(row_lanes *l) {
+    lk_coding *c = l->trace->user;
+    lk_mixed *m = c->mixed;
+    size_t n = l->dist->n;
+    for (size_t i = 0; i < n; i++)
+        for (size_t row = 0; row < l->rows; row++) {
+            const double *x = l->x + row * n;
+            const uint8_t *there = l->present ? l->present + row * n : NULL;
+            size_t cell = cell_at(l->dist, row, i);
+            if (there && left_out(l->dist, cell, x, there)) continue;
+            lk_predictive p = predictive_of(l, row, cell);
+            lk_mixed_sight sight = sight_of(m, l->dist, row, i, l->x, l->present);
+            if (!there || there[cell]) lk_mixed_code(m, cell, &p, &sight, x[cell]);
+            if ((there && !there[cell]) || m->broken) {
+                c->bad_row = row;
+                c->bad_cell = cell;
+                return;
+            }
+            learn(l, row, cell, x[cell]);
+        }
+    keep_last_row(m, l->rows, n, l->x, l->present);
+}
+
 /* ---- Push ------------------------------------------------------------------------------------------------ */
 
 static void pieces_of_rows(void *argument, size_t begin, size_t end) {
@@ -168,8 +225,8 @@ static void push_row_site(lk_trace *trace, lk_site *site, const lk_dist *dist) {
     lk_coding *c = trace->user;
     size_t n = dist->n;
     row_lanes l = {.x = site->value->data, .present = site->present, .known = site->known};
-    c->pieces = lk_arena_alloc_raw(trace->arena, trace->rows * n, sizeof *c->pieces);
-    if (!c->pieces) {
+    if (!c->mixed) c->pieces = lk_arena_alloc_raw(trace->arena, trace->rows * n, sizeof *c->pieces);
+    if (!c->mixed && !c->pieces) {
         out_of_memory(trace);
         return;
     }
@@ -177,6 +234,10 @@ static void push_row_site(lk_trace *trace, lk_site *site, const lk_dist *dist) {
     lk_tensor *params = lk_dist_params(trace, dist, site->value, site->present);
     if (lk_trace_status(trace) != LK_OK) return;
     lay_params(&l, params->data, lk_tensor_rows(params), lk_tensor_cols(params), params->dtype);
+    if (c->mixed) {
+        mix_rows(&l);
+        return;
+    }
     for (size_t i = 0; i < trace->rows * n; i++) c->pieces[i].n = 0;
     lk_parallel(trace->ctx, trace->rows, 1, pieces_of_rows, &l);
     for (size_t i = 0; i < trace->rows * n && c->bad_row == SIZE_MAX; i++)
@@ -247,7 +308,7 @@ static void push_draw(lk_trace *trace, lk_site *site, const lk_dist *dist) {
 void lk_coding_push_end(lk_trace *trace) {
     lk_coding *c = trace->user;
     const lk_site *x = lk_trace_site(trace, c->row_site);
-    if (lk_trace_status(trace) != LK_OK || c->bad_row != SIZE_MAX) return;
+    if (lk_trace_status(trace) != LK_OK || c->bad_row != SIZE_MAX || c->mixed) return;
     size_t n = x->dist->n, rows = trace->rows;
     for (size_t i = n; i > 0; i--)
         for (size_t row = rows; row > 0; row--)
@@ -299,10 +360,11 @@ static void pop_row_site(lk_trace *trace, lk_site *site, const lk_dist *dist) {
         const lk_tensor *p = dist->params;
         lay_params(&l, p->data, lk_tensor_rows(p), lk_tensor_cols(p), p->dtype);
     }
-    for (size_t i = 0; i < n && !c->stack->broken; i++) {
+    bool *broken = c->mixed ? &c->mixed->broken : &c->stack->broken;
+    for (size_t i = 0; i < n && !*broken; i++) {
         if (chain) chain->one(chain->self, trace, state, i, x, present, params);
         if (lk_trace_status(trace) != LK_OK) return;
-        for (size_t row = 0; row < rows && !c->stack->broken; row++) {
+        for (size_t row = 0; row < rows && !*broken; row++) {
             size_t cell = cell_at(dist, row, i);
             uint8_t mark = site->known ? site->known[row * n + cell] : 0;
             bool there = mark != LK_OUTSIDE &&
@@ -313,7 +375,12 @@ static void pop_row_site(lk_trace *trace, lk_site *site, const lk_dist *dist) {
                 learn(&l, row, cell, value);
             } else if (there) {
                 lk_predictive p = predictive_of(&l, row, cell);
-                value = lk_cell_decode(&p, c->window[cell], c->stack);
+                if (c->mixed) {
+                    lk_mixed_sight sight = sight_of(c->mixed, dist, row, i, x, present);
+                    value = lk_mixed_code(c->mixed, cell, &p, &sight, 0);
+                } else {
+                    value = lk_cell_decode(&p, c->window[cell], c->stack);
+                }
                 learn(&l, row, cell, value);
             }
             for (size_t k = 0; k < l.k; k++) {
@@ -322,6 +389,7 @@ static void pop_row_site(lk_trace *trace, lk_site *site, const lk_dist *dist) {
             }
         }
     }
+    if (c->mixed && !*broken) keep_last_row(c->mixed, rows, n, x, present);
     site->value = lk_constant(trace->tape, LK_F64, lanes, n, x);
     site->present = present;
 }

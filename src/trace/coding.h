@@ -14,7 +14,7 @@
 #ifndef LK_TRACE_CODING_H
 #define LK_TRACE_CODING_H
 
-#include "trace/cell_code.h"
+#include "trace/mixed_code.h"
 #include "trace/trace.h"
 
 typedef enum lk_code_plan {
@@ -39,6 +39,8 @@ typedef struct lk_coding {
     const double *posterior;      /* [rows, values] weights, for pushing by LK_CODE_FINITE */
     double *latent;               /* [rows, cells of the latent] the values, for the caller */
     size_t bad_row, bad_cell;     /* of a value that is none; SIZE_MAX */
+    lk_mixed *
+        mixed; /* decisions go here, rows first to last, and not on the stack; NULL. By a chain or a marginal */
     /* of the reading */
     lk_cell_pieces *pieces; /* [rows, cells] */
     uint32_t *bins;         /* [rows, cells of the latent] */

@@ -597,6 +597,49 @@ static void test_rows_are_coded(void **state) {
     for_all(check_codes);
 }
 
+/* Mixed with what was before, rows come back, too, and cost little more where there is nothing to learn. */
+static void check_mixed(battery *b) {
+    size_t n = b->batch.n_cells, size;
+    uint8_t *bytes;
+    lk_code_report report;
+    lk_code_options options = LK_CODE_DEFAULTS;
+    lk_row_coder *coder;
+    lk_batch decoded;
+    double ideal, variance;
+    options.mixed = true;
+    assert_int_equal(lk_row_coder_create(b->model, &options, &coder), LK_OK);
+    assert_int_equal(lk_batch_create(b->ctx, ROWS, n, &decoded), LK_OK);
+    if (lk_code_rows(coder, &b->batch, &bytes, &size, &report) != LK_OK ||
+        lk_decode_rows(coder, bytes, size, ROWS, &decoded) != LK_OK)
+        fail_msg("%s: %s", b->family->name, lk_context_message(b->ctx));
+    assert_int_equal(decoded.rows, ROWS);
+    assert_memory_equal(decoded.value, b->batch.value, ROWS * n * sizeof *decoded.value);
+    assert_memory_equal(decoded.present, b->batch.present, ROWS * n);
+    assert_int_equal(lk_row_coder_mixes(coder), !strcmp(report.how, "mixed"));
+    if (lk_row_coder_mixes(coder)) {
+        ideal_bits(b, &ideal, &variance);
+        double bits = 8 * (double)size - 32 * (double)n;
+        if (!(bits < 1.15 * ideal + 300))
+            fail_msg("%s: %g bits; the density says %g", b->family->name, bits, ideal);
+        for (size_t at = 0; at < size; at += 1 + size / 37) {
+            bytes[at] ^= 0x10;
+            lk_clear(b->ctx);
+            lk_status status = lk_decode_rows(coder, bytes, size, ROWS, &decoded);
+            assert_true(status == LK_OK || status == LK_BAD_DATA);
+            bytes[at] ^= 0x10;
+        }
+        lk_clear(b->ctx);
+    }
+    lk_free(b->ctx, bytes);
+    lk_row_coder_destroy(coder);
+    lk_batch_destroy(b->ctx, &decoded);
+}
+
+static void test_rows_are_mixed(void **state) {
+    (void)state;
+    for_all(check_mixed);
+}
+
 /* Far from all that was learned from, and where no value may be missing. */
 static void check_odd_rows(battery *b) {
     size_t n = b->batch.n_cells, size, cell;
@@ -794,6 +837,7 @@ int main(void) {
         cmocka_unit_test(test_save_and_load),
         cmocka_unit_test(test_resume),
         cmocka_unit_test(test_rows_are_coded),
+        cmocka_unit_test(test_rows_are_mixed),
         cmocka_unit_test(test_odd_rows_are_coded),
         cmocka_unit_test(test_what_is_known),
         cmocka_unit_test(test_refusals),
