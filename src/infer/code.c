@@ -410,7 +410,7 @@ lk_status lk_code_rows(lk_row_coder *c, const lk_batch *batch, uint8_t **bytes, 
     lk_rans stack;
     lk_status status = LK_OK;
     *bytes = NULL;
-    if (lk_row_coder_mixes(c)) {
+    if (lk_row_coder_mixes(c) && !batch->marked) {
         if (report) *report = (lk_code_report){.how = "mixed"};
         return code_mixed(c, batch, bytes, n);
     }
@@ -494,7 +494,9 @@ static lk_status decode_mixed(lk_row_coder *c, const uint8_t *bytes, size_t n, s
                               lk_batch *batch) {
     lk_context *ctx = c->model->ctx;
     size_t n_cells = batch->n_cells, head = LK_ROW_CODE_HEAD + PARTNER_BYTES * n_cells;
-    if (n < head || bytes[3] != c->plan || c->plan > LK_CODE_MARGINAL) return no_code(ctx, n);
+    if (n < head || bytes[3] != c->plan || c->plan > LK_CODE_MARGINAL || batch->marked ||
+        !c->one_order)
+        return no_code(ctx, n);
     size_t side = (size_t)bytes[2] + 1;
     lk_rans none;
     lk_mixed m;
