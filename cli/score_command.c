@@ -7,6 +7,12 @@ static const lk_option own[] = {
      "The plain density in the data's units, not the mass of each rounded value"},
     {"particles", LK_OPTION_INT, "64", 1, 1e6, NULL,
      "Importance samples, where the density is a bound"},
+    {"adapt", LK_OPTION_REAL, "0", 0, 10, NULL,
+     "Of a text: go on learning from what was scored, by steps of this rate; the model file stays "
+     "as it is"},
+    {"mix", LK_OPTION_TEXT, "", 1, 0, NULL,
+     "Of a text: another model, whose probabilities are mixed with this one's; how, is learned on "
+     "the way"},
     {"per-field", LK_OPTION_FLAG, "false", 1, 0, NULL,
      "For each field its log-probability given all others of the row, as CSV; of a text, each "
      "symbol's given those "
@@ -119,18 +125,24 @@ static lk_status score_symbols(lk_model *model, lk_data *data, bool json, double
 }
 
 static int run(lk_context *ctx, const cli_arguments *a) {
-    lk_model *model = NULL;
+    lk_model *model = NULL, *mix = NULL;
     lk_data *data = NULL;
+    const char *mix_path = cli_value(a, "mix", "");
     lk_score_options options = LK_SCORE_DEFAULTS;
     lk_score_summary summary;
     bool json = cli_flag(a, "json");
     options.density = cli_flag(a, "density");
     options.particles = (size_t)cli_count(a, "particles", 64);
     options.seed = cli_count(a, "seed", 1);
+    options.adapt = cli_number(a, "adapt", 0);
+    bool per_field = cli_flag(a, "per-field");
+    if (per_field && (options.adapt > 0 || *mix_path))
+        return cli_usage("--per-field goes with neither --adapt nor --mix");
     double began = cli_seconds();
     lk_status status = lk_model_load(ctx, a->plain[0], &model);
     if (status == LK_OK) status = cli_open_data(ctx, a, a->plain[1], model, NULL, &data);
-    bool per_field = cli_flag(a, "per-field");
+    if (status == LK_OK && *mix_path) status = lk_model_load(ctx, mix_path, &mix);
+    options.mix = mix;
     if (status == LK_OK && per_field && lk_model_symbol(model)) {
         status = score_symbols(model, data, json, began);
     } else if (status == LK_OK && per_field) {
@@ -148,6 +160,7 @@ static int run(lk_context *ctx, const cli_arguments *a) {
         tell_text(&summary);
     int code = status == LK_OK ? 0 : cli_fail(ctx, status);
     lk_data_close(data);
+    lk_model_destroy(mix);
     lk_model_destroy(model);
     return code;
 }

@@ -198,9 +198,15 @@ typedef struct lk_score_options {
     bool density;     /* the plain density in the data's units, instead of the mass of each grid
                            value as it was given */
     uint64_t seed;
+    /* Of texts, window by window in order: above 0, the model goes on learning from each window that it has scored,
+     * by a step of Adam at this rate (dynamic evaluation; Krause et al. 2018), and is afterwards as it was */
+    double adapt;
+    /* and this model's symbols are mixed with those of another: p is the normalised product of their powers, whose
+     * exponents are learned on the way. Borrowed; same windows and symbols. NULL: none */
+    lk_model *mix;
 } lk_score_options;
 #define LK_SCORE_DEFAULTS \
-    { 0, false, 1 }
+    { 0, false, 1, 0, NULL }
 
 typedef struct lk_score_summary {
     uint64_t rows;

@@ -22,7 +22,8 @@ static lk_status open_format(lk_reader *reader, const char *path, const lk_read_
     bool series = options->schema && lk_schema_series(options->schema) != SIZE_MAX;
     bool asked = !options->schema && options->text && *options->text;
     while (!formats[i]->matches(head, n, folder)) i++;
-    if (series || (asked && (strcmp(options->text, "auto") || formats[i] == &lk_csv_format)))
+    if (series ||
+        (asked && (strcmp(options->text, "auto") || formats[i] == &lk_csv_format || folder)))
         reader->format = &lk_text_format;
     else reader->format = formats[i];
     return reader->format->open(reader, options, stream);

@@ -2,6 +2,7 @@
 #include "base/json.h"
 #include "data/kinds.h"
 #include "data/reader.h"
+#include "data/text_source.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -10,15 +11,15 @@ enum { PIECE = 1 << 14, CODE_POINTS = 0x110000, MOST_CHARACTERS = 4095 };
 
 typedef struct text_reader {
     lk_context *ctx;
-    lk_stream *stream;
+    lk_text_source *source;
     const lk_field *field; /* of the reader's schema */
     uint16_t *symbol_of;   /* [CODE_POINTS] of characters */
     unsigned char bytes[PIECE];
-    size_t n, at;             /* bytes that were read, and are used up */
-    bool ended;               /* the file has no more */
-    uint64_t document, place; /* the current one, and how many of its symbols have been given */
-    uint16_t *window;         /* the last row's symbols */
-    size_t carried;           /* of them, how many the next row knows */
+    size_t n, at;     /* bytes that were read, and are used up */
+    uint64_t read;    /* bytes of the document that were read */
+    bool open, ended; /* there is a document; it has no more bytes */
+    uint16_t *window; /* the last row's symbols */
+    size_t carried;   /* of them, how many the next row knows */
 } text_reader;
 
 static bool text_matches(const unsigned char *head, size_t n, bool folder) {
@@ -52,9 +53,10 @@ static lk_status more(text_reader *t) {
     memmove(t->bytes, t->bytes + t->at, t->n - t->at);
     t->n -= t->at;
     t->at = 0;
-    lk_status status = lk_stream_read(t->stream, t->bytes + t->n, PIECE - t->n, &got);
+    lk_status status = lk_text_source_read(t->source, t->bytes + t->n, PIECE - t->n, &got);
     t->ended = got < PIECE - t->n;
     t->n += got;
+    t->read += got;
     return status;
 }
 
@@ -66,7 +68,7 @@ static lk_status next_character(text_reader *t, uint32_t *c) {
             t->ctx, LK_BAD_DATA,
             "%s, byte %llu: 0x%02x begins no character of UTF-8 that can be modelled; read the "
             "text with --text bytes",
-            lk_stream_path(t->stream), (unsigned long long)(lk_stream_at(t->stream) - left + 1),
+            lk_text_source_where(t->source), (unsigned long long)(t->read - left + 1),
             t->bytes[t->at]);
     *c = code_point(t->bytes + t->at, n);
     t->at += n;
@@ -94,40 +96,30 @@ static lk_status read_symbols(text_reader *t, uint16_t *out, size_t n, size_t *g
 
 static lk_status rewind_text(text_reader *t) {
     t->n = t->at = t->carried = 0;
-    t->document = t->place = 0;
+    t->open = t->ended = false;
+    return lk_text_source_rewind(t->source);
+}
+
+/* The next document, if there is one. */
+static lk_status next_document(text_reader *t) {
+    t->n = t->at = t->carried = 0;
+    t->read = 0;
     t->ended = false;
-    return lk_stream_rewind(t->stream);
+    return lk_text_source_next(t->source, &t->open);
 }
 
 /* ---- Schema ------------------------------------------------------------------------------------------------ */
 
-/* The file's characters, in order, become the levels. */
-static lk_status find_characters(text_reader *t, lk_field *field) {
-    uint16_t *seen = t->symbol_of;
-    size_t n = 0;
-    lk_status status = LK_OK;
-    for (;; field->n_seen++) {
+/* The characters of a document are seen. */
+static lk_status look_at_characters(text_reader *t, lk_field *field, size_t *n) {
+    for (lk_status status;; field->n_seen++) {
         uint32_t c = 0;
         if (t->n - t->at < 4 && !t->ended && (status = more(t)) != LK_OK) return status;
-        if (t->at == t->n) break;
+        if (t->at == t->n) return LK_OK;
         if ((status = next_character(t, &c)) != LK_OK) return status;
-        n += !seen[c];
-        seen[c] = 1;
+        *n += !t->symbol_of[c];
+        t->symbol_of[c] = 1;
     }
-    if (n > MOST_CHARACTERS)
-        return lk_fail(
-            t->ctx, LK_BAD_DATA,
-            "%s has %zu different characters, more than the %d that are modelled one by one; read "
-            "the text with --text bytes",
-            lk_stream_path(t->stream), n, (int)MOST_CHARACTERS);
-    if (!(field->levels = lk_alloc(t->ctx, n, sizeof *field->levels))) return LK_NO_MEMORY;
-    for (uint32_t c = 1; c < CODE_POINTS; c++) {
-        char text[5];
-        if (!seen[c]) continue;
-        put_character(c, text);
-        if (!(field->levels[field->n_levels++] = lk_strdup(t->ctx, text))) return LK_NO_MEMORY;
-    }
-    return LK_OK;
 }
 
 static lk_status count_bytes(text_reader *t, lk_field *field) {
@@ -136,6 +128,40 @@ static lk_status count_bytes(text_reader *t, lk_field *field) {
         field->n_seen += t->n;
     }
     return LK_OK;
+}
+
+/* Those that were seen, in order, become the levels. */
+static lk_status make_levels(text_reader *t, lk_field *field, const char *path, size_t n) {
+    if (n > MOST_CHARACTERS)
+        return lk_fail(
+            t->ctx, LK_BAD_DATA,
+            "%s has %zu different characters, more than the %d that are modelled one by one; read "
+            "the text with --text bytes",
+            path, n, (int)MOST_CHARACTERS);
+    if (!(field->levels = lk_alloc(t->ctx, n, sizeof *field->levels))) return LK_NO_MEMORY;
+    for (uint32_t c = 1; c < CODE_POINTS; c++) {
+        char text[5];
+        if (!t->symbol_of[c]) continue;
+        put_character(c, text);
+        if (!(field->levels[field->n_levels++] = lk_strdup(t->ctx, text))) return LK_NO_MEMORY;
+    }
+    return LK_OK;
+}
+
+/* All documents, once. */
+static lk_status look(text_reader *t, lk_field *field, const char *path) {
+    size_t n = 0;
+    lk_status status = next_document(t);
+    while (status == LK_OK && t->open) {
+        status =
+            field->alphabet == LK_BYTES ? count_bytes(t, field) : look_at_characters(t, field, &n);
+        if (status == LK_OK) status = next_document(t);
+    }
+    if (status == LK_OK && !field->n_seen)
+        status = lk_fail(t->ctx, LK_BAD_DATA, "%s is empty where a text was expected", path);
+    if (status == LK_OK && field->alphabet == LK_CHARACTERS)
+        status = make_levels(t, field, path, n);
+    return status;
 }
 
 static lk_status infer(text_reader *t, lk_reader *reader, const lk_read_options *options) {
@@ -156,10 +182,7 @@ static lk_status infer(text_reader *t, lk_reader *reader, const lk_read_options 
             "--overlap less",
             window, field->overlap);
     if (!(field->name = lk_strdup(t->ctx, "text"))) return LK_NO_MEMORY;
-    status = field->alphabet == LK_BYTES ? count_bytes(t, field) : find_characters(t, field);
-    if (status == LK_OK && !field->n_seen)
-        status = lk_fail(t->ctx, LK_BAD_DATA, "%s is empty where a text was expected",
-                         lk_stream_path(t->stream));
+    status = look(t, field, reader->path);
     field->high = (double)(lk_field_symbols(field) - 1);
     return status == LK_OK ? rewind_text(t) : status;
 }
@@ -186,16 +209,14 @@ static lk_status text_open(lk_reader *reader, const lk_read_options *options, lk
         return LK_NO_MEMORY;
     }
     t->ctx = reader->ctx;
-    t->stream = stream;
-    if (!stream)
-        return lk_fail(reader->ctx, LK_BAD_DATA, "%s is a folder where a text was expected",
-                       reader->path);
+    lk_status status = lk_text_source_open(t->ctx, reader->path, stream, &t->source);
+    if (status != LK_OK) return status;
     size_t series = reader->given ? lk_schema_series(reader->schema) : 0;
     bool characters = reader->given ? reader->schema->fields[series].alphabet == LK_CHARACTERS
                                     : !strcmp(options->text, "chars");
     if (characters && !(t->symbol_of = lk_alloc(t->ctx, CODE_POINTS, sizeof *t->symbol_of)))
         return LK_NO_MEMORY;
-    lk_status status = reader->given ? LK_OK : infer(t, reader, options);
+    if (!reader->given) status = infer(t, reader, options);
     if (status != LK_OK) return status;
     t->field = &reader->schema->fields[series];
     if (!(t->window = lk_alloc(t->ctx, t->field->size, sizeof *t->window))) return LK_NO_MEMORY;
@@ -205,7 +226,7 @@ static lk_status text_open(lk_reader *reader, const lk_read_options *options, lk
 static void text_close(lk_reader *reader) {
     text_reader *t = reader->state;
     if (!t) return;
-    lk_stream_close(t->stream);
+    lk_text_source_close(t->source);
     lk_free(t->ctx, t->symbol_of);
     lk_free(t->ctx, t->window);
     lk_free(t->ctx, t);
@@ -216,16 +237,15 @@ static void text_close(lk_reader *reader) {
 static lk_status text_symbols(lk_reader *reader, uint16_t *symbols, size_t n, size_t *got,
                               bool *end) {
     text_reader *t = reader->state;
+    lk_status status = LK_OK;
     *end = false;
     *got = 0;
-    if (t->document) return LK_OK;
-    lk_status status = read_symbols(t, symbols, n, got);
-    t->place += *got;
-    if (status != LK_OK || (*got == n && n)) return status;
-    *end = true;
-    t->document++;
-    t->place = 0;
-    return LK_OK;
+    if (!t->open) status = next_document(t);
+    if (status != LK_OK || !t->open) return status;
+    status = read_symbols(t, symbols, n, got);
+    *end = status == LK_OK && *got < n;
+    if (*end) t->open = false;
+    return status;
 }
 
 /* One window: what it knows has been carried to the front of t->window. */

@@ -108,59 +108,75 @@ static uint64_t length_of(const lk_rows *rows) {
     return n;
 }
 
+/* The last symbols of the text with what stands before them; n_symbols where a document begins. */
+typedef struct held_out {
+    uint16_t *symbols;
+    size_t begin, end, n; /* those to be predicted, and how many of them are symbols */
+    double *log_prob, *room;
+} held_out;
+
 typedef struct trial {
     const lk_ngrams *grams;
-    const uint16_t *symbols; /* `begin` of them are context alone */
-    size_t begin;
-    double *log_prob, *room; /* room: [n, n_symbols] */
+    const held_out *held;
+    size_t first;
 } trial;
+
+enum { AT_ONCE = 4096 };
 
 static void try_range(void *argument, size_t begin, size_t end) {
     const trial *t = argument;
     const lk_ngrams *g = t->grams;
     for (size_t i = begin; i < end; i++) {
         uint16_t history[LK_MOST_ORDER];
-        size_t n = 0, at = t->begin + i;
-        for (; n + 1 < g->order && n < at; n++) history[n] = t->symbols[at - n - 1];
-        double *p = t->room + i % 4096 * g->n_symbols;
+        size_t n = 0, at = t->first + i;
+        const uint16_t *symbols = t->held->symbols;
+        double *p = t->held->room + i * g->n_symbols,
+               *log_prob = &t->held->log_prob[at - t->held->begin];
+        *log_prob = 0;
+        if (symbols[at] == g->n_symbols) continue;
+        while (n + 1 < g->order && n < at) {
+            history[n] = symbols[at - n - 1];
+            if (history[n++] == g->n_symbols) break;
+        }
         lk_ngrams_masses(g, g->n_symbols, history, n, p);
-        t->log_prob[i] = lk_log(p[t->symbols[at]]);
+        *log_prob = lk_log(p[symbols[at]]);
     }
 }
 
-/* The held-out symbols are the last of the last document: as many of them as end it. */
-typedef struct held_out {
-    uint16_t *symbols; /* with what stands before them */
-    size_t context, n;
-    double *log_prob, *room;
-} held_out;
-
-static lk_status hold_out(lk_model *model, const lk_rows *rows, uint64_t n, held_out *h) {
+static lk_status hold_out(lk_model *model, const lk_rows *rows, uint64_t n, uint64_t held,
+                          held_out *h) {
     ngram_state *s = model->state;
-    uint64_t last = lk_rows_documents(rows) - 1, length = lk_rows_length(rows, last);
-    uint64_t take = n < length ? n : length;
-    if (take > MOST_HELD_OUT) take = MOST_HELD_OUT;
-    h->n = (size_t)take;
-    h->context = length - take < LK_MOST_ORDER ? (size_t)(length - take) : LK_MOST_ORDER;
-    h->symbols = lk_alloc(model->ctx, h->context + h->n, sizeof *h->symbols);
-    h->log_prob = lk_alloc(model->ctx, h->n, sizeof *h->log_prob);
-    h->room = lk_alloc(model->ctx, 4096 * s->n_symbols, sizeof *h->room);
+    uint64_t documents = lk_rows_documents(rows), from = n - held, before = 0;
+    if (held > MOST_HELD_OUT) from = n - MOST_HELD_OUT;
+    size_t room = (size_t)(n - from) + (size_t)documents + LK_MOST_ORDER;
+    h->symbols = lk_alloc(model->ctx, room, sizeof *h->symbols);
+    h->log_prob = lk_alloc(model->ctx, room, sizeof *h->log_prob);
+    h->room = lk_alloc(model->ctx, AT_ONCE * s->n_symbols, sizeof *h->room);
     if (!h->symbols || !h->log_prob || !h->room) return LK_NO_MEMORY;
-    lk_rows_symbols(rows, last, length - take - h->context, h->context + h->n, h->symbols);
+    for (uint64_t d = 0; d < documents; d++) {
+        uint64_t length = lk_rows_length(rows, d), end = before + length;
+        uint64_t first = from > before ? from - before : 0;
+        if (end > from) {
+            size_t context = h->end ? 0 : first < LK_MOST_ORDER ? (size_t)first : LK_MOST_ORDER;
+            if (first == 0) h->symbols[h->end++] = (uint16_t)s->n_symbols;
+            lk_rows_symbols(rows, d, first - context, (size_t)(length - first) + context,
+                            h->symbols + h->end);
+            if (context) h->begin = context;
+            h->end += (size_t)(length - first) + context;
+        }
+        before = end;
+    }
+    h->n = (size_t)(n - from);
     return LK_OK;
 }
 
 /* The mean log-probability of the held-out symbols. */
 static double score_held_out(lk_context *ctx, const lk_ngrams *grams, const held_out *h) {
-    trial t = {grams, h->symbols, h->context, h->log_prob, h->room};
-    for (size_t first = 0; first < h->n; first += 4096) {
-        trial part = t;
-        size_t n = h->n - first < 4096 ? h->n - first : 4096;
-        part.begin += first;
-        part.log_prob += first;
-        lk_parallel(ctx, n, 64, try_range, &part);
+    for (size_t first = h->begin; first < h->end; first += AT_ONCE) {
+        trial part = {grams, h, first};
+        lk_parallel(ctx, h->end - first < AT_ONCE ? h->end - first : AT_ONCE, 64, try_range, &part);
     }
-    return lk_sum_f64(h->n, h->log_prob) / (double)h->n;
+    return lk_sum_f64(h->end - h->begin, h->log_prob) / (double)h->n;
 }
 
 /* The order that predicts the last tenth best; each is told, in nats a row of new symbols. */
@@ -176,7 +192,7 @@ static lk_status choose_order(lk_model *model, const lk_rows *rows, uint64_t n, 
     *order = 1;
     if (!held) return LK_OK;
     lk_status status = lk_ngram_text_create(rows, n - held, s->n_symbols, deepest, &text);
-    if (status == LK_OK) status = hold_out(model, rows, held, &h);
+    if (status == LK_OK) status = hold_out(model, rows, n, held, &h);
     for (size_t k = 1; status == LK_OK && k <= deepest; k++) {
         lk_ngrams *grams;
         if ((status = lk_ngrams_count(&text, k, &grams)) != LK_OK) break;

@@ -84,27 +84,42 @@ typedef struct cells_job {
     const lk_site *site;
     const lk_dist *dist;
     const lk_tensor *params;
+    size_t outcomes; /* 0: of the value that is there */
     double *log_prob;
 } cells_job;
 
 static void cells_range(void *argument, size_t begin, size_t end) {
     const cells_job *job = argument;
     const lk_site *site = job->site;
-    size_t n = job->dist->n, width = lk_tensor_cols(job->params);
+    size_t n = job->dist->n, width = lk_tensor_cols(job->params), k = job->outcomes;
     size_t bytes = width * lk_dtype_size(job->params->dtype);
     const double *x = site->value->data;
     for (size_t at = begin; at < end; at++) {
-        size_t row = at / n % lk_tensor_rows(job->params);
+        const char *row = (const char *)job->params->data +
+                          at / n % lk_tensor_rows(job->params) * bytes;
+        const lk_cell_dist *cell = &job->dist->cells[at % n];
         bool scored = (!site->present || site->present[at]) && (!site->known || !site->known[at]);
+        for (size_t w = 0; scored && w < k; w++) {
+            size_t place = cell->at + w * cell->stride;
+            job->log_prob[at * k + w] =
+                job->params->dtype == LK_F32
+                    ? (double)((const float *)(const void *)row)[place]
+                    : ((const double *)(const void *)row)[place];
+        }
+        if (k) continue;
         job->log_prob[at] =
-            scored
-                ? lk_cell_log_prob(&job->dist->cells[at % n], job->params->dtype,
-                                   (const char *)job->params->data + row * bytes, x[at], NULL, NULL)
-                : (double)NAN;
+            scored ? lk_cell_log_prob(cell, job->params->dtype, row, x[at], NULL, NULL)
+                   : (double)NAN;
     }
 }
 
+typedef struct cells_wish {
+    size_t outcomes;
+    double *log_prob;
+} cells_wish;
+
 static void cells_draw(lk_trace *trace, lk_site *site, const lk_dist *dist) {
+    const cells_wish *wish = trace->user;
     if (!site->observed) {
         lk_tape_fail(
             trace->tape, LK_CANNOT,
@@ -115,21 +130,36 @@ static void cells_draw(lk_trace *trace, lk_site *site, const lk_dist *dist) {
     }
     lk_tensor *params = lk_dist_params(trace, dist, site->value, site->present);
     if (lk_trace_status(trace) != LK_OK) return;
-    cells_job job = {site, dist, params, trace->user};
+    cells_job job = {site, dist, params, wish->outcomes, wish->log_prob};
     lk_parallel(trace->ctx, trace->rows * dist->n, 256, cells_range, &job);
 }
 
-lk_status lk_evaluate_cells(lk_model *model, lk_tape *tape, const lk_batch *batch,
-                            double *log_prob) {
+static lk_status read_cells(lk_model *model, lk_tape *tape, const lk_batch *batch,
+                            cells_wish wish) {
     static const lk_reading reading = {"cells", cells_draw};
     lk_trace t;
     lk_tape_reset(tape, false);
     if (model->family->step) model->family->step(model, 0, false);
     lk_trace_begin(&t, tape, &reading, batch->rows, 1, batch->row, 0, 0, "score");
-    t.user = log_prob;
+    t.user = &wish;
     observe(&t, batch);
     model->family->joint(model, &t);
     return lk_tape_status(tape);
+}
+
+lk_status lk_evaluate_cells(lk_model *model, lk_tape *tape, const lk_batch *batch,
+                            double *log_prob) {
+    return read_cells(model, tape, batch, (cells_wish){0, log_prob});
+}
+
+lk_status lk_evaluate_outcomes(lk_model *model, lk_tape *tape, const lk_batch *batch,
+                               double *log_prob) {
+    size_t k = model->schema->cells[0].n;
+    lk_status status = read_cells(model, tape, batch, (cells_wish){k, log_prob});
+    if (status == LK_OK)
+        lk_log_softmax_rows(model->ctx, LK_F64, batch->rows * batch->n_cells, k, log_prob,
+                            log_prob);
+    return status;
 }
 
 lk_tensor *lk_objective(lk_model *model, lk_tape *tape, const lk_batch *batch, uint64_t step,

@@ -24,6 +24,11 @@ lk_status lk_evaluate(lk_model *model, lk_tape *tape, const lk_batch *batch, lk_
 lk_status lk_evaluate_cells(lk_model *model, lk_tape *tape, const lk_batch *batch,
                             double *log_prob);
 
+/* log p of every outcome of each finite cell, [cells, outcomes of the first]: of one row, whose cells are all alike;
+ * cells that are not scored are left. */
+lk_status lk_evaluate_outcomes(lk_model *model, lk_tape *tape, const lk_batch *batch,
+                               double *log_prob);
+
 /* The objective of learning: mean over rows of the log-probability (or the bound), each times its
  * weight where the batch has any, as a tensor of one element with gradients. */
 lk_tensor *lk_objective(lk_model *model, lk_tape *tape, const lk_batch *batch, uint64_t step,

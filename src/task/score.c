@@ -32,15 +32,15 @@ const char *lk_model_symbol(const lk_model *model) {
 }
 
 /* Of a series: what was scored of the batch. A character never seen counts as U+FFFD, which stands for it. */
-static void count_symbols(scoring *s) {
+static void count_symbols(scoring *s, const lk_batch *batch) {
     const lk_schema *schema = s->model->schema;
     size_t series = lk_schema_series(schema);
     if (series == SIZE_MAX) return;
     const lk_field *field = &schema->fields[series];
-    for (size_t i = 0; i < s->batch.rows * s->batch.n_cells; i++) {
-        if (!s->batch.present[i] || (s->batch.marked && s->batch.known[i])) continue;
+    for (size_t i = 0; i < batch->rows * batch->n_cells; i++) {
+        if (!batch->present[i] || (batch->marked && batch->known[i])) continue;
         s->symbols++;
-        size_t symbol = (size_t)s->batch.value[i];
+        size_t symbol = (size_t)batch->value[i];
         s->bytes += !field->levels             ? 1
                     : symbol < field->n_levels ? strlen(field->levels[symbol])
                                                : strlen(LK_OTHER_CHARACTER);
@@ -75,8 +75,23 @@ static lk_status score_batch(scoring *s, lk_score_fn fn, void *user) {
         s->variance += s->error[row] * s->error[row];
     }
     s->rows += s->batch.rows;
-    count_symbols(s);
+    count_symbols(s, &s->batch);
     return fn ? fn(user, s->batch.rows, s->log_prob, s->error) : LK_OK;
+}
+
+typedef struct listener {
+    scoring *s;
+    lk_score_fn fn;
+    void *user;
+} listener;
+
+static lk_status take_window(void *user, const lk_batch *window, double log_prob) {
+    static const double no_error = 0;
+    listener *l = user;
+    l->s->sum += log_prob;
+    l->s->rows++;
+    count_symbols(l->s, window);
+    return l->fn ? l->fn(l->user, 1, &log_prob, &no_error) : LK_OK;
 }
 
 static lk_status prepare(scoring *s, lk_model *model) {
@@ -105,8 +120,12 @@ lk_status lk_score(lk_model *model, lk_data *data, const lk_score_options *optio
     lk_clear(ctx);
     lk_status status = prepare(&s, model);
     if (status == LK_OK) status = lk_task_fits(model, data);
-    if (status == LK_OK) status = lk_data_rewind(data);
-    while (status == LK_OK) {
+    bool onward = s.options->adapt > 0 || s.options->mix;
+    listener l = {&s, fn, user};
+    if (status == LK_OK && onward)
+        status = lk_task_score_onward(model, data, s.options, take_window, &l);
+    if (status == LK_OK && !onward) status = lk_data_rewind(data);
+    while (status == LK_OK && !onward) {
         status = lk_data_next(data, &s.batch);
         if (status != LK_OK || !s.batch.rows) break;
         status = score_batch(&s, fn, user);

@@ -47,6 +47,10 @@ size_t lk_task_questions(const lk_model *model, size_t particles);
 size_t lk_task_cell(const lk_schema *schema, size_t field, size_t *gate);
 /* The number that a cell's value is in the data's units. */
 double lk_task_units(const lk_schema *schema, size_t cell, double value);
+/* Scores a text window by window, by options->adapt and options->mix; `fn` gets each window and its log p. */
+typedef lk_status (*lk_window_fn)(void *user, const lk_batch *window, double log_prob);
+lk_status lk_task_score_onward(lk_model *model, lk_data *data, const lk_score_options *options,
+                               lk_window_fn fn, void *user);
 /* lk_sample of a text. */
 lk_status lk_task_sample_text(lk_model *model, const lk_sample_options *options, const char *path,
                               bool replace);

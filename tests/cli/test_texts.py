@@ -80,6 +80,44 @@ class Texts(Case):
         good("fit", "gmm", GOLDEN / "orchard.csv", "-o", table)
         self.assertEqual(run("sample", table, "--prompt", "a").returncode, 5)
 
+    def test_learning_while_scoring(self):
+        same, model = self.path("same.txt"), self.path("net.lk")
+        same.write_text("The wheel turns, the wheel turns, the wheel turns. " * 20)
+        good("fit", "rnn", DIALOGUE, "--text", "chars", "--context", 16, "--width", 12, "--layers", 1, "--steps", 30,
+             "-o", model)
+        before = model.read_bytes()
+        plain, gone_on = self.score(model, same), json.loads(good("score", model, same, "--adapt", 0.01, "--json"))
+        self.assertEqual(gone_on["kind"], "exact")
+        self.assertEqual(gone_on["symbols"], plain["symbols"])
+        self.assertLess(gone_on["bits_per_symbol"], 0.7 * plain["bits_per_symbol"])
+        self.assertEqual(json.loads(good("score", model, same, "--adapt", 0, "--json"))["bits_per_symbol"],
+                         plain["bits_per_symbol"])
+        rows = scores(model, same, "--adapt", 0.01)
+        self.assertEqual(rows[0], scores(model, same)[0])  # of which nothing has been learned yet
+        self.assertEqual(rows, scores(model, same, "--adapt", 0.01, "--threads", 1))
+        self.assertEqual(model.read_bytes(), before)
+        self.assertEqual(run("score", self.fit("--text", "chars"), same, "--adapt", 0.01).returncode, 5)
+
+    def test_two_together(self):
+        low, high = self.path("low.lk"), self.path("high.lk")
+        for path, order in ((low, 2), (high, 6)):
+            good("fit", "ngram", DIALOGUE, "--text", "chars", "--context", 32, "--order", order, "-o", path)
+        other = self.path("other.txt")
+        other.write_text("MILLER: The wheel leaks on the ducks, and the geese count the bread.\n" * 3)
+        alone = [self.score(m, other)["bits_per_symbol"] for m in (low, high)]
+        both = json.loads(good("score", high, other, "--mix", low, "--json"))
+        self.assertLess(both["bits_per_symbol"], max(alone))
+        self.assertEqual((both["kind"], both["symbols"]), ("exact", len(other.read_text())))
+        # A density: over all symbols that may come first (and one for all others) it sums to one.
+        total, one = 0.0, self.path("one.txt")
+        for symbol in sorted(set(DIALOGUE.read_text())) + ["\u20ac"]:
+            one.write_text(symbol)
+            total += math.exp(scores(high, one, "--mix", low)[0])
+        self.assertAlmostEqual(total, 1, places=12)
+        good("fit", "ngram", DIALOGUE, "--text", "chars", "--context", 64, "-o", low, "-f")
+        self.assertEqual(run("score", high, other, "--mix", low).returncode, 4)
+        self.assertEqual(run("score", high, other, "--mix", low, "--per-field").returncode, 2)
+
     def test_samples_follow_the_model(self):
         model, one = self.fit("--text", "chars", "--order", 2), self.path("one.txt")
         n = 4000

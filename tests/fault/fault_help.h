@@ -98,7 +98,8 @@ static lk_status take_scores(void *user, size_t rows, const double *log_prob, co
 }
 
 static lk_status act_score(bench *b) {
-    lk_score_options options = {4, false, 1};
+    lk_score_options options = LK_SCORE_DEFAULTS;
+    options.particles = 4;
     lk_score_summary summary;
     lk_status status = lk_score(b->model, b->data, &options, take_scores, b, &summary);
     if (status == LK_OK) hash_bytes(&b->hash, &summary.mean_log_prob, sizeof(double));

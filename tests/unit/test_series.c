@@ -205,6 +205,62 @@ static void characters_are_levels(void **state) {
     lk_reader_close(reader);
 }
 
+/* A folder and JSON lines of the same documents are the same rows; each document begins with nothing before it. */
+static void documents_stand_alone(void **state) {
+    lk_help *h = *state;
+    static const char *const texts[] = {"first one", "", "the second\n", "3"};
+    static const char lines[] = "{\"text\": \"first one\"}\n\n{\"text\": \"\", \"id\": 7}\r\n"
+                                "{\"a\": [1], \"text\": \"the second\\n\"}\n{\"text\": \"3\"}";
+    char name[32], path[2][128], hash[2][65];
+    for (int i = 0; i < 4; i++) {
+        snprintf(name, sizeof name, "%d.txt", i);
+        help_write(h, name, texts[i]);
+    }
+    snprintf(path[0], sizeof path[0], "%s", h->folder);
+    for (int k = 0; k < 2; k++) {
+        lk_read_options options = as_text("chars", 6, 2);
+        if (k) snprintf(path[1], sizeof path[1], "%s", help_write(h, "all.jsonl", lines));
+        lk_reader *reader = open_text(h, path[k], &options);
+        lk_rows *rows;
+        lk_batch batch;
+        assert_int_equal(lk_rows_read(reader, &rows), LK_OK);
+        assert_int_equal(lk_rows_documents(rows), 4);
+        for (size_t d = 0; d < 4; d++) assert_int_equal(lk_rows_length(rows, d), strlen(texts[d]));
+        assert_int_equal(lk_rows_count(rows), 3 + 0 + 3 + 1);
+        assert_int_equal(lk_rows_examples(rows), 3 + 0 + 3 + 1);
+        assert_int_equal(lk_reader_rewind(reader), LK_OK);
+        char *text = help_rows(h, reader);
+        assert_string_equal(text, "-,-,f,i,r,s\nr,s,t, ,o,n\no,n,e,-,-,-\n"
+                                  "-,-,t,h,e, \ne, ,s,e,c,o\nc,o,n,d,\n,-\n-,-,3,-,-,-\n");
+        lk_free(h->ctx, text);
+        assert_int_equal(lk_batch_create(h->ctx, 7, 6, &batch), LK_OK);
+        assert_int_equal(lk_rows_range(rows, 0, 7, &batch), LK_OK);
+        assert_int_equal(batch.known[3 * 6 + 1], LK_OUTSIDE);
+        assert_int_equal(batch.known[4 * 6 + 1], LK_KNOWN);
+        lk_rows_hash(rows, hash[k]);
+        lk_batch_destroy(h->ctx, &batch);
+        lk_rows_destroy(rows);
+        lk_reader_close(reader);
+    }
+    assert_string_equal(hash[0], hash[1]);
+    static const char *const wrong[][2] = {
+        {"{\"text\": \"a\"}\n{\"text\": 1}", "line 2: expected an object"},
+        {"{\"text\": \"a\"}\n[1]", "line 2: expected an object"},
+        {"{\"text\": \"a\"\n", "line 1, column 13: not JSON"}};
+    for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
+        lk_read_options options = as_text("bytes", 6, 2);
+        assert_int_equal(help_try(h, help_write(h, "x.jsonl", wrong[i][0]), &options), LK_BAD_DATA);
+        if (!strstr(lk_context_message(h->ctx), wrong[i][1]))
+            fail_msg("%s", lk_context_message(h->ctx));
+    }
+    help_clear(h);
+    lk_read_options options = as_text("bytes", 6, 2);
+    help_starve(h, path[1], &options);
+    options.text = "chars";
+    help_starve(h, path[0], &options);
+    help_break(h, "broken.jsonl", (const unsigned char *)lines, strlen(lines), &options);
+}
+
 static void refuse(lk_help *h, const char *text, size_t n, const char *how, size_t window,
                    size_t overlap, const char *says) {
     lk_read_options options = as_text(how, window, overlap);
@@ -281,6 +337,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(epochs_see_each_symbol, help_setup, help_teardown),
         cmocka_unit_test_setup_teardown(the_end_is_held_out, help_setup, help_teardown),
         cmocka_unit_test_setup_teardown(characters_are_levels, help_setup, help_teardown),
+        cmocka_unit_test_setup_teardown(documents_stand_alone, help_setup, help_teardown),
         cmocka_unit_test_setup_teardown(what_is_no_text_is_refused, help_setup, help_teardown),
         cmocka_unit_test_setup_teardown(memory_may_be_out, help_setup, help_teardown),
     };

@@ -1,0 +1,193 @@
+/* Scores of texts by models that go on learning while they score, and by two models together. Both are densities
+ * like any other: what a window is scored by depends on nothing but what stood before it. */
+#include "infer/evaluate.h"
+#include "task/task.h"
+#include "tensor/optimiser.h"
+
+#include <math.h>
+#include <string.h>
+
+enum { SIDES = 2, LEVELS = 6, SETS = LEVELS * LEVELS };
+#define MIX_RATE 0.02  /* of the weights' ascent */
+#define ADAPT_CLIP 1.0 /* norm of a gradient */
+
+/* ---- Learning while scoring: dynamic evaluation (Krause, Kahembwe, Murray, Renals 2018) ----------------------------- */
+
+typedef struct adapting {
+    lk_model *model;
+    lk_optimiser optimiser;
+    unsigned char *kept; /* the parameters, to be put back */
+    uint64_t step;
+} adapting;
+
+static lk_status start_adapting(lk_model *model, double rate, adapting *a) {
+    if (model->family->em || model->family->learn || model->family->guide)
+        return lk_fail(
+            model->ctx, LK_CANNOT,
+            "%s is not learned by gradients, so it cannot go on learning while it scores",
+            model->family->name);
+    a->model = model;
+    lk_optimiser_options options = {
+        .kind = LK_ADAM,
+        .learning_rate = rate,
+        .beta1 = 0.9,
+        .beta2 = 0.999,
+        .epsilon = 1e-8,
+        .clip_norm = ADAPT_CLIP,
+        .schedule = LK_CONSTANT};
+    a->kept = lk_alloc(model->ctx, model->params.bytes, 1);
+    if (!a->kept) return LK_NO_MEMORY;
+    memcpy(a->kept, model->params.values, model->params.bytes);
+    lk_params_zero_grads(&model->params);
+    return lk_optimiser_create(model->ctx, &a->optimiser, &model->params, &options);
+}
+
+/* A step up the log-probability of the window that was just scored. */
+static lk_status adapt(adapting *a, lk_tape *tape, const lk_batch *batch) {
+    lk_model *model = a->model;
+    lk_tape_reset(tape, true);
+    if (model->family->step) model->family->step(model, a->step++, false);
+    lk_tensor *loss = lk_affine(tape, lk_objective(model, tape, batch, a->step, 1), -1, 0);
+    lk_status status = lk_tape_backward(tape, loss);
+    if (status != LK_OK) return status;
+    lk_optimiser_step(&a->optimiser);
+    if (model->family->loaded) model->family->loaded(model);
+    return LK_OK;
+}
+
+static void stop_adapting(adapting *a) {
+    if (!a->model) return;
+    if (a->kept) {
+        memcpy(a->model->params.values, a->kept, a->model->params.bytes);
+        if (a->model->family->loaded) a->model->family->loaded(a->model);
+    }
+    lk_optimiser_destroy(&a->optimiser);
+    lk_free(a->model->ctx, a->kept);
+}
+
+/* ---- Two models together ------------------------------------------------------------------------------------------------ */
+
+/* p(w) is proportional to the product of the models' p(w) to the power of their weights, which climb log p of each
+ * symbol after it was scored. There is a pair of weights for each pair of levels of how sure the models are. */
+typedef struct mixing {
+    lk_model *other;
+    size_t symbols;
+    double *log_p[SIDES]; /* [cells, symbols] */
+    double *both;         /* [symbols] */
+    double weight[SETS][SIDES];
+} mixing;
+
+static lk_status start_mixing(lk_model *model, lk_model *other, mixing *m) {
+    lk_context *ctx = model->ctx;
+    const lk_schema *a = model->schema, *b = other->schema;
+    size_t series = lk_schema_series(b);
+    bool same = series != SIZE_MAX && a->n_cells == b->n_cells && a->cells[0].n == b->cells[0].n &&
+                a->fields[0].alphabet == b->fields[0].alphabet &&
+                a->fields[0].overlap == b->fields[0].overlap;
+    for (size_t i = 0; same && a->fields[0].levels && i < a->fields[0].n_levels; i++)
+        same = !strcmp(a->fields[0].levels[i], b->fields[0].levels[i]);
+    if (!same)
+        return lk_fail(
+            ctx, LK_BAD_MODEL,
+            "the model to mix with has other windows or symbols; learn both with the same --text, "
+            "--context and --overlap");
+    m->other = other;
+    m->symbols = a->cells[0].n;
+    for (size_t i = 0; i < SETS; i++) m->weight[i][0] = m->weight[i][1] = 0.5;
+    m->both = lk_alloc(ctx, m->symbols, sizeof *m->both);
+    for (int k = 0; k < SIDES; k++)
+        if (!(m->log_p[k] = lk_alloc(ctx, a->n_cells * m->symbols, sizeof(double))))
+            return LK_NO_MEMORY;
+    return m->both ? LK_OK : LK_NO_MEMORY;
+}
+
+static void stop_mixing(lk_context *ctx, mixing *m) {
+    for (int k = 0; k < SIDES; k++) lk_free(ctx, m->log_p[k]);
+    lk_free(ctx, m->both);
+}
+
+/* How sure a model is: by the largest of its probabilities. */
+static size_t level_of(size_t n, const double *log_p) {
+    static const double steps[LEVELS - 1] = {-1.6, -0.9, -0.5, -0.2, -0.05};
+    double top = log_p[0];
+    size_t level = 0;
+    for (size_t w = 1; w < n; w++) top = log_p[w] > top ? log_p[w] : top;
+    while (level < LEVELS - 1 && top > steps[level]) level++;
+    return level;
+}
+
+/* log p of one symbol by both, after which the weights take a step. */
+static double mix_symbol(mixing *m, const double *a, const double *b, size_t symbol) {
+    size_t n = m->symbols;
+    double *w = m->weight[level_of(n, a) * LEVELS + level_of(n, b)], mean[SIDES] = {0};
+    for (size_t k = 0; k < n; k++) m->both[k] = w[0] * a[k] + w[1] * b[k];
+    double all = lk_log_sum_exp_f64(n, m->both), log_p = m->both[symbol] - all;
+    for (size_t k = 0; k < n; k++) m->both[k] -= all;
+    lk_exp_run(n, m->both, m->both);
+    for (int side = 0; side < SIDES; side++) mean[side] = lk_dot_f64(n, m->both, side ? b : a);
+    w[0] += MIX_RATE * (a[symbol] - mean[0]);
+    w[1] += MIX_RATE * (b[symbol] - mean[1]);
+    return log_p;
+}
+
+/* ---- The task -------------------------------------------------------------------------------------------------------------- */
+
+typedef struct onward {
+    lk_model *model;
+    lk_tape *tape;
+    lk_batch batch; /* one window */
+    adapting adapting;
+    mixing mixing;
+} onward;
+
+static lk_status score_mixed(onward *o, double *log_prob) {
+    mixing *m = &o->mixing;
+    lk_status status = lk_evaluate_outcomes(o->model, o->tape, &o->batch, m->log_p[0]);
+    if (status == LK_OK) status = lk_evaluate_outcomes(m->other, o->tape, &o->batch, m->log_p[1]);
+    *log_prob = 0;
+    for (size_t i = 0; status == LK_OK && i < o->batch.n_cells; i++)
+        if (o->batch.present[i] && !(o->batch.marked && o->batch.known[i]))
+            *log_prob += mix_symbol(m, m->log_p[0] + i * m->symbols, m->log_p[1] + i * m->symbols,
+                                    (size_t)o->batch.value[i]);
+    return status;
+}
+
+static lk_status score_window(onward *o, double *log_prob) {
+    lk_evaluation e = {.particles = 1, .seed = 1, .salt = "score", .log_prob = log_prob};
+    lk_status status =
+        o->mixing.other ? score_mixed(o, log_prob) : lk_evaluate(o->model, o->tape, &o->batch, &e);
+    return status == LK_OK && o->adapting.model ? adapt(&o->adapting, o->tape, &o->batch) : status;
+}
+
+lk_status lk_task_score_onward(lk_model *model, lk_data *data, const lk_score_options *options,
+                               lk_window_fn fn, void *user) {
+    lk_context *ctx = model->ctx;
+    onward o = {.model = model};
+    uint64_t windows = 0;
+    if (lk_schema_series(model->schema) == SIZE_MAX || options->density)
+        return lk_fail(
+            ctx, LK_CANNOT,
+            "only texts are scored by a model that goes on learning, or by two together");
+    lk_status status = lk_task_fits(model, data);
+    if (status == LK_OK && !(o.tape = lk_tape_create(ctx))) status = LK_NO_MEMORY;
+    if (status == LK_OK) status = lk_batch_create(ctx, 1, model->schema->n_cells, &o.batch);
+    if (status == LK_OK && options->mix) status = start_mixing(model, options->mix, &o.mixing);
+    if (status == LK_OK && options->adapt > 0)
+        status = start_adapting(model, options->adapt, &o.adapting);
+    if (status == LK_OK) status = lk_data_rewind(data);
+    for (; status == LK_OK; windows++) {
+        double log_prob;
+        status = lk_data_next(data, &o.batch);
+        if (status != LK_OK || !o.batch.rows) break;
+        status = score_window(&o, &log_prob);
+        if (status == LK_OK) status = fn(user, &o.batch, log_prob);
+        if (status == LK_OK && lk_cancelled(ctx))
+            status = lk_fail(ctx, LK_INTERRUPTED, "interrupted after %llu windows",
+                             (unsigned long long)windows);
+    }
+    stop_adapting(&o.adapting);
+    stop_mixing(ctx, &o.mixing);
+    lk_batch_destroy(ctx, &o.batch);
+    lk_tape_destroy(o.tape);
+    return status;
+}
