@@ -82,6 +82,7 @@ struct lk_family {
 
     /* optional, with a default */
     const lk_preset *presets; /* option NULL at the end; default: none */
+    const lk_option *learned; /* options that learning sets, and nobody else; default: none */
     lk_status (*prepare)(lk_model *model,
                          const lk_rows *rows); /* before the first step; default: none */
     void (*loaded)(
@@ -102,14 +103,16 @@ struct lk_family {
     /* Learns at once, in place of both loops. LK_INTERRUPTED: the model is usable, but resuming begins
      * anew. It tells the log-probability reached with lk_model_log. */
     lk_status (*learn)(lk_model *model, const lk_rows *rows);
+    /* Of a family whose joint is a directed graph: the i-th edge, between cells; false after the last. */
+    bool (*edge)(const lk_model *model, size_t i, size_t *parent, size_t *child);
     const lk_latent *latent; /* NULL: latents, if any, are drawn by the joint */
 };
 
 lk_status lk_model_log(lk_model *model, uint64_t step, double train, double valid);
 
-extern const lk_family lk_family_copula, lk_family_fa, lk_family_gmm, lk_family_independent,
-    lk_family_made, lk_family_mixture, lk_family_ngram, lk_family_ppca, lk_family_rnn,
-    lk_family_transformer, lk_family_vae;
+extern const lk_family lk_family_bayesnet, lk_family_copula, lk_family_fa, lk_family_gmm,
+    lk_family_independent, lk_family_made, lk_family_mixture, lk_family_ngram, lk_family_ppca,
+    lk_family_rnn, lk_family_transformer, lk_family_vae;
 extern const lk_family *const lk_families[]; /* NULL at the end */
 const lk_family *lk_family_named(const char *name);
 

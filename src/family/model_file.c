@@ -315,6 +315,7 @@ static lk_status read_options(lk_context *ctx, const opened *f, const lk_family 
     if (!options) return LK_NO_MEMORY;
     lk_status status = lk_options_add(options, family->options);
     if (status == LK_OK) status = lk_options_add(options, learning(family));
+    if (status == LK_OK && family->learned) status = lk_options_add(options, family->learned);
     json_object_foreach(json_object_get(f->about, "options"), name, value) {
         if (status != LK_OK) break;
         if (!lk_options_has(options, name)) continue;

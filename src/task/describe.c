@@ -19,6 +19,34 @@ static json_t *tensors_json(const lk_model *model, bool *failed) {
     return list;
 }
 
+/* Is it an option that learning has set, which nobody can ask for? */
+static bool is_learned(const lk_model *model, const char *name) {
+    for (const lk_option *o = model->family->learned; o && o->name; o++)
+        if (!strcmp(o->name, name)) return true;
+    return false;
+}
+
+static json_t *edge_end(const lk_model *model, size_t at) {
+    const lk_cell *cell = &model->schema->cells[at];
+    const lk_field *field = &model->schema->fields[cell->field];
+    if (cell->missingness) return json_sprintf("%s (missing)", field->name);
+    if (field->size > 1) return json_sprintf("%s[%zu]", field->name, cell->index);
+    return json_string(field->name);
+}
+
+/* Pairs of fields, parent and child. */
+static json_t *edges_json(const lk_model *model, bool *failed) {
+    json_t *list = json_array();
+    size_t parent, child;
+    for (size_t i = 0; model->family->edge(model, i, &parent, &child); i++) {
+        json_t *pair = json_array();
+        lk_json_push(failed, pair, edge_end(model, parent));
+        lk_json_push(failed, pair, edge_end(model, child));
+        lk_json_push(failed, list, pair);
+    }
+    return list;
+}
+
 static json_t *real_or_null(double x) { return x - x == 0 ? json_real(x) : json_null(); }
 
 lk_status lk_model_describe(const lk_model *model, char **json) {
@@ -31,7 +59,8 @@ lk_status lk_model_describe(const lk_model *model, char **json) {
     json_t *root = json_object(), *options = json_object(), *log = json_array();
     for (size_t i = 0; lk_options_at(model->options, i); i++) {
         const char *name = lk_options_at(model->options, i)->name;
-        lk_json_put(&failed, options, name, json_string(lk_options_text(model->options, name)));
+        if (!is_learned(model, name))
+            lk_json_put(&failed, options, name, json_string(lk_options_text(model->options, name)));
     }
     for (size_t i = 0; i < model->n_log; i++) {
         json_t *row = json_array();
@@ -52,6 +81,7 @@ lk_status lk_model_describe(const lk_model *model, char **json) {
     lk_json_put(&failed, root, "dims", json_integer((json_int_t)lk_schema_dims(model->schema)));
     lk_json_put(&failed, root, "parameters", json_integer((json_int_t)numbers));
     lk_json_put(&failed, root, "options", options);
+    if (model->family->edge) lk_json_put(&failed, root, "edges", edges_json(model, &failed));
     lk_json_put(&failed, root, "tensors", tensors_json(model, &failed));
     lk_json_put(&failed, root, "log", log);
     lk_json_put(&failed, root, "schema", lk_json_parse(model->ctx, schema, strlen(schema), &error));

@@ -36,6 +36,7 @@ static lk_status set_options(lk_context *ctx, const lk_family *family, const cha
         for (size_t i = 0; status == LK_OK && p->settings[i]; i++)
             status = set_option(ctx, options, p->settings[i], true);
     }
+    if (status == LK_OK && family->learned) status = lk_options_add(options, family->learned);
     return status;
 }
 

@@ -20,9 +20,9 @@ PROGRAM = os.environ.get("LIKELY_PROGRAM", str(ROOT / "build/release/likely"))
 SANITIZED = b"__asan_init" in pathlib.Path(PROGRAM).read_bytes()  # then memory is no measure
 DATA = pathlib.Path(os.environ.get("LIKELY_DATA", ROOT / "../shared/data"))
 GOLDEN = ROOT / "tests/golden/data"
-FAMILIES = ("copula", "fa", "gmm", "independent", "made", "mixture", "ppca", "vae")
+FAMILIES = ("bayesnet", "copula", "fa", "gmm", "independent", "made", "mixture", "ppca", "vae")
 TEXTS = ("ngram", "rnn", "transformer")  # families that learn texts
-EXACT = ("copula", "fa", "gmm", "independent", "mixture", "ppca")  # every question about cells given others
+EXACT = ("bayesnet", "copula", "fa", "gmm", "independent", "mixture", "ppca")  # every question about cells given others
 SECONDS = 240  # after which a run counts as hanging
 
 

@@ -13,7 +13,7 @@ ORCHARD, PULSES = GOLDEN / "orchard.csv", GOLDEN / "pulses.csv"
 COMMANDS = ("fit", "score", "sample", "infer", "compare", "show", "families", "schema",
             "compress", "decompress")
 QUICK = {"gmm": ["--components", "4"], "independent": ["--components", "3"], "mixture": ["--components", "4"],
-         "copula": ["--components", "3"], "fa": ["--latents", "2"], "ppca": ["--latents", "1"],
+         "bayesnet": ["--parents", "2"], "copula": ["--components", "3"], "fa": ["--latents", "2"], "ppca": ["--latents", "1"],
          "made": ["--hidden", "20", "--steps", "300"],
          "vae": ["--hidden", "20", "--steps", "300"]}
 

@@ -122,7 +122,7 @@ TABLES = {
     "empty.npy": (b"", 3, ["empty.npy"]),
     "cut.png": ((GOLDEN / "pictures/rgb.png").read_bytes()[:-30], 3, ["cut.png"]),
 }
-QUICK = {"gmm": ["--components", "2", "--steps", "5"], "copula": [], "independent": [],
+QUICK = {"gmm": ["--components", "2", "--steps", "5"], "bayesnet": [], "copula": [], "independent": [],
          "fa": ["--steps", "5"], "ppca": ["--steps", "5"], "made": ["--hidden", "8", "--steps", "5"],
          "mixture": ["--components", "2", "--steps", "5"],
          "vae": ["--hidden", "8", "--steps", "5"]}
