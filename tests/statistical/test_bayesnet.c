@@ -277,6 +277,23 @@ static lk_model *learn(const char *table, const char *const *options, lk_data **
     return model;
 }
 
+/* The row with all values of three of its cells. */
+static void enumerate(const lk_batch *row, const size_t *cells, const size_t *k, size_t rows,
+                      lk_batch *batch) {
+    size_t n = row->n_cells;
+    for (size_t r = 0; r < rows; r++) {
+        size_t left = r;
+        memcpy(batch->value + r * n, row->value, n * sizeof(double));
+        memcpy(batch->present + r * n, row->present, n);
+        for (size_t c = 0; c < 3; c++) {
+            batch->value[r * n + cells[c]] = (double)(left % k[c]);
+            batch->present[r * n + cells[c]] = 1;
+            left /= k[c];
+        }
+        batch->row[r] = r;
+    }
+}
+
 /* All rows that differ from `x` in some unknown cells, each one's probability: of the first unknown cell its
  * conditional. */
 static void conditionals_are_the_joint(void **state) {
@@ -305,17 +322,7 @@ static void conditionals_are_the_joint(void **state) {
         assert_int_equal(lk_data_rewind(data), LK_OK);
         assert_int_equal(lk_data_next(data, &hidden), LK_OK);
         for (size_t c = 0; c < 3; c++) rows *= k[c];
-        for (size_t r = 0; r < rows; r++) {
-            size_t left = r;
-            memcpy(batch.value + r * n, hidden.value, n * sizeof(double));
-            memcpy(batch.present + r * n, hidden.present, n);
-            for (size_t c = 0; c < 3; c++) {
-                batch.value[r * n + cells[c]] = (double)(left % k[c]);
-                batch.present[r * n + cells[c]] = 1;
-                left /= k[c];
-            }
-            batch.row[r] = r;
-        }
+        enumerate(&hidden, cells, k, rows, &batch);
         batch.rows = rows;
         batch.all_present = false;
         lk_evaluation e = {.particles = 1, .seed = 1, .salt = "test", .log_prob = log_prob};
