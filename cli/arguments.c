@@ -42,9 +42,11 @@ const lk_option cli_role_options[] = {
     {NULL, LK_OPTION_INT, NULL, 0, 0, NULL, NULL}};
 
 const lk_option cli_text_options[] = {
-    {"text", LK_OPTION_CHOICE, "", 1, 0, "bytes|chars",
+    {"text", LK_OPTION_CHOICE, "", 1, 0, "bytes|chars|tokens",
      "Read the data as one text of such symbols, instead of as a table; families that learn texts "
      "do, by bytes"},
+    {"tokens", LK_OPTION_INT, "1024", 257, 4096, NULL,
+     "Of --text tokens: how many byte-pair tokens"},
     {"context", LK_OPTION_INT, "256", 2, 1 << 24, NULL,
      "Of a text: symbols of a window, in which a symbol is given those before it"},
     {"overlap", LK_OPTION_TEXT, "", 1, 0, NULL,
@@ -294,6 +296,7 @@ static bool text_options(const cli_arguments *a, const char *otherwise, lk_data_
     char *end;
     options->text = cli_value(a, "text", otherwise);
     options->context = (size_t)cli_count(a, "context", 0);
+    options->tokens = (size_t)cli_count(a, "tokens", 0);
     if (!*overlap) return true;
     options->overlap = (size_t)strtoull(overlap, &end, 10);
     if (*end || *overlap < '0' || *overlap > '9')

@@ -127,15 +127,17 @@ typedef struct lk_data_options {
         *weights;       /* holds the weight of each row when learning, from 0; it is not modelled */
     const char *ignore; /* not to be modelled; comma-separated */
     const char *target; /* what conditional models predict from the others */
-    /* A text as a series of symbols: "bytes" or "chars" (of UTF-8); "auto": bytes, unless the content is known
+    /* A text as a series of symbols: "bytes", "chars" (of UTF-8) or "tokens" (byte pairs; scores are those of the one
+     * way to cut the text into them, a bound for that of its bytes); "auto": bytes, unless the content is known
      * as an array or image; NULL: no. A row is a window of `context` symbols (0: 256), of which the first
      * `overlap` repeat the end of the row before and are known (SIZE_MAX: half). Not looked at with `model`,
      * `like` or `schema`. */
     const char *text;
     size_t context, overlap;
+    size_t tokens; /* how many there are to be, 257 to 4096; 0: 1024 */
 } lk_data_options;
 #define LK_DATA_DEFAULTS \
-    { NULL, NULL, NULL, -1, 0, NULL, false, false, NULL, NULL, NULL, NULL, NULL, 0, SIZE_MAX }
+    { NULL, NULL, NULL, -1, 0, NULL, false, false, NULL, NULL, NULL, NULL, NULL, 0, SIZE_MAX, 0 }
 
 /* Opens a CSV, TSV, NPY, NPZ, IDX (plain or .gz) or PNG file, or a folder of PNGs; "-" is standard
  * input. Options may be NULL. LK_BAD_DATA says file, line, column and what was expected. */
@@ -175,7 +177,7 @@ LK_API lk_status lk_fit(lk_context *ctx, const char *family, lk_data *data,
 LK_API void lk_model_destroy(lk_model *model);
 LK_API lk_status lk_model_save(const lk_model *model, const char *path, bool replace);
 LK_API lk_status lk_model_load(lk_context *ctx, const char *path, lk_model **out);
-/* What a text's symbols are: "byte" or "character"; NULL: the model is of tables. */
+/* What a text's symbols are: "byte", "character" or "token"; NULL: the model is of tables. */
 LK_API const char *lk_model_symbol(const lk_model *model);
 /* All that the model knows of itself, as JSON for lk_string_free. */
 LK_API lk_status lk_model_describe(const lk_model *model, char **json);
@@ -219,7 +221,7 @@ typedef struct lk_score_summary {
     uint64_t
         symbols; /* of a series: how many were scored, each once; bits_per_dim is by them; else 0 */
     uint64_t bytes;     /* of a series: how many they take as text */
-    const char *symbol; /* "byte" or "character"; NULL */
+    const char *symbol; /* "byte", "character" or "token"; NULL */
     size_t
         overlap; /* of a series: each symbol is given this many before it at least, dims - 1 at most */
 } lk_score_summary;

@@ -46,12 +46,13 @@ typedef struct lk_read_options {
     const char *weights, *ignore, *target; /* lk_schema_set_roles; NULL */
     bool binarize;     /* greys are the probabilities of bits: lk_schema_binarize */
     const char *array; /* NPZ: the array's name; NULL: "X", or the only one, or the first */
-    /* As a text: "bytes" or "chars"; "auto": bytes, unless the content is known as another format than
+    /* As a text: "bytes", "chars" or "tokens" (as many as `tokens`; 0: LK_TOKENS_USUAL); "auto": bytes, unless the content is known as another format than
      * delimited text; NULL or "": no */
     const char *text;
+    size_t tokens;
     size_t window, overlap; /* of a text, in symbols; 0: LK_WINDOW; SIZE_MAX: half of the window */
 } lk_read_options;
-enum { LK_WINDOW = 256 };
+enum { LK_WINDOW = 256, LK_TOKENS_USUAL = 1024 };
 
 /* ---- Reading in order -------------------------------------------------------------------------- */
 typedef struct lk_reader lk_reader;

@@ -14,7 +14,7 @@ bool lk_field_has_cells(const lk_field *field) {
 }
 
 size_t lk_field_symbols(const lk_field *field) {
-    return field->alphabet == LK_BYTES ? 256 : field->n_levels + 1;
+    return field->alphabet == LK_CHARACTERS ? field->n_levels + 1 : 256 + field->n_merges;
 }
 
 bool lk_is_missing_mark(const char *text, size_t n) {

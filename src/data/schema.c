@@ -10,6 +10,7 @@
 #include "base/decimal.h"
 #include "data/date.h"
 #include "data/kinds.h"
+#include "data/tokens.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -51,6 +52,7 @@ void lk_schema_destroy(lk_schema *schema) {
         lk_free(ctx, field->name);
         lk_free(ctx, field->missing_mark);
         lk_free(ctx, field->format);
+        lk_free(ctx, field->merges);
     }
     lk_free(ctx, schema->fields);
     lk_free(ctx, schema->cells);
@@ -64,10 +66,16 @@ static bool copy_field(lk_context *ctx, const lk_field *from, lk_field *to) {
     to->missing_mark = NULL;
     to->format = NULL;
     to->levels = NULL;
+    to->merges = NULL;
     if (from->name && !(to->name = lk_strdup(ctx, from->name))) return false;
     if (from->missing_mark && !(to->missing_mark = lk_strdup(ctx, from->missing_mark)))
         return false;
     if (from->format && !(to->format = lk_strdup(ctx, from->format))) return false;
+    if (from->merges) {
+        to->merges = lk_alloc(ctx, from->n_merges, 2 * sizeof *to->merges);
+        if (!to->merges) return false;
+        memcpy(to->merges, from->merges, from->n_merges * 2 * sizeof *to->merges);
+    }
     if (!from->levels) return true;
     to->levels = lk_alloc(ctx, from->n_levels, sizeof *to->levels);
     for (size_t i = 0; to->levels && i < from->n_levels; i++)
@@ -248,8 +256,9 @@ size_t lk_schema_first_cell(const lk_schema *schema, size_t field) {
 void lk_field_text(const lk_field *field, double value, lk_text *out) {
     char text[64];
     size_t n;
-    if (field->kind == LK_FIELD_SERIES && field->alphabet == LK_BYTES) {
-        lk_text_add(out, &(char){(char)(unsigned char)value}, 1);
+    if (field->kind == LK_FIELD_SERIES && field->alphabet != LK_CHARACTERS) {
+        unsigned char bytes[LK_MOST_PIECE];
+        lk_text_add(out, (const char *)bytes, lk_token_bytes(field, (uint16_t)value, bytes));
         return;
     }
     if (field->kind == LK_FIELD_CATEGORY || field->kind == LK_FIELD_SERIES) {

@@ -30,8 +30,9 @@ typedef enum lk_field_kind {
 
 /* What the symbols of a series are. */
 typedef enum lk_alphabet {
-    LK_BYTES,     /* all 256 of them */
-    LK_CHARACTERS /* of UTF-8: `levels`, and one outcome for those that were never seen */
+    LK_BYTES,      /* all 256 of them */
+    LK_CHARACTERS, /* of UTF-8: `levels`, and one outcome for those that were never seen */
+    LK_TOKENS      /* bytes and pairs of tokens: `merges` (data/tokens.h) */
 } lk_alphabet;
 
 /* What a cell is to its row, where it is not one of the values that the row is about. A known cell is
@@ -62,6 +63,8 @@ typedef struct lk_field {
                              a constant field gets sd 1 step (or 1) and a notice */
     uint64_t n_missing, n_seen;
     lk_alphabet alphabet; /* of a series */
+    uint16_t *merges;     /* of tokens, [n_merges, 2] */
+    size_t n_merges;
     size_t
         overlap; /* of a series: how many of its cells repeat the end of the row before, and are known */
 } lk_field;

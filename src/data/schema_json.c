@@ -15,6 +15,7 @@
 #include "base/json.h"
 #include "data/date.h"
 #include "data/kinds.h"
+#include "data/tokens.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -54,7 +55,7 @@ static void put_number(lk_text *out, const char *key, double value) {
     lk_text_add(out, text, n);
 }
 
-static const char *const alphabets[] = {"bytes", "characters", NULL};
+static const char *const alphabets[] = {"bytes", "characters", "tokens", NULL};
 
 static void put_field(lk_text *out, const lk_field *field) {
     lk_text_printf(out, "  {\"name\": ");
@@ -83,6 +84,13 @@ static void put_field(lk_text *out, const lk_field *field) {
     if (field->kind == LK_FIELD_SERIES)
         lk_text_printf(out, ", \"overlap\": %zu, \"alphabet\": \"%s\"", field->overlap,
                        alphabets[field->alphabet]);
+    if (field->merges) {
+        lk_text_printf(out, ", \"merges\": [");
+        for (size_t i = 0; i < field->n_merges; i++)
+            lk_text_printf(out, "%s[%u, %u]", i ? ", " : "", (unsigned)field->merges[2 * i],
+                           (unsigned)field->merges[2 * i + 1]);
+        lk_text_printf(out, "]");
+    }
     if (field->levels) {
         lk_text_printf(out, ", \"levels\": [");
         for (size_t i = 0; i < field->n_levels; i++) {
@@ -222,6 +230,25 @@ static lk_status get_kind(const parse *p, const json_t *json, lk_field *field) {
     return wrong(p, "kind", "real, grid, binary, category, text, image, date or series");
 }
 
+static lk_status get_merges(const parse *p, const json_t *json, lk_field *field) {
+    static const char must[] =
+        "at most 3840 pairs [token, token], each of tokens before it, at most 64 bytes long";
+    size_t n = json_array_size(json);
+    if (!json_is_array(json) || n > LK_MOST_TOKENS - 256) return wrong(p, "merges", must);
+    field->n_merges = n;
+    if (!(field->merges = lk_alloc(p->ctx, n, 2 * sizeof *field->merges))) return LK_NO_MEMORY;
+    for (size_t i = 0; i < 2 * n; i++) {
+        const json_t *pair = json_array_get(json, i / 2), *token = json_array_get(pair, i % 2);
+        json_int_t number = json_integer_value(token);
+        if (json_array_size(pair) != 2 || !json_is_integer(token) || number < 0 ||
+            number >= LK_MOST_TOKENS)
+            return wrong(p, "merges", must);
+        field->merges[i] = (uint16_t)number;
+    }
+    if (lk_tokens_are_sound(p->ctx, field->merges, n)) return LK_OK;
+    return p->ctx->status == LK_NO_MEMORY ? LK_NO_MEMORY : wrong(p, "merges", must);
+}
+
 static lk_status get_alphabet(const parse *p, const json_t *json, lk_field *field) {
     const char *name = json_string_value(json);
     for (int i = 0; name && alphabets[i]; i++)
@@ -229,7 +256,7 @@ static lk_status get_alphabet(const parse *p, const json_t *json, lk_field *fiel
             field->alphabet = (lk_alphabet)i;
             return LK_OK;
         }
-    return wrong(p, "alphabet", "bytes or characters");
+    return wrong(p, "alphabet", "bytes, characters or tokens");
 }
 
 typedef enum value_type { BOOLEAN, NUMBER, COUNT } value_type;
@@ -278,6 +305,7 @@ static lk_status get_key(const parse *p, const char *key, const json_t *json, lk
         {"overlap", COUNT, &overlap}};
     if (strcmp(key, "name") == 0) return LK_OK; /* was read first */
     if (strcmp(key, "kind") == 0) return get_kind(p, json, field);
+    if (strcmp(key, "merges") == 0) return get_merges(p, json, field);
     if (strcmp(key, "alphabet") == 0) return get_alphabet(p, json, field);
     if (strcmp(key, "shape") == 0) return get_shape(p, json, field);
     if (strcmp(key, "levels") == 0) return get_levels(p, json, field);
@@ -299,7 +327,7 @@ static lk_status get_key(const parse *p, const char *key, const json_t *json, lk
 
 static lk_status check_series(const parse *p, const lk_field *field) {
     if (field->kind != LK_FIELD_SERIES)
-        return field->overlap || field->alphabet
+        return field->overlap || field->alphabet || field->merges
                    ? wrong(p, "overlap", "left out, and \"alphabet\" too: only a series has them")
                    : LK_OK;
     if (field->rank != 1) return wrong(p, "shape", "[cells of a window] for a series");
@@ -307,6 +335,8 @@ static lk_status check_series(const parse *p, const lk_field *field) {
     if (field->has_missing) return wrong(p, "missing", "left out: a series has no missing cells");
     if ((field->alphabet == LK_CHARACTERS) != (field->levels != NULL))
         return wrong(p, "levels", "there for characters, and only for them");
+    if ((field->alphabet == LK_TOKENS) != (field->merges != NULL))
+        return wrong(p, "merges", "there for tokens, and only for them");
     return LK_OK;
 }
 

@@ -2,6 +2,7 @@
 
 #include "base/json.h"
 #include "base/philox.h"
+#include "data/tokens.h"
 
 #include <string.h>
 
@@ -133,10 +134,24 @@ static uint16_t level_of(const lk_field *field, const char *text, size_t n) {
     return (uint16_t)i;
 }
 
+static lk_status encode_tokens(lk_context *ctx, const lk_field *field, const unsigned char *text,
+                               size_t n, uint16_t *symbols, size_t *count) {
+    lk_token_coder *coder;
+    lk_status status = lk_token_coder_create(ctx, field->merges, field->n_merges, &coder);
+    for (size_t at = 0, piece; status == LK_OK && at < n; at += piece) {
+        piece = lk_piece_length(text + at, n - at);
+        *count += lk_token_encode(coder, text + at, piece, symbols + *count);
+    }
+    lk_token_coder_destroy(coder);
+    return status;
+}
+
 lk_status lk_series_encode(lk_context *ctx, const lk_field *field, const char *text, size_t n,
                            uint16_t **symbols, size_t *count) {
     *count = 0;
-    if (!(*symbols = lk_alloc(ctx, n, sizeof **symbols))) return LK_NO_MEMORY;
+    if (!(*symbols = lk_alloc(ctx, n + LK_MOST_PIECE, sizeof **symbols))) return LK_NO_MEMORY;
+    if (field->alphabet == LK_TOKENS)
+        return encode_tokens(ctx, field, (const unsigned char *)text, n, *symbols, count);
     for (size_t at = 0, step; at < n; at += step) {
         step = 1;
         if (field->alphabet == LK_BYTES) {

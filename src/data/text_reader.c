@@ -3,17 +3,21 @@
 #include "data/kinds.h"
 #include "data/reader.h"
 #include "data/text_source.h"
+#include "data/tokens.h"
 
 #include <stdio.h>
 #include <string.h>
 
-enum { PIECE = 1 << 14, CODE_POINTS = 0x110000, MOST_CHARACTERS = 4095 };
+enum { MOST_LEARNED = 1 << 24, PIECE = 1 << 14, CODE_POINTS = 0x110000, MOST_CHARACTERS = 4095 };
 
 typedef struct text_reader {
     lk_context *ctx;
     lk_text_source *source;
     const lk_field *field; /* of the reader's schema */
     uint16_t *symbol_of;   /* [CODE_POINTS] of characters */
+    lk_token_coder *coder; /* of tokens */
+    uint16_t token[LK_MOST_PIECE];
+    size_t n_tokens, token_at; /* of the current piece; given */
     unsigned char bytes[PIECE];
     size_t n, at;     /* bytes that were read, and are used up */
     uint64_t read;    /* bytes of the document that were read */
@@ -60,6 +64,11 @@ static lk_status more(text_reader *t) {
     return status;
 }
 
+/* Enough for a character, which has at most four bytes, and for a piece. */
+static lk_status see_ahead(text_reader *t) {
+    return t->n - t->at < LK_MOST_PIECE && !t->ended ? more(t) : LK_OK;
+}
+
 /* The next character. */
 static lk_status next_character(text_reader *t, uint32_t *c) {
     size_t left = t->n - t->at, n = lk_utf8_length(t->bytes + t->at, left);
@@ -80,9 +89,19 @@ static lk_status read_symbols(text_reader *t, uint16_t *out, size_t n, size_t *g
     lk_status status = LK_OK;
     *got = 0;
     while (*got < n) {
-        /* A character has at most four bytes. */
-        if (t->n - t->at < 4 && !t->ended && (status = more(t)) != LK_OK) return status;
+        if (t->token_at < t->n_tokens) {
+            out[(*got)++] = t->token[t->token_at++];
+            continue;
+        }
+        if ((status = see_ahead(t)) != LK_OK) return status;
         if (t->at == t->n) return LK_OK;
+        if (t->field->alphabet == LK_TOKENS) {
+            size_t piece = lk_piece_length(t->bytes + t->at, t->n - t->at);
+            t->n_tokens = lk_token_encode(t->coder, t->bytes + t->at, piece, t->token);
+            t->token_at = 0;
+            t->at += piece;
+            continue;
+        }
         if (t->field->alphabet == LK_BYTES) {
             out[(*got)++] = t->bytes[t->at++];
             continue;
@@ -95,14 +114,14 @@ static lk_status read_symbols(text_reader *t, uint16_t *out, size_t n, size_t *g
 }
 
 static lk_status rewind_text(text_reader *t) {
-    t->n = t->at = t->carried = 0;
+    t->n = t->at = t->carried = t->n_tokens = t->token_at = 0;
     t->open = t->ended = false;
     return lk_text_source_rewind(t->source);
 }
 
 /* The next document, if there is one. */
 static lk_status next_document(text_reader *t) {
-    t->n = t->at = t->carried = 0;
+    t->n = t->at = t->carried = t->n_tokens = t->token_at = 0;
     t->read = 0;
     t->ended = false;
     return lk_text_source_next(t->source, &t->open);
@@ -114,11 +133,25 @@ static lk_status next_document(text_reader *t) {
 static lk_status look_at_characters(text_reader *t, lk_field *field, size_t *n) {
     for (lk_status status;; field->n_seen++) {
         uint32_t c = 0;
-        if (t->n - t->at < 4 && !t->ended && (status = more(t)) != LK_OK) return status;
+        if ((status = see_ahead(t)) != LK_OK) return status;
         if (t->at == t->n) return LK_OK;
         if ((status = next_character(t, &c)) != LK_OK) return status;
         *n += !t->symbol_of[c];
         t->symbol_of[c] = 1;
+    }
+}
+
+/* Tokens are learned from the first MOST_LEARNED bytes of all. */
+static lk_status look_at_pieces(text_reader *t, lk_field *field, lk_token_learner *learner) {
+    for (lk_status status;;) {
+        if ((status = see_ahead(t)) != LK_OK) return status;
+        if (t->at == t->n) return LK_OK;
+        size_t n = lk_piece_length(t->bytes + t->at, t->n - t->at);
+        if (field->n_seen < MOST_LEARNED)
+            status = lk_token_learner_add(learner, t->bytes + t->at, n);
+        if (status != LK_OK) return status;
+        field->n_seen += n;
+        t->at += n;
     }
 }
 
@@ -149,18 +182,26 @@ static lk_status make_levels(text_reader *t, lk_field *field, const char *path, 
 }
 
 /* All documents, once. */
-static lk_status look(text_reader *t, lk_field *field, const char *path) {
+static lk_status look(text_reader *t, lk_field *field, const char *path, size_t n_tokens) {
     size_t n = 0;
-    lk_status status = next_document(t);
+    lk_token_learner *learner = NULL;
+    lk_status status =
+        field->alphabet == LK_TOKENS ? lk_token_learner_create(t->ctx, &learner) : LK_OK;
+    if (status == LK_OK) status = next_document(t);
     while (status == LK_OK && t->open) {
-        status =
-            field->alphabet == LK_BYTES ? count_bytes(t, field) : look_at_characters(t, field, &n);
+        status = field->alphabet == LK_BYTES ? count_bytes(t, field)
+                 : field->alphabet == LK_TOKENS
+                     ? look_at_pieces(t, field, learner)
+                     : look_at_characters(t, field, &n);
         if (status == LK_OK) status = next_document(t);
     }
     if (status == LK_OK && !field->n_seen)
         status = lk_fail(t->ctx, LK_BAD_DATA, "%s is empty where a text was expected", path);
     if (status == LK_OK && field->alphabet == LK_CHARACTERS)
         status = make_levels(t, field, path, n);
+    if (status == LK_OK && learner)
+        status = lk_token_learner_finish(learner, n_tokens, &field->merges, &field->n_merges);
+    lk_token_learner_destroy(learner);
     return status;
 }
 
@@ -171,7 +212,9 @@ static lk_status infer(text_reader *t, lk_reader *reader, const lk_read_options 
     lk_field *field = &reader->schema->fields[0];
     t->field = field;
     field->kind = LK_FIELD_SERIES;
-    field->alphabet = strcmp(options->text, "chars") ? LK_BYTES : LK_CHARACTERS;
+    field->alphabet = !strcmp(options->text, "chars")    ? LK_CHARACTERS
+                      : !strcmp(options->text, "tokens") ? LK_TOKENS
+                                                         : LK_BYTES;
     field->rank = 1;
     field->shape[0] = field->size = window;
     field->overlap = options->overlap == SIZE_MAX ? window / 2 : options->overlap;
@@ -182,7 +225,7 @@ static lk_status infer(text_reader *t, lk_reader *reader, const lk_read_options 
             "--overlap less",
             window, field->overlap);
     if (!(field->name = lk_strdup(t->ctx, "text"))) return LK_NO_MEMORY;
-    status = look(t, field, reader->path);
+    status = look(t, field, reader->path, options->tokens ? options->tokens : LK_TOKENS_USUAL);
     field->high = (double)(lk_field_symbols(field) - 1);
     return status == LK_OK ? rewind_text(t) : status;
 }
@@ -220,6 +263,8 @@ static lk_status text_open(lk_reader *reader, const lk_read_options *options, lk
     if (status != LK_OK) return status;
     t->field = &reader->schema->fields[series];
     if (!(t->window = lk_alloc(t->ctx, t->field->size, sizeof *t->window))) return LK_NO_MEMORY;
+    if (t->field->alphabet == LK_TOKENS)
+        return lk_token_coder_create(t->ctx, t->field->merges, t->field->n_merges, &t->coder);
     return characters ? number_characters(t) : LK_OK;
 }
 
@@ -228,6 +273,7 @@ static void text_close(lk_reader *reader) {
     if (!t) return;
     lk_text_source_close(t->source);
     lk_free(t->ctx, t->symbol_of);
+    lk_token_coder_destroy(t->coder);
     lk_free(t->ctx, t->window);
     lk_free(t->ctx, t);
 }

@@ -27,6 +27,7 @@ lk_status lk_data_open(lk_context *ctx, const char *path, const lk_data_options 
         .unpack_bits = options->unpack_bits,
         .binarize = options->binarize && !options->model && !options->like,
         .text = options->text,
+        .tokens = options->tokens,
         .window = options->context,
         .overlap = options->overlap,
         .array = options->array};

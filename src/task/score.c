@@ -1,4 +1,5 @@
 #include "data/kinds.h"
+#include "data/tokens.h"
 #include "infer/evaluate.h"
 #include "task/task.h"
 
@@ -26,7 +27,7 @@ static void add_units(scoring *s) {
 }
 
 const char *lk_model_symbol(const lk_model *model) {
-    static const char *const names[] = {"byte", "character"};
+    static const char *const names[] = {"byte", "character", "token"};
     size_t series = lk_schema_series(model->schema);
     return series == SIZE_MAX ? NULL : names[model->schema->fields[series].alphabet];
 }
@@ -40,8 +41,9 @@ static void count_symbols(scoring *s, const lk_batch *batch) {
     for (size_t i = 0; i < batch->rows * batch->n_cells; i++) {
         if (!batch->present[i] || (batch->marked && batch->known[i])) continue;
         s->symbols++;
+        unsigned char bytes[LK_MOST_PIECE];
         size_t symbol = (size_t)batch->value[i];
-        s->bytes += !field->levels             ? 1
+        s->bytes += !field->levels             ? lk_token_bytes(field, (uint16_t)symbol, bytes)
                     : symbol < field->n_levels ? strlen(field->levels[symbol])
                                                : strlen(LK_OTHER_CHARACTER);
     }
@@ -133,6 +135,11 @@ lk_status lk_score(lk_model *model, lk_data *data, const lk_score_options *optio
             status = lk_fail(ctx, LK_INTERRUPTED, "interrupted after %llu rows",
                              (unsigned long long)s.rows);
     }
+    size_t text = lk_schema_series(model->schema);
+    /* Other tokens would have made the same bytes, so those that they are cut into have less than all. */
+    if (text != SIZE_MAX && model->schema->fields[text].alphabet == LK_TOKENS &&
+        s.kind == LK_KIND_EXACT)
+        s.kind = LK_KIND_BOUND;
     if (status == LK_OK && summary) {
         double n = s.rows ? (double)s.rows : 1;
         size_t dims = lk_schema_dims(model->schema), series = lk_schema_series(model->schema);

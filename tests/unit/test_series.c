@@ -261,6 +261,56 @@ static void documents_stand_alone(void **state) {
     help_break(h, "broken.jsonl", (const unsigned char *)lines, strlen(lines), &options);
 }
 
+/* Any bytes come back from their tokens, whatever the tokens were learned from; and there is one way to cut them. */
+static void tokens_give_their_bytes(void **state) {
+    lk_help *h = *state;
+    unsigned char bytes[5000];
+    uint64_t x = 1;
+    for (size_t i = 0; i < sizeof bytes; i++) {
+        x = x * 6364136223846793005u + 1442695040888963407u;
+        bytes[i] = i % 1000 < 700 ? (unsigned char)" etaoin\n"[x >> 61] : (unsigned char)(x >> 56);
+    }
+    lk_read_options options = as_text("tokens", 16, 8);
+    options.tokens = 400;
+    lk_reader *reader = open_text(h, help_write_bytes(h, "t", bytes, 2500), &options);
+    const lk_field *field = &lk_reader_schema(reader)->fields[0];
+    assert_int_equal(field->n_merges, 144);
+    char *json, *again;
+    lk_schema *schema;
+    assert_int_equal(lk_schema_to_json(lk_reader_schema(reader), &json), LK_OK);
+    assert_int_equal(lk_schema_from_json(h->ctx, json, &schema), LK_OK);
+    assert_int_equal(lk_schema_to_json(schema, &again), LK_OK);
+    assert_string_equal(json, again);
+    lk_free(h->ctx, json);
+    lk_free(h->ctx, again);
+    lk_reader_close(reader);
+    lk_read_options given = {.header = -1, .schema = schema};
+    reader = open_text(h, help_write_bytes(h, "t", bytes, sizeof bytes), &given);
+    lk_text text = {.ctx = h->ctx};
+    uint16_t pieces[7], *whole;
+    size_t got, n = 0, count;
+    bool end = false;
+    assert_int_equal(lk_series_encode(h->ctx, &schema->fields[0], (const char *)bytes, sizeof bytes,
+                                      &whole, &count),
+                     LK_OK);
+    while (!end) {
+        assert_int_equal(lk_reader_symbols(reader, pieces, 7, &got, &end), LK_OK);
+        for (size_t i = 0; i < got; i++) {
+            assert_int_equal(pieces[i], whole[n++]);
+            lk_field_text(&schema->fields[0], pieces[i], &text);
+        }
+    }
+    assert_int_equal(n, count);
+    assert_true(n < sizeof bytes * 3 / 4);
+    assert_int_equal(text.n, sizeof bytes);
+    assert_memory_equal(text.bytes, bytes, sizeof bytes);
+    lk_text_free(&text);
+    lk_free(h->ctx, whole);
+    lk_reader_close(reader);
+    lk_schema_destroy(schema);
+    help_starve(h, help_write_bytes(h, "t", bytes, 300), &options);
+}
+
 static void refuse(lk_help *h, const char *text, size_t n, const char *how, size_t window,
                    size_t overlap, const char *says) {
     lk_read_options options = as_text(how, window, overlap);
@@ -289,6 +339,17 @@ static void what_is_no_text_is_refused(void **state) {
         "[\"a\"]}]}",
         "{\"fields\": [{\"name\": \"t\", \"kind\": \"series\", \"shape\": [4], \"alphabet\": "
         "\"characters\"}]}",
+        "{\"fields\": [{\"name\": \"t\", \"kind\": \"series\", \"shape\": [4], \"alphabet\": "
+        "\"tokens\"}]}",
+        "{\"fields\": [{\"name\": \"t\", \"kind\": \"series\", \"shape\": [4], \"alphabet\": "
+        "\"tokens\", \"merges\": [[1, 256]]}]}",
+        "{\"fields\": [{\"name\": \"t\", \"kind\": \"series\", \"shape\": [4], \"alphabet\": "
+        "\"tokens\", \"merges\": [[1, 2], [1, 2]]}]}",
+        "{\"fields\": [{\"name\": \"t\", \"kind\": \"series\", \"shape\": [4], \"alphabet\": "
+        "\"tokens\", \"merges\": [[1, 2], [256, 256], "
+        "[257, 257], [258, 258], [259, 259], [260, 260], [261, 261]]}]}",
+        "{\"fields\": [{\"name\": \"t\", \"kind\": \"series\", \"shape\": [4], \"alphabet\": "
+        "\"bytes\", \"merges\": []}]}",
         "{\"fields\": [{\"name\": \"t\", \"kind\": \"grid\", \"overlap\": 4}]}",
         "{\"fields\": [{\"name\": \"t\", \"kind\": \"series\", \"shape\": [4]}, {\"name\": \"u\", "
         "\"kind\": \"grid\"}]}"};
@@ -338,6 +399,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(the_end_is_held_out, help_setup, help_teardown),
         cmocka_unit_test_setup_teardown(characters_are_levels, help_setup, help_teardown),
         cmocka_unit_test_setup_teardown(documents_stand_alone, help_setup, help_teardown),
+        cmocka_unit_test_setup_teardown(tokens_give_their_bytes, help_setup, help_teardown),
         cmocka_unit_test_setup_teardown(what_is_no_text_is_refused, help_setup, help_teardown),
         cmocka_unit_test_setup_teardown(memory_may_be_out, help_setup, help_teardown),
     };
