@@ -259,32 +259,25 @@ void lk_map(lk_context *ctx, lk_unary f, lk_dtype t, size_t n, const void *x, vo
     lk_parallel(ctx, n, t == LK_F32 ? 16384 : 4096, map_range, &job);
 }
 
-typedef struct back_job {
-    void (*fn)(size_t n, const void *x, const void *g, void *dx);
+typedef struct both_job {
+    void (*fn)(size_t n, const void *x, void *y, void *slopes);
     size_t size;
-    const char *x, *g;
-    bool add;
-    char *dx;
-} back_job;
+    const char *x;
+    char *y, *slopes;
+} both_job;
 
-enum { AT_A_TIME = 1024 }; /* what was just zeroed is near */
-
-static void back_range(void *argument, size_t begin, size_t end) {
-    const back_job *job = argument;
-    for (size_t i = begin, n; i < end; i += n) {
-        n = end - i < AT_A_TIME ? end - i : AT_A_TIME;
-        char *dx = job->dx + i * job->size;
-        if (!job->add) memset(dx, 0, n * job->size);
-        job->fn(n, job->x + i * job->size, job->g + i * job->size, dx);
-    }
+static void both_range(void *argument, size_t begin, size_t end) {
+    const both_job *job = argument;
+    size_t at = begin * job->size;
+    job->fn(end - begin, job->x + at, job->y + at, job->slopes + at);
 }
 
-bool lk_map_has_back(lk_unary f, lk_dtype t) { return lk_isa_pick()->map_back[t][f] != NULL; }
+bool lk_map_has_both(lk_unary f, lk_dtype t) { return lk_isa_pick()->map_both[t][f] != NULL; }
 
-void lk_map_back(lk_context *ctx, lk_unary f, lk_dtype t, size_t n, const void *x, const void *g,
-                 bool add, void *dx) {
-    back_job job = {lk_isa_pick()->map_back[t][f], lk_dtype_size(t), x, g, add, dx};
-    lk_parallel(ctx, n, t == LK_F32 ? 8192 : 2048, back_range, &job);
+void lk_map_both(lk_context *ctx, lk_unary f, lk_dtype t, size_t n, const void *x, void *y,
+                 void *slopes) {
+    both_job job = {lk_isa_pick()->map_both[t][f], lk_dtype_size(t), x, y, slopes};
+    lk_parallel(ctx, n, t == LK_F32 ? 8192 : 2048, both_range, &job);
 }
 
 void lk_log_softmax_rows(lk_context *ctx, lk_dtype t, size_t rows, size_t cols, const void *x,

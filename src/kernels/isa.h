@@ -51,8 +51,8 @@ typedef struct lk_isa {
                     void *y, void *kept);
     void (*norm_back[2])(bool centre, size_t n, const void *x, const void *gain, const void *kept,
                          const void *g, void *dx, void *d_gain, void *d_bias, void *work);
-    void (*map_back[2][LK_UNARY_COUNT])(size_t n, const void *x, const void *g,
-                                        void *dx); /* NULL: none */
+    /* y = f(x) and f'(x) together; NULL: not of this map. */
+    void (*map_both[2][LK_UNARY_COUNT])(size_t n, const void *x, void *y, void *slopes);
     /* One step of cells of n units; gates [4n] or [3n] become their activations. */
     void (*lstm[2])(size_t n, void *gates, const void *before, void *after, void *shown);
     void (*lstm_back[2])(size_t n, const void *gates, const void *before, const void *after,

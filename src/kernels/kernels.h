@@ -69,10 +69,10 @@ typedef enum lk_unary {
 /* Threads split the range. n elements of dtype t. */
 void lk_map(lk_context *ctx, lk_unary f, lk_dtype t, size_t n, const void *x, void *y);
 const char *lk_unary_name(lk_unary f);
-/* dx = g · f'(x), or += with `add`, of the maps that have this. */
-bool lk_map_has_back(lk_unary f, lk_dtype t);
-void lk_map_back(lk_context *ctx, lk_unary f, lk_dtype t, size_t n, const void *x, const void *g,
-                 bool add, void *dx);
+/* y = f(x) and slopes = f'(x), of the maps that have both together. */
+bool lk_map_has_both(lk_unary f, lk_dtype t);
+void lk_map_both(lk_context *ctx, lk_unary f, lk_dtype t, size_t n, const void *x, void *y,
+                 void *slopes);
 
 /* ---- Sums: element i goes to virtual lane i mod 64 (each lane adds in order, from +0), then lanes
  * are halved: lane[l] += lane[l + w] for w = 32, 16, … 1 -------------------------------------- */

@@ -13,8 +13,8 @@ void lk_reference_norm_f32(bool centre, size_t n, const void *x, const void *gai
 void lk_reference_norm_back_f32(bool centre, size_t n, const void *x, const void *gain,
                                 const void *kept, const void *g, void *dx, void *d_gain,
                                 void *d_bias, void *work);
-void lk_reference_gelu_back_f32(size_t n, const void *x, const void *g, void *dx);
-void lk_reference_silu_back_f32(size_t n, const void *x, const void *g, void *dx);
+void lk_reference_gelu_both_f32(size_t n, const void *x, void *y, void *slopes);
+void lk_reference_silu_both_f32(size_t n, const void *x, void *y, void *slopes);
 void lk_reference_lstm_f32(size_t n, void *gates, const void *before, void *after, void *shown);
 void lk_reference_lstm_back_f32(size_t n, const void *gates, const void *before, const void *after,
                                 const void *d_shown, void *d_cell, void *d_gates);
@@ -34,8 +34,8 @@ void lk_reference_norm_f64(bool centre, size_t n, const void *x, const void *gai
 void lk_reference_norm_back_f64(bool centre, size_t n, const void *x, const void *gain,
                                 const void *kept, const void *g, void *dx, void *d_gain,
                                 void *d_bias, void *work);
-void lk_reference_gelu_back_f64(size_t n, const void *x, const void *g, void *dx);
-void lk_reference_silu_back_f64(size_t n, const void *x, const void *g, void *dx);
+void lk_reference_gelu_both_f64(size_t n, const void *x, void *y, void *slopes);
+void lk_reference_silu_both_f64(size_t n, const void *x, void *y, void *slopes);
 void lk_reference_lstm_f64(size_t n, void *gates, const void *before, void *after, void *shown);
 void lk_reference_lstm_back_f64(size_t n, const void *gates, const void *before, const void *after,
                                 const void *d_shown, void *d_cell, void *d_gates);

@@ -3,6 +3,8 @@
 #include "base/threads.h"
 #include "tensor/op.h"
 
+#include <string.h>
+
 typedef enum binary_kind { ADD, SUB, MUL, DIV } binary_kind;
 
 typedef struct binary_extra {
@@ -11,7 +13,8 @@ typedef struct binary_extra {
 
 typedef struct back_job {
     const lk_node *node;
-    int which; /* of the inputs */
+    int which;  /* of the inputs */
+    bool fresh; /* whose gradient holds nothing yet */
 } back_job;
 
 typedef struct pair_extra {
@@ -20,6 +23,8 @@ typedef struct pair_extra {
 
 typedef struct unary_extra {
     lk_unary f;
+    void *slopes; /* of maps that give them with the value, where a gradient is wanted; else NULL */
+    bool add;     /* to the gradient, which something has been added to before */
 } unary_extra;
 
 /* Derivatives from the input x and the output y, in float64, rounded once. */
@@ -58,9 +63,9 @@ static void binary_forward(lk_tape *tape, lk_node *node) {
 
 static void binary_backward(lk_tape *tape, lk_node *node) {
     for (int i = 0; i < 2; i++) {
-        back_job job = {node, i};
-        const lk_tensor *to = node->in[i];
+        lk_tensor *to = node->in[i];
         if (!to->grad) continue;
+        back_job job = {node, i, lk_grad_begin(to)};
         size_t repeats = lk_tensor_rows(node->out) / lk_tensor_rows(to);
         lk_parallel(lk_tape_context(tape), lk_tensor_rows(to), 1 + row_grain(node->out) / repeats,
                     LK_FOR_TYPE(to->dtype, binary_back_range), &job);
@@ -68,10 +73,10 @@ static void binary_backward(lk_tape *tape, lk_node *node) {
 }
 
 static const lk_op binary_ops[] = {
-    [ADD] = {"add", binary_forward, binary_backward, false},
-    [SUB] = {"sub", binary_forward, binary_backward, false},
-    [MUL] = {"mul", binary_forward, binary_backward, false},
-    [DIV] = {"div", binary_forward, binary_backward, false},
+    [ADD] = {"add", binary_forward, binary_backward, true},
+    [SUB] = {"sub", binary_forward, binary_backward, true},
+    [MUL] = {"mul", binary_forward, binary_backward, true},
+    [DIV] = {"div", binary_forward, binary_backward, true},
 };
 
 static lk_tensor *binary(lk_tape *tape, binary_kind kind, lk_tensor *a, lk_tensor *b) {
@@ -141,21 +146,21 @@ lk_tensor *lk_clamp(lk_tape *tape, lk_tensor *x, double low, double high) {
 
 static void unary_forward(lk_tape *tape, lk_node *node) {
     const unary_extra *e = node->extra;
-    lk_map(lk_tape_context(tape), e->f, node->out->dtype, node->out->size, node->in[0]->data,
-           node->out->data);
+    const lk_tensor *x = node->in[0], *y = node->out;
+    if (e->slopes)
+        lk_map_both(lk_tape_context(tape), e->f, y->dtype, y->size, x->data, y->data, e->slopes);
+    else lk_map(lk_tape_context(tape), e->f, y->dtype, y->size, x->data, y->data);
 }
 
 static void unary_backward(lk_tape *tape, lk_node *node) {
-    const unary_extra *e = node->extra;
-    lk_tensor *x = node->in[0];
-    const lk_tensor *out = node->out;
-    if (lk_map_has_back(e->f, x->dtype)) {
-        lk_map_back(lk_tape_context(tape), e->f, x->dtype, x->size, x->data, out->grad,
-                    !lk_grad_begin(x), x->grad);
-        return;
+    unary_extra *e = node->extra;
+    if (e->slopes) {
+        e->add = !lk_grad_begin(node->in[0]);
+        run_flat(tape, node, GRAIN, LK_FOR_TYPE(node->out->dtype, slopes_range));
+    } else {
+        lk_grad_ready(tape, node->in[0]);
+        run_flat(tape, node, COSTLY_GRAIN, LK_FOR_TYPE(node->out->dtype, unary_back_range));
     }
-    lk_grad_ready(tape, x);
-    run_flat(tape, node, COSTLY_GRAIN, LK_FOR_TYPE(node->out->dtype, unary_back_range));
 }
 
 static const lk_op unary_ops[LK_UNARY_COUNT] = {
@@ -177,7 +182,10 @@ static const lk_op unary_ops[LK_UNARY_COUNT] = {
 lk_tensor *lk_unary_op(lk_tape *tape, lk_unary f, lk_tensor *x) {
     unary_extra *e = lk_tape_alloc(tape, 1, sizeof *e);
     if (!e) return lk_tape_empty(tape);
-    e->f = f;
+    *e = (unary_extra){.f = f};
+    if (x->grad && lk_map_has_both(f, x->dtype) &&
+        !(e->slopes = lk_tape_alloc(tape, x->size, lk_dtype_size(x->dtype))))
+        return lk_tape_empty(tape);
     return lk_tape_run(tape, &unary_ops[f], x->dtype, lk_tensor_rows(x), lk_tensor_cols(x), 1, &x,
                        e);
 }

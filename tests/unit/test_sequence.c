@@ -97,9 +97,8 @@ static void use_norm_back(const lk_isa *isa, lk_dtype t, size_t n, numbers *a, n
 
 static void use_maps(const lk_isa *isa, lk_dtype t, size_t n, numbers *a, numbers *b, numbers *c,
                      numbers *d, numbers *e) {
-    (void)c;
-    isa->map_back[t][LK_GELU](n, a, b, d);
-    isa->map_back[t][LK_SILU](n, a, b, e);
+    isa->map_both[t][LK_GELU](n, a, d, e);
+    isa->map_both[t][LK_SILU](n, b, c, from(e, t, MOST));
 }
 
 static void use_lstm(const lk_isa *isa, lk_dtype t, size_t n, numbers *a, numbers *b, numbers *c,
@@ -159,7 +158,7 @@ static void variants_have_the_bits_of_the_reference(void **state) {
                                      uses[u].name, n, type, names[q], isa->name);
                 }
             }
-    if (seen != 0x1c85f2d886893aceu) fail_msg("rows: 0x%016" PRIx64 " is not what is stored", seen);
+    if (seen != 0x7152cae9ad1c0eb4u) fail_msg("rows: 0x%016" PRIx64 " is not what is stored", seen);
 }
 
 /* A cell's log-probability is that of the distribution. */
