@@ -21,6 +21,7 @@ lk_status lk_model_create_within(lk_context *ctx, const lk_family *family, const
     model->seed = seed;
     lk_params_create(ctx, &model->params);
     model->params.left = most;
+    model->params.from_file = most != SIZE_MAX;
     lk_status status = lk_schema_copy(schema, &model->schema);
     if (status == LK_OK && !model->schema->n_cells)
         status = lk_fail(ctx, LK_BAD_DATA,

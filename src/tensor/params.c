@@ -138,7 +138,7 @@ lk_status lk_params_build(lk_params *params, uint64_t seed) {
         params->values = params->grads = NULL;
         return LK_NO_MEMORY;
     }
-    for (size_t i = 0; i < params->n; i++) {
+    for (size_t i = 0; i < params->n && !params->from_file; i++) {
         fill_job job = {&params->info[i], seed, lk_param_values(params, i)};
         lk_parallel(params->ctx, params->info[i].size, GRAIN, fill_range, &job);
     }

@@ -34,6 +34,7 @@ typedef struct lk_params {
     size_t n, capacity;
     unsigned char *values, *grads; /* `bytes` each; NULL before lk_params_build */
     size_t bytes;
+    bool from_file; /* values will be read: none are drawn */
     size_t left; /* bytes that may still be declared: those of the file that a model is read from */
 } lk_params;
 
