@@ -59,6 +59,8 @@ typedef struct cache {
     lk_real *gates, *work; /* [lanes, gates·width] */
     lk_real *h;            /* [lanes, width] */
     lk_real *logits;       /* [lanes, alphabet] */
+    lk_series_weight head;
+    lk_series_weight *input, *state; /* [depth] */
 } cache;
 
 static void *start(void *self, lk_trace *trace, size_t lanes) {
@@ -73,7 +75,19 @@ static void *start(void *self, lk_trace *trace, size_t lanes) {
     c->work = lk_arena_alloc_raw(arena, lanes * all_gates, size);
     c->h = lk_arena_alloc_raw(arena, lanes * s->width, size);
     c->logits = lk_arena_alloc_raw(arena, lanes * s->net.alphabet, size);
-    return c->kept && c->gates && c->work && c->h && c->logits ? c : NULL;
+    c->input = lk_arena_alloc(arena, s->depth, sizeof *c->input);
+    c->state = lk_arena_alloc(arena, s->depth, sizeof *c->state);
+    bool good =
+        c->kept && c->gates && c->work && c->h && c->logits && c->input && c->state &&
+        lk_series_net_pack(&s->net, trace, s->net.weight, s->width, s->net.alphabet, &c->head);
+    for (size_t l = 0; good && l < s->depth; l++) {
+        const rnn_layer *layer = &s->layers[l];
+        good = lk_series_net_pack(&s->net, trace, layer->state, s->width, all_gates, &c->state[l]);
+        if (good && l)
+            good =
+                lk_series_net_pack(&s->net, trace, layer->input, s->width, all_gates, &c->input[l]);
+    }
+    return good ? c : NULL;
 }
 
 static const lk_real *values(const rnn_state *s, size_t parameter) {
@@ -85,9 +99,7 @@ static void input_one(const rnn_state *s, lk_trace *trace, const cache *c, size_
                       const double *x, const uint8_t *present) {
     const rnn_layer *layer = &s->layers[l];
     size_t all_gates = s->gates * s->width, n = s->net.n;
-    if (l)
-        lk_series_net_product(&s->net, trace, c->lanes, s->width, all_gates, c->h, s->width,
-                              layer->input, false, c->gates);
+    if (l) lk_series_net_product(&s->net, trace, c->lanes, c->h, &c->input[l], c->gates);
     for (size_t lane = 0; lane < c->lanes; lane++) {
         lk_real *to = c->gates + lane * all_gates;
         if (l) {
@@ -110,7 +122,7 @@ static void one(void *self, lk_trace *trace, void *state, size_t i, const double
         lk_real *kept = c->kept + l * c->lanes * 2 * w;
         input_one(s, trace, c, l, i, x, present);
         lk_status status = lk_recurrent_step(
-            trace->ctx, s->kind, LK_REAL, c->lanes, w, values(s, layer->state),
+            trace->ctx, s->kind, LK_REAL, c->lanes, w, values(s, layer->state), c->state[l].packed,
             s->kind == LK_GRU ? values(s, layer->part) : NULL, c->gates, kept, c->work);
         if (status != LK_OK) {
             lk_tape_fail(trace->tape, status, "%s", trace->ctx->message);
@@ -119,7 +131,7 @@ static void one(void *self, lk_trace *trace, void *state, size_t i, const double
         for (size_t lane = 0; lane < c->lanes; lane++)
             memcpy(c->h + lane * w, kept + lane * 2 * w, w * sizeof *kept);
     }
-    lk_series_net_head_one(&s->net, trace, c->lanes, i, c->h, c->logits, params);
+    lk_series_net_head_one(&s->net, trace, c->lanes, i, c->h, &c->head, c->logits, params);
 }
 
 /* ---- The record -------------------------------------------------------------------------------------------- */

@@ -96,21 +96,40 @@ lk_tensor *lk_series_net_head(lk_series_net *net, lk_trace *trace, lk_tensor *h)
     return lk_reshape(tape, y, lk_tensor_rows(y) / net->n, net->n * net->alphabet);
 }
 
-void lk_series_net_product(const lk_series_net *net, lk_trace *trace, size_t lanes, size_t k,
-                           size_t cols, const lk_real *x, size_t lda, size_t weight, bool add,
-                           lk_real *out) {
-    const lk_real *w = lk_param_values(&net->model->params, weight);
-    lk_status status = lk_product(trace->ctx, LK_REAL, false, false, lanes, cols, k, x, lda, w,
-                                  cols, add, out, cols);
+bool lk_series_net_pack(const lk_series_net *net, lk_trace *trace, size_t parameter, size_t k,
+                        size_t cols, lk_series_weight *weight) {
+    size_t bytes = lk_packed_bytes(LK_REAL, k, cols);
+    void *packed = NULL;
+    if (bytes && !(packed = lk_arena_alloc_raw(trace->arena, bytes, 1))) return false;
+    if (bytes)
+        lk_pack(LK_REAL, k, cols, lk_param_values(&net->model->params, parameter), cols, packed);
+    *weight = (lk_series_weight){parameter, k, cols, packed};
+    return true;
+}
+
+void lk_series_net_product(const lk_series_net *net, lk_trace *trace, size_t lanes,
+                           const lk_real *x, const lk_series_weight *weight, lk_real *out) {
+    lk_product_job job = {
+        .m = lanes,
+        .n = weight->cols,
+        .k = weight->k,
+        .a = x,
+        .lda = weight->k,
+        .b = lk_param_values(&net->model->params, weight->parameter),
+        .ldb = weight->cols,
+        .packed = weight->packed,
+        .out = out,
+        .ldc = weight->cols};
+    lk_status status = lk_products(trace->ctx, LK_REAL, 1, &job);
     if (status != LK_OK) lk_tape_fail(trace->tape, status, "%s", trace->ctx->message);
 }
 
 void lk_series_net_head_one(const lk_series_net *net, lk_trace *trace, size_t lanes, size_t i,
-                            const lk_real *h, lk_real *room, void *params) {
+                            const lk_real *h, const lk_series_weight *head, lk_real *room,
+                            void *params) {
     const lk_real *bias = lk_param_values(&net->model->params, net->bias);
     size_t n = net->alphabet;
-    lk_series_net_product(net, trace, lanes, net->width, n, h, net->width, net->weight, false,
-                          room);
+    lk_series_net_product(net, trace, lanes, h, head, room);
     for (size_t lane = 0; lane < lanes; lane++) {
         lk_real *to = (lk_real *)params + lane * net->heads.width + i * n;
         for (size_t j = 0; j < n; j++) to[j] = room[lane * n + j] + bias[j];

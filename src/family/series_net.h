@@ -17,6 +17,12 @@ typedef struct lk_series_net {
     bool learning;
 } lk_series_net;
 
+/* A parameter [k, cols] whose numbers were copied in the order in which products read them, once for all positions. */
+typedef struct lk_series_weight {
+    size_t parameter, k, cols;
+    const void *packed; /* NULL: it is read where it stands */
+} lk_series_weight;
+
 /* Checks that the schema is a series; `chain` has the family's functions. The head is declared apart. */
 lk_status lk_series_net_create(lk_model *model, size_t width, const lk_chain *chain, void *self,
                                lk_series_net *net);
@@ -33,13 +39,16 @@ size_t lk_series_net_symbol(const lk_series_net *net, size_t i, const double *x,
 lk_tensor *lk_series_net_head(lk_series_net *net, lk_trace *trace, lk_tensor *h);
 /* h [lanes, width] -> position i of each lane's row of parameters; room [lanes, alphabet]. */
 void lk_series_net_head_one(const lk_series_net *net, lk_trace *trace, size_t lanes, size_t i,
-                            const lk_real *h, lk_real *room, void *params);
+                            const lk_real *h, const lk_series_weight *head, lk_real *room,
+                            void *params);
 /* Dropout by the rate of the option; sites are numbered. */
 lk_tensor *lk_series_net_thin(const lk_series_net *net, lk_trace *trace, size_t site, lk_tensor *h);
-/* out [lanes, cols] (+)= x [lanes, k, rows `lda` apart] · the parameter */
-void lk_series_net_product(const lk_series_net *net, lk_trace *trace, size_t lanes, size_t k,
-                           size_t cols, const lk_real *x, size_t lda, size_t weight, bool add,
-                           lk_real *out);
+/* In the trace's arena; false: out of memory. */
+bool lk_series_net_pack(const lk_series_net *net, lk_trace *trace, size_t parameter, size_t k,
+                        size_t cols, lk_series_weight *weight);
+/* out [lanes, cols] = x [lanes, k] · the parameter */
+void lk_series_net_product(const lk_series_net *net, lk_trace *trace, size_t lanes,
+                           const lk_real *x, const lk_series_weight *weight, lk_real *out);
 /* "block.3.attention.gain"; SIZE_MAX: without a number. */
 void lk_series_net_name(char *out, size_t room, const char *layer, size_t number, const char *name,
                         const char *end);

@@ -94,7 +94,22 @@ typedef struct cache {
     lk_real *qkv;    /* [lanes, 3·width] */
     lk_real *u, *v;  /* [lanes, hidden] */
     lk_real *logits; /* [lanes, alphabet] */
+    struct packed_block {
+        lk_series_weight qkv, out, up, gate, down;
+    } * blocks; /* [depth] */
+    lk_series_weight head;
 } cache;
+
+static bool pack_block(const transformer_state *s, lk_trace *trace, const block *b,
+                       struct packed_block *to) {
+    const lk_series_net *net = &s->net;
+    size_t w = s->width, hidden = s->hidden;
+    return lk_series_net_pack(net, trace, b->qkv, w, 3 * w, &to->qkv) &&
+           lk_series_net_pack(net, trace, b->out, w, w, &to->out) &&
+           lk_series_net_pack(net, trace, b->up, w, hidden, &to->up) &&
+           (!s->gated || lk_series_net_pack(net, trace, b->gate, w, hidden, &to->gate)) &&
+           lk_series_net_pack(net, trace, b->down, hidden, w, &to->down);
+}
 
 static void *start(void *self, lk_trace *trace, size_t lanes) {
     const transformer_state *s = self;
@@ -110,7 +125,12 @@ static void *start(void *self, lk_trace *trace, size_t lanes) {
     c->u = lk_arena_alloc_raw(arena, lanes * s->hidden, size);
     c->v = lk_arena_alloc_raw(arena, lanes * s->hidden, size);
     c->logits = lk_arena_alloc_raw(arena, lanes * s->net.alphabet, size);
-    return c->keys && c->h && c->y && c->qkv && c->u && c->v && c->logits ? c : NULL;
+    c->blocks = lk_arena_alloc(arena, s->depth, sizeof *c->blocks);
+    bool good = c->keys && c->h && c->y && c->qkv && c->u && c->v && c->logits && c->blocks &&
+                lk_series_net_pack(&s->net, trace, s->net.weight, w, s->net.alphabet, &c->head);
+    for (size_t l = 0; good && l < s->depth; l++)
+        good = pack_block(s, trace, &s->blocks[l], &c->blocks[l]);
+    return good ? c : NULL;
 }
 
 static const lk_real *values(const transformer_state *s, size_t parameter) {
@@ -152,22 +172,22 @@ static void add_to(size_t n, lk_real *h, const lk_real *y) {
 static void block_one(const transformer_state *s, lk_trace *trace, const cache *c, size_t layer,
                       size_t i) {
     const block *b = &s->blocks[layer];
+    const struct packed_block *p = &c->blocks[layer];
     size_t lanes = c->lanes, w = s->width;
     attend_job job = {s, c, trace->ctx, layer, i};
     norm_one(s, c, b->norm1, b->norm1_bias);
-    lk_series_net_product(&s->net, trace, lanes, w, 3 * w, c->y, w, b->qkv, false, c->qkv);
+    lk_series_net_product(&s->net, trace, lanes, c->y, &p->qkv, c->qkv);
     lk_parallel(trace->ctx, lanes, 1, attend_range, &job);
-    lk_series_net_product(&s->net, trace, lanes, w, w, c->y, w, b->out, false, c->qkv);
+    lk_series_net_product(&s->net, trace, lanes, c->y, &p->out, c->qkv);
     add_to(lanes * w, c->h, c->qkv);
     norm_one(s, c, b->norm2, b->norm2_bias);
-    lk_series_net_product(&s->net, trace, lanes, w, s->hidden, c->y, w, b->up, false, c->u);
+    lk_series_net_product(&s->net, trace, lanes, c->y, &p->up, c->u);
     lk_map(trace->ctx, s->map, LK_REAL, lanes * s->hidden, c->u, c->u);
     if (s->gated) {
-        lk_series_net_product(&s->net, trace, lanes, w, s->hidden, c->y, w, b->gate, false, c->v);
+        lk_series_net_product(&s->net, trace, lanes, c->y, &p->gate, c->v);
         for (size_t j = 0; j < lanes * s->hidden; j++) c->u[j] = c->u[j] * c->v[j];
     }
-    lk_series_net_product(&s->net, trace, lanes, s->hidden, w, c->u, s->hidden, b->down, false,
-                          c->y);
+    lk_series_net_product(&s->net, trace, lanes, c->u, &p->down, c->y);
     add_to(lanes * w, c->h, c->y);
 }
 
@@ -183,7 +203,7 @@ static void one(void *self, lk_trace *trace, void *state, size_t i, const double
     }
     for (size_t layer = 0; layer < s->depth; layer++) block_one(s, trace, c, layer, i);
     norm_one(s, c, s->last, s->last_bias);
-    lk_series_net_head_one(&s->net, trace, c->lanes, i, c->y, c->logits, params);
+    lk_series_net_head_one(&s->net, trace, c->lanes, i, c->y, &c->head, c->logits, params);
 }
 
 /* ---- The record -------------------------------------------------------------------------------------------- */

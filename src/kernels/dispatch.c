@@ -166,6 +166,16 @@ lk_status lk_products(lk_context *ctx, lk_dtype t, size_t n, const lk_product_jo
     return status;
 }
 
+size_t lk_packed_bytes(lk_dtype t, size_t k, size_t n) {
+    const lk_isa *isa = lk_isa_pick();
+    if (!isa->pack[t]) return 0;
+    return k * ceil_div(n, isa->tile_cols[t]) * isa->tile_cols[t] * lk_dtype_size(t);
+}
+
+void lk_pack(lk_dtype t, size_t k, size_t n, const void *b, size_t ldb, void *to) {
+    lk_isa_pick()->pack[t](k, n, b, ldb, to);
+}
+
 lk_status lk_product(lk_context *ctx, lk_dtype t, bool a_transposed, bool b_transposed, size_t m,
                      size_t n, size_t k, const void *a, size_t lda, const void *b, size_t ldb,
                      bool accumulate, void *out, size_t ldc) {

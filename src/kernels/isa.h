@@ -20,6 +20,8 @@ typedef struct lk_isa {
      * threads.h), of which the reference needs none. */
     void (*product[2])(const lk_product_job *job, size_t row_begin, size_t row_end,
                        size_t col_begin, size_t col_end, void *scratch);
+    /* b [k, n] in slivers as wide as a tile, 256 terms at a time; NULL: this variant reads b as it is. */
+    void (*pack[2])(size_t k, size_t n, const void *b, size_t ldb, void *to);
     /* Multiply-adds in registers alone, how many being returned; adds something to `sum`. */
     size_t (*peak)(size_t rounds, float *sum);
     size_t tile_rows[2], tile_cols[2]; /* products are cut between threads at multiples of these */

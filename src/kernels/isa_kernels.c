@@ -264,6 +264,7 @@ static void normal_quantiles(size_t n, const double *p, double *x) {
 const lk_isa JOIN(lk_isa_, LK_ISA) = {
     .name = STRING(LK_ISA),
     .product = {product_f32, product_f64},
+    .pack = {pack_whole_f32, pack_whole_f64},
     .peak = peak,
     .tile_rows = {ROWS, ROWS},
     .tile_cols = {2 * BYTES / 4, 2 * BYTES / 8},

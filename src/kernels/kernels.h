@@ -117,8 +117,14 @@ typedef struct lk_product_job {
     size_t m, n, k, lda, ldb, ldc;
     size_t zeros; /* terms before the first, all of them zeros: chunks are counted from there */
     const void *a, *b;
+    const void
+        *packed; /* b, not transposed, as lk_pack copied it, where that was for no zeros; or NULL */
     void *out;
 } lk_product_job;
+/* A copy of b [k, n] in the order in which products read it, for a matrix that many products of few rows share. The
+ * bytes that it takes, which depend on the instruction set; 0: there is nothing to gain, and nothing to copy. */
+size_t lk_packed_bytes(lk_dtype t, size_t k, size_t n);
+void lk_pack(lk_dtype t, size_t k, size_t n, const void *b, size_t ldb, void *to);
 /* Independent products, side by side on the context's threads; out's do not overlap. The matrices of a
  * job are as in lk_product. */
 lk_status lk_products(lk_context *ctx, lk_dtype t, size_t n, const lk_product_job *jobs);

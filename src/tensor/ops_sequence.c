@@ -150,12 +150,23 @@ lk_tensor *lk_recurrent(lk_tape *tape, lk_cell_kind kind, lk_tensor *x, lk_tenso
 }
 
 lk_status lk_recurrent_step(lk_context *ctx, lk_cell_kind kind, lk_dtype t, size_t lanes, size_t w,
-                            const void *weights, const void *part, void *gates, void *state,
-                            void *work) {
+                            const void *weights, const void *packed, const void *part, void *gates,
+                            void *state, void *work) {
     size_t all = lk_cell_gates(kind) * w;
     bool lstm = kind == LK_LSTM;
-    lk_status status = lk_product(ctx, t, false, false, lanes, all, w, state, 2 * w, weights, all,
-                                  lstm, lstm ? gates : work, all);
+    lk_product_job job = {
+        .m = lanes,
+        .n = all,
+        .k = w,
+        .a = state,
+        .lda = 2 * w,
+        .b = weights,
+        .ldb = all,
+        .packed = packed,
+        .accumulate = lstm,
+        .out = lstm ? gates : work,
+        .ldc = all};
+    lk_status status = lk_products(ctx, t, 1, &job);
     if (status == LK_OK) LK_FOR_TYPE(t, step_cells)(kind, lanes, w, part, gates, state, work);
     return status;
 }

@@ -35,10 +35,10 @@ lk_tensor *lk_recurrent(lk_tape *tape, lk_cell_kind kind, lk_tensor *x, lk_tenso
 static inline size_t lk_cell_gates(lk_cell_kind kind) { return kind == LK_LSTM ? 4 : 3; }
 
 /* One step of `lanes` sequences, to the bits of the op: gates [lanes, gates·w] hold what the input adds and are overwritten;
- * state [lanes, 2w] holds, for each, what is shown and the cell. work: [lanes, w·gates]. */
+ * `packed` may be what lk_pack made of the weights; state [lanes, 2w] holds, for each, what is shown and the cell. work: [lanes, w·gates]. */
 lk_status lk_recurrent_step(lk_context *ctx, lk_cell_kind kind, lk_dtype t, size_t lanes, size_t w,
-                            const void *weights, const void *part, void *gates, void *state,
-                            void *work);
+                            const void *weights, const void *packed, const void *part, void *gates,
+                            void *state, void *work);
 /* One query of `heads` heads at a position, seeing `seen` keys and values, which stand in rows `step` apart, to the bits of
  * the op. Runs in the calling thread. */
 void lk_attend_one(lk_context *ctx, lk_dtype t, size_t heads, size_t size, size_t seen,

@@ -93,6 +93,8 @@ static void fill(lk_dtype t, void *x, size_t n, lk_rng *rng, int kind) {
 enum { ROOM = 1 << 17 };
 static double a[ROOM], b[ROOM], c[ROOM], expected[ROOM], got[ROOM];
 
+enum { PACKED = 1 << 19 }; /* numbers of a copied matrix */
+
 /* Rows are `stride` numbers apart, or lie `pad` apart from each other where that is 0. */
 static uint64_t try_product(uint64_t so_far, lk_context *ctx, lk_rng *rng, size_t m, size_t n,
                             size_t k, size_t pad, size_t stride, int flags, int kind, lk_dtype t) {
@@ -127,6 +129,18 @@ static uint64_t try_product(uint64_t so_far, lk_context *ctx, lk_rng *rng, size_
         if (!same(t, expected, got, ldc * m))
             fail_msg("%s: %zu×%zu×%zu pad %zu flags %d kind %d differs", isa->name, m, n, k, pad,
                      flags, kind);
+        if (!isa->pack[t] || bt || k * (n + 64) > PACKED) continue;
+        static double packed[PACKED];
+        isa->pack[t](k, n, b, ldb, packed);
+        memcpy(got, c, ldc * m * size);
+        job.packed = packed;
+        size_t half = n / 2 / isa->tile_cols[t] * isa->tile_cols[t];
+        isa->product[t](&job, 0, m, 0, half, lk_scratch(ctx));
+        isa->product[t](&job, 0, m, half, n, lk_scratch(ctx));
+        job.packed = NULL;
+        if (!same(t, expected, got, ldc * m))
+            fail_msg("%s: %zu×%zu×%zu flags %d kind %d differs where b was copied before",
+                     isa->name, m, n, k, flags, kind);
     }
     for (size_t i = 0; i < THREAD_COUNTS; i++) {
         lk_context_set_threads(ctx, thread_counts[i]);
@@ -162,7 +176,8 @@ static void test_zero_terms(void **state) {
                         if (q < first || q >= last)
                             memset((char *)a + (at ? q * M + i : i * k + q) * size, 0, size);
                 memcpy(expected, c, M * N * size);
-                lk_product_job job = {at, bt, accumulate, M, N, k, lda, ldb, N, 0, a, b, expected};
+                lk_product_job job = {at,  bt, accumulate, M, N, k,    lda,
+                                      ldb, N,  0,          a, b, NULL, expected};
                 lk_isa_scalar.product[t](&job, 0, M, 0, N, NULL);
                 job.k = last - first;
                 job.zeros = first;

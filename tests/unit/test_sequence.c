@@ -230,7 +230,7 @@ static void one_step_has_the_bits_of_all(void **state) {
             for (size_t s = 0; s < SEQUENCES; s++)
                 memcpy(gates + s * all, x + (s * LONG + i) * all, all * sizeof *gates);
             assert_int_equal(lk_recurrent_step(ctx, (lk_cell_kind)kind, LK_F32, SEQUENCES, WIDE, w,
-                                               part, gates, kept, work),
+                                               NULL, part, gates, kept, work),
                              LK_OK);
             for (size_t s = 0; s < SEQUENCES; s++)
                 assert_memory_equal(kept + s * 2 * WIDE, h + (s * LONG + i) * WIDE,
