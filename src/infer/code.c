@@ -8,6 +8,7 @@
 
 enum { ROW_CODE_VERSION = 1, MIXED_ROW_CODE = 2, MOST_ROWS = 256, GROWTH = 8 };
 enum { CLASSES = 64, EXACT_CLASSES = 128, PARTNER_BYTES = 2 * LK_PARTNERS, NO_PARTNER = 0xffff };
+enum { MOST_MIXED = 4096 }; /* cells: each has weights of its own */
 
 struct lk_row_coder {
     lk_model *model;
@@ -258,7 +259,7 @@ bool lk_code_row_fits(const lk_model *model, const double *value, const uint8_t 
 bool lk_row_coder_mixes(const lk_row_coder *c) {
     return c->options.mixed && c->one_order &&
            (c->plan == LK_CODE_CHAIN || c->plan == LK_CODE_MARGINAL) &&
-           c->model->schema->n_cells < NO_PARTNER;
+           c->model->schema->n_cells <= MOST_MIXED;
 }
 
 static void mixed_close(lk_row_coder *c, lk_mixed *m) {

@@ -4,6 +4,7 @@
  * What came out of dividing a chunk is joined again and compared before it is coded: what does not come back
  * goes whole through `bytes`. */
 #include "coder/bytes_model.h"
+#include "data/array_bytes.h"
 #include "data/table_text.h"
 #include "infer/code.h"
 #include "task/codecs.h"
@@ -11,13 +12,14 @@
 
 #include <string.h>
 
-enum { NO_ROWS = 0, TEXT_ROWS = 1, ROWS_HEAD = 13 };
+enum { NO_ROWS = 0, TEXT_ROWS = 1, ARRAY_ROWS = 2, ROWS_HEAD = 13, LAYOUT_BYTES = 8 };
 
 typedef struct rows_worker {
     lk_context *ctx;
     lk_model *model;
     lk_row_coder *coder;
     lk_table_text *text;
+    lk_array_layout array; /* of the file whose chunks come; row_bytes 0: it is no array */
     int level;
     bool told;
 } rows_worker;
@@ -53,10 +55,24 @@ static lk_status rows_open(lk_context *ctx, const lk_codec_setup *setup, void **
     return status;
 }
 
-/* Behind the last line feed. */
+/* Are these bytes rows of an array, or its header and rows? Chunks come in the order of the file. */
+static bool find_array(rows_worker *w, const uint8_t *bytes, size_t n, lk_array_layout *layout) {
+    lk_array_layout begins;
+    *layout = w->array;
+    layout->head = 0;
+    if (lk_array_layout_find(w->model->schema, bytes, n, &begins)) w->array = *layout = begins;
+    return layout->row_bytes > 0;
+}
+
+/* Behind the last row of an array, or the last line feed. */
 static size_t rows_cut(void *worker, const uint8_t *bytes, size_t n) {
-    (void)worker;
+    rows_worker *w = worker;
+    lk_array_layout a;
     size_t end = n;
+    if (find_array(w, bytes, n, &a)) {
+        if (n < a.head + a.row_bytes) return n;
+        return a.head + (n - a.head) / a.row_bytes * a.row_bytes;
+    }
     while (end && bytes[end - 1] != '\n') end--;
     return end ? end : n;
 }
@@ -102,7 +118,7 @@ static lk_status check(rows_worker *w, const lk_batch *rows, const lk_text *side
     return status == LK_BAD_DATA ? LK_OK : status;
 }
 
-static lk_status encode_rows(rows_worker *w, const lk_batch *rows, const lk_text *side,
+static lk_status encode_rows(rows_worker *w, int kind, const lk_batch *rows, const lk_text *side,
                              uint8_t *code, size_t room, size_t *made) {
     uint8_t *row_code = NULL;
     size_t n_rows = 0, n_side = 0;
@@ -113,7 +129,7 @@ static lk_status encode_rows(rows_worker *w, const lk_batch *rows, const lk_text
     if (status == LK_OK && n_side != SIZE_MAX)
         status = lk_code_rows(w->coder, rows, &row_code, &n_rows, NULL);
     if (status == LK_OK && row_code && n_rows <= room - ROWS_HEAD - n_side) {
-        code[0] = TEXT_ROWS;
+        code[0] = (uint8_t)kind;
         lk_put_u32(code + 1, (uint32_t)rows->rows);
         lk_put_u32(code + 5, (uint32_t)side->n);
         lk_put_u32(code + 9, (uint32_t)n_side);
@@ -124,16 +140,46 @@ static lk_status encode_rows(rows_worker *w, const lk_batch *rows, const lk_text
     return status;
 }
 
+static lk_status divide_text(rows_worker *w, const uint8_t *bytes, size_t n, lk_batch *rows,
+                             lk_text *side, bool *good) {
+    lk_status status = lk_table_text_divide(w->text, bytes, n, rows, side);
+    if (status != LK_OK || !rows->rows) return status;
+    return check(w, rows, side, bytes, n, good);
+}
+
+/* The side of an array: its layout, what is before the rows, what is behind. */
+static lk_status divide_array(rows_worker *w, const lk_array_layout *a, const uint8_t *bytes,
+                              size_t n, lk_batch *rows, lk_text *side, bool *good) {
+    size_t n_rows = (n - a->head) / a->row_bytes, end = a->head + n_rows * a->row_bytes;
+    uint8_t layout[LAYOUT_BYTES] = {a->element, a->big_endian, a->packed};
+    if (!n_rows) return LK_OK;
+    lk_status status = lk_batch_create(w->ctx, n_rows, w->model->schema->n_cells, rows);
+    if (status != LK_OK) return status;
+    rows->rows = n_rows;
+    uint8_t *again = lk_alloc(w->ctx, end - a->head, 1);
+    if (!again) return LK_NO_MEMORY;
+    *good = lk_array_divide(w->model->schema, a, bytes + a->head, rows);
+    if (*good) lk_array_join(w->model->schema, a, rows, again);
+    *good = *good && memcmp(again, bytes + a->head, end - a->head) == 0;
+    lk_free(w->ctx, again);
+    lk_put_u32(layout + 4, (uint32_t)a->head);
+    lk_text_add(side, (const char *)layout, sizeof layout);
+    lk_text_add(side, (const char *)bytes, a->head);
+    lk_text_add(side, (const char *)bytes + end, n - end);
+    return side->failed ? LK_NO_MEMORY : LK_OK;
+}
+
 static lk_status rows_encode(void *worker, const uint8_t *bytes, size_t n, uint8_t *code,
                              size_t room, size_t *made) {
     rows_worker *w = worker;
     lk_batch rows = {0};
     lk_text side = {.ctx = w->ctx};
-    bool good = false;
-    lk_status status = lk_table_text_divide(w->text, bytes, n, &rows, &side);
-    if (status == LK_OK && rows.rows) status = check(w, &rows, &side, bytes, n, &good);
+    lk_array_layout a;
+    bool good = false, array = find_array(w, bytes, n, &a) && a.head <= n;
+    lk_status status = array ? divide_array(w, &a, bytes, n, &rows, &side, &good)
+                             : divide_text(w, bytes, n, &rows, &side, &good);
     if (status == LK_OK && good) {
-        status = encode_rows(w, &rows, &side, code, room, made);
+        status = encode_rows(w, array ? ARRAY_ROWS : TEXT_ROWS, &rows, &side, code, room, made);
         good = status != LK_BAD_DATA;
         if (!good) {
             lk_clear(w->ctx);
@@ -158,24 +204,44 @@ static lk_status take_bytes(rows_worker *w, const uint8_t *code, size_t n_code, 
     return status;
 }
 
+static lk_status join_array(rows_worker *w, const lk_batch *rows, const uint8_t *side,
+                            size_t n_side, uint8_t *bytes, size_t n) {
+    if (n_side < LAYOUT_BYTES) return LK_BAD_DATA;
+    lk_array_layout a = {.element = side[0], .big_endian = side[1] != 0, .packed = side[2] != 0};
+    a.head = lk_get_u32(side + 4);
+    side += LAYOUT_BYTES;
+    n_side -= LAYOUT_BYTES;
+    if (!lk_array_layout_check(w->model->schema, &a) || a.head > n_side || n_side > n ||
+        (n - n_side) / a.row_bytes != rows->rows || (n - n_side) % a.row_bytes)
+        return LK_BAD_DATA;
+    memcpy(bytes, side, a.head);
+    lk_array_join(w->model->schema, &a, rows, bytes + a.head);
+    memcpy(bytes + a.head + (n - n_side), side + a.head, n_side - a.head);
+    return LK_OK;
+}
+
 static lk_status decode_rows(rows_worker *w, const uint8_t *code, size_t n_code, uint8_t *bytes,
                              size_t n) {
     lk_batch rows = {0};
     if (n_code < ROWS_HEAD) return LK_BAD_DATA;
+    bool array = code[0] == ARRAY_ROWS;
     size_t n_rows = lk_get_u32(code + 1), n_side = lk_get_u32(code + 5);
     size_t n_side_code = lk_get_u32(code + 9);
     code += ROWS_HEAD;
     n_code -= ROWS_HEAD;
-    /* Each value has a byte behind it, and the side is little more than the text. */
+    /* Each value has a byte behind it, or a bit, and the side is little more than the chunk. */
     size_t columns = lk_table_text_columns(w->text);
-    if (n_rows > (n + 1) / columns || n_side > 2 * n + 4096 + 64 * columns || n_side_code > n_code)
+    if (n_rows > (array ? 8 * n : n + 1) / columns || n_side > 2 * n + 4096 + 64 * columns ||
+        n_side_code > n_code)
         return LK_BAD_DATA;
     uint8_t *side = lk_alloc(w->ctx, n_side, 1);
     lk_status status = side ? take_bytes(w, code, n_side_code, side, n_side) : LK_NO_MEMORY;
     if (status == LK_OK) status = lk_batch_create(w->ctx, n_rows, w->model->schema->n_cells, &rows);
     if (status == LK_OK)
         status = lk_decode_rows(w->coder, code + n_side_code, n_code - n_side_code, n_rows, &rows);
-    if (status == LK_OK) status = lk_table_text_join(w->text, &rows, side, n_side, bytes, n);
+    if (status == LK_OK)
+        status = array ? join_array(w, &rows, side, n_side, bytes, n)
+                       : lk_table_text_join(w->text, &rows, side, n_side, bytes, n);
     if (status == LK_BAD_DATA) lk_clear(w->ctx);
     lk_free(w->ctx, side);
     lk_batch_destroy(w->ctx, &rows);
@@ -185,14 +251,14 @@ static lk_status decode_rows(rows_worker *w, const uint8_t *code, size_t n_code,
 static lk_status rows_decode(void *worker, const uint8_t *code, size_t n_code, uint8_t *bytes,
                              size_t n) {
     rows_worker *w = worker;
-    if (!n_code || code[0] > TEXT_ROWS) return LK_BAD_DATA;
+    if (!n_code || code[0] > ARRAY_ROWS) return LK_BAD_DATA;
     if (code[0] == NO_ROWS) return take_bytes(w, code + 1, n_code - 1, bytes, n);
     return decode_rows(w, code, n_code, bytes, n);
 }
 
 const lk_codec lk_rows_codec = {
     "rows",
-    "tables, by a model of their rows; what is none, as bytes",
+    "tables and arrays, by a model of their rows; what is none, as bytes",
     1,
     LK_BYTES_LEAST_LEVEL,
     LK_BYTES_DEFAULT_LEVEL,

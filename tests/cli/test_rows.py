@@ -5,6 +5,7 @@ import json
 import math
 import random
 import re
+import struct
 import subprocess
 import sys
 import unittest
@@ -81,6 +82,37 @@ class Rows(Case):
         good("compress", "-q", "--model", model, data)
         size = 8 * (self.folder / "k.csv.lk").stat().st_size
         self.assertLess(size, bits - 2000 * (math.log2(7) + math.log2(200)) * 0.55)
+
+    def test_arrays(self):
+        draw = random.Random(2)
+        def npy(descr, width, body, extra=b""):
+            head = f"{{'descr': '{descr}', 'fortran_order': False, 'shape': ({len(body) // width}, {extra or 3}), }}"
+            return b"\x93NUMPY\1\0" + struct.pack("<H", 118) + head.ljust(117).encode() + b"\n" + body
+        numbers = [(draw.randrange(100) / 4, draw.gauss(0, 1), draw.choice((0, 1, 5))) for _ in range(500)]
+        pixels = bytes(min(255, max(0, int(draw.gauss(60 * (i % 4), 9)))) for i in range(4000))
+        bits = bytes(draw.choice((0, 255, 0x0F)) for _ in range(6000))
+        files = {"f4.npy": npy("<f4", 12, b"".join(struct.pack("<3f", *n) for n in numbers)),
+                 "be8.npy": npy(">f8", 24, b"".join(struct.pack(">3d", n[0], n[2], 7) for n in numbers)),
+                 "i2.npy": npy("<i2", 6, b"".join(struct.pack("<3h", int(n[0]), 4 - int(n[2]), 1000) for n in numbers)),
+                 "p.idx": struct.pack(">I3I", 0x803, 1000, 2, 2) + pixels,
+                 "l.idx": struct.pack(">II", 0x801, 4000) + bytes(p // 50 for p in pixels)}
+        for name, data in files.items():
+            path, model, archive = self.path(name, data), self.folder / f"{name}.model", self.folder / f"{name}.lk"
+            good("fit", "independent", path, "-o", model, "-q")
+            for options in ([], ["--chunk-size", 1500], ["--embed"]):
+                done = run("compress", "-f", "--model", model, *options, "--verify", "all", path)
+                self.assertEqual((done.returncode, "no rows" in done.stderr), (0, False), name)
+                self.assertLess(archive.stat().st_size, len(data) + (2300 if "--embed" in options else 200))
+                self.assertEqual(good("decompress", "-qc", "--model", model, archive, text=False), data, name)
+            for other in (data[:-5], data + b"zz", data[:90], b"\x93NUMPY" + data[6:]):
+                good("compress", "-qf", "--model", model, self.path("odd", other), text=False)
+                self.assertEqual(good("decompress", "-qc", "--model", model, self.folder / "odd.lk", text=False), other)
+        path, model = self.path("bits.npy", npy("|u1", 3, bits)), self.folder / "bits.model"
+        good("fit", "made", "--unpack-bits", "--hidden", 16, "--steps", 30, path, "-o", model, "-q")
+        done = run("compress", "-f", "--model", model, path)
+        self.assertNotIn("no rows", done.stderr)
+        self.assertLess((self.folder / "bits.npy.lk").stat().st_size, len(bits) / 2)
+        self.assertEqual(good("decompress", "-qc", "--model", model, self.folder / "bits.npy.lk", text=False), path.read_bytes())
 
     def test_learn(self):
         whole = self.data.read_text()
