@@ -10,10 +10,10 @@ enum {
     SETS = 2,
     KNOWN = 1 << 4, /* which of the first four contexts were seen before */
     WEIGHT_LIMIT = 1 << 20,
-    FIRST_RATE = 40,
-    LAST_RATE = 6,
+    FIRST_RATE = 120,
+    LAST_RATE = 32,
     RATE_STEPS = 1024,
-    NODE_LIMIT = 250,
+    NODE_LIMIT = 254,
     SSE_STEPS = 33,
     LEAST_LOG2 = 12,
     MOST_LOG2 = 22

@@ -33,8 +33,9 @@ static const uint8_t *find_text(const uint8_t *at, size_t n, const char *text) {
 }
 
 /* The shape's axes but the first, multiplied; 0: it is none. */
-static size_t shape_size(const uint8_t *at, const uint8_t *end) {
+static size_t shape_size(const uint8_t *at, const uint8_t *end, size_t *rows, size_t *axes) {
     size_t size = 1, axis = 0, number = 0;
+    *rows = *axes = 0;
     bool digits = false;
     for (; at < end && *at != ')'; at++) {
         if (*at >= '0' && *at <= '9') {
@@ -43,6 +44,7 @@ static size_t shape_size(const uint8_t *at, const uint8_t *end) {
             if (number > (size_t)1 << 40) return 0;
         } else if (*at == ',') {
             if (axis++) size *= number;
+            else *rows = number;
             if (size > (size_t)1 << 24) return 0;
             number = 0;
             digits = false;
@@ -50,6 +52,8 @@ static size_t shape_size(const uint8_t *at, const uint8_t *end) {
             return 0;
         }
     }
+    *axes = axis + digits;
+    if (!axis) *rows = number;
     return digits && axis ? size * number : size;
 }
 
@@ -61,15 +65,18 @@ static bool find_npy(const uint8_t *bytes, size_t n, lk_array_layout *a, size_t 
     if (wide == 4) length |= (size_t)bytes[10] << 16 | (size_t)bytes[11] << 24;
     a->head = 8 + wide + length;
     if (a->head > n) return false;
+    size_t axes;
     const uint8_t *text = bytes + 8 + wide, *end = bytes + a->head;
     const uint8_t *descr = find_text(text, length, "'descr': '");
     const uint8_t *shape = find_text(text, length, "'shape': (");
-    if (!descr || !shape || end - descr < 4 || find_text(text, length, "True")) return false;
+    if (!descr || !shape || end - descr < 4) return false;
+    a->by_columns = find_text(text, length, "True") != NULL;
     a->big_endian = *descr == '>';
     for (size_t i = 0; i < sizeof codes / sizeof *codes; i++)
         if (!memcmp(descr + 1, codes[i], 2)) {
             a->element = (uint8_t)i;
-            *size = shape_size(shape, end);
+            *size = shape_size(shape, end, &a->rows, &axes);
+            if (axes != 2 && *size != 1 && a->by_columns) return false;
             return *size > 0;
         }
     return false;
@@ -167,6 +174,16 @@ static bool divide_field(const lk_field *field, const lk_array_layout *a, const 
         present[0] = 1;
     }
     return !n_missing || (first && n_missing == field->size);
+}
+
+void lk_array_turn(const lk_array_layout *a, size_t rows, const uint8_t *from, uint8_t *to,
+                   bool back) {
+    size_t each = lk_element_bytes[a->element], columns = a->row_bytes / each;
+    for (size_t row = 0; row < rows; row++)
+        for (size_t i = 0; i < columns; i++) {
+            size_t by_row = (row * columns + i) * each, by_column = (i * rows + row) * each;
+            memcpy(to + (back ? by_column : by_row), from + (back ? by_row : by_column), each);
+        }
 }
 
 bool lk_array_divide(const lk_schema *schema, const lk_array_layout *a, const uint8_t *bytes,

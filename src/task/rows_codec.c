@@ -60,7 +60,11 @@ static bool find_array(rows_worker *w, const uint8_t *bytes, size_t n, lk_array_
     lk_array_layout begins;
     *layout = w->array;
     layout->head = 0;
-    if (lk_array_layout_find(w->model->schema, bytes, n, &begins)) w->array = *layout = begins;
+    if (lk_array_layout_find(w->model->schema, bytes, n, &begins)) {
+        *layout = begins;
+        w->array = begins.by_columns ? (lk_array_layout){0} : begins;
+        if (begins.by_columns) return begins.rows == (n - begins.head) / begins.row_bytes;
+    }
     return layout->row_bytes > 0;
 }
 
@@ -151,17 +155,22 @@ static lk_status divide_text(rows_worker *w, const uint8_t *bytes, size_t n, lk_
 static lk_status divide_array(rows_worker *w, const lk_array_layout *a, const uint8_t *bytes,
                               size_t n, lk_batch *rows, lk_text *side, bool *good) {
     size_t n_rows = (n - a->head) / a->row_bytes, end = a->head + n_rows * a->row_bytes;
-    uint8_t layout[LAYOUT_BYTES] = {a->element, a->big_endian, a->packed};
+    uint8_t layout[LAYOUT_BYTES] = {a->element, a->big_endian, a->packed, a->by_columns};
     if (!n_rows) return LK_OK;
     lk_status status = lk_batch_create(w->ctx, n_rows, w->model->schema->n_cells, rows);
     if (status != LK_OK) return status;
     rows->rows = n_rows;
-    uint8_t *again = lk_alloc(w->ctx, end - a->head, 1);
-    if (!again) return LK_NO_MEMORY;
-    *good = lk_array_divide(w->model->schema, a, bytes + a->head, rows);
+    uint8_t *again = lk_alloc(w->ctx, end - a->head, 1), *turned = NULL;
+    const uint8_t *from = bytes + a->head;
+    if (a->by_columns) from = turned = again ? lk_alloc(w->ctx, end - a->head, 1) : NULL;
+    if (again && turned) lk_array_turn(a, n_rows, bytes + a->head, turned, false);
+    *good = again && from && lk_array_divide(w->model->schema, a, from, rows);
     if (*good) lk_array_join(w->model->schema, a, rows, again);
-    *good = *good && memcmp(again, bytes + a->head, end - a->head) == 0;
+    *good = *good && memcmp(again, from, end - a->head) == 0;
+    bool failed = !again || !from;
     lk_free(w->ctx, again);
+    lk_free(w->ctx, turned);
+    if (failed) return LK_NO_MEMORY;
     lk_put_u32(layout + 4, (uint32_t)a->head);
     lk_text_add(side, (const char *)layout, sizeof layout);
     lk_text_add(side, (const char *)bytes, a->head);
@@ -208,6 +217,7 @@ static lk_status join_array(rows_worker *w, const lk_batch *rows, const uint8_t 
                             size_t n_side, uint8_t *bytes, size_t n) {
     if (n_side < LAYOUT_BYTES) return LK_BAD_DATA;
     lk_array_layout a = {.element = side[0], .big_endian = side[1] != 0, .packed = side[2] != 0};
+    a.by_columns = side[3] != 0;
     a.head = lk_get_u32(side + 4);
     side += LAYOUT_BYTES;
     n_side -= LAYOUT_BYTES;
@@ -215,7 +225,11 @@ static lk_status join_array(rows_worker *w, const lk_batch *rows, const uint8_t 
         (n - n_side) / a.row_bytes != rows->rows || (n - n_side) % a.row_bytes)
         return LK_BAD_DATA;
     memcpy(bytes, side, a.head);
-    lk_array_join(w->model->schema, &a, rows, bytes + a.head);
+    uint8_t *turned = a.by_columns ? lk_alloc(w->ctx, n - n_side, 1) : NULL;
+    if (a.by_columns && !turned) return LK_NO_MEMORY;
+    lk_array_join(w->model->schema, &a, rows, turned ? turned : bytes + a.head);
+    if (turned) lk_array_turn(&a, rows->rows, turned, bytes + a.head, true);
+    lk_free(w->ctx, turned);
     memcpy(bytes + a.head + (n - n_side), side + a.head, n_side - a.head);
     return LK_OK;
 }
