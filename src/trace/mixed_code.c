@@ -29,7 +29,8 @@ static int decide(walk *w, uint32_t path, uint32_t place, double share, int bit)
     d.context[5] = lk_mix_hash((uint32_t)w->cell + 1, place);
     d.context[6] = lk_mix_hash(here, s->left[1]);
     d.context[7] = lk_mix_hash(lk_mix_hash(here, s->left[0]), s->left[1]);
-    d.context[8] = lk_mix_hash(lk_mix_hash(lk_mix_hash(here, s->partner[0]), s->partner[1]), s->left[0]);
+    d.context[8] =
+        lk_mix_hash(lk_mix_hash(lk_mix_hash(here, s->partner[0]), s->partner[1]), s->left[0]);
     return lk_mixer_code(w->m->mixer, &d, bit);
 }
 
