@@ -89,7 +89,8 @@ static lk_tensor *all(void *self, lk_trace *trace, lk_tensor *x, const uint8_t *
 
 typedef struct cache {
     size_t lanes;
-    lk_real *keys;   /* [depth, lanes, n, 2·width]: keys, then values */
+    lk_real *keys;   /* [depth, lanes] of lk_keys_room */
+    lk_real *values; /* [depth, lanes, n, width] */
     lk_real *h, *y;  /* [lanes, width] */
     lk_real *qkv;    /* [lanes, 3·width] */
     lk_real *u, *v;  /* [lanes, hidden] */
@@ -118,7 +119,9 @@ static void *start(void *self, lk_trace *trace, size_t lanes) {
     cache *c = lk_arena_alloc(arena, 1, sizeof *c);
     if (!c || !lk_scratch(trace->ctx)) return NULL;
     c->lanes = lanes;
-    c->keys = lk_arena_alloc_raw(arena, s->depth * lanes * s->net.n * 2 * w, size);
+    c->keys = lk_arena_alloc(
+        arena, s->depth * lanes * lk_keys_room(s->net.n, s->heads, w / s->heads), size);
+    c->values = lk_arena_alloc_raw(arena, s->depth * lanes * s->net.n * w, size);
     c->h = lk_arena_alloc_raw(arena, lanes * w, size);
     c->y = lk_arena_alloc_raw(arena, lanes * w, size);
     c->qkv = lk_arena_alloc_raw(arena, lanes * 3 * w, size);
@@ -126,7 +129,8 @@ static void *start(void *self, lk_trace *trace, size_t lanes) {
     c->v = lk_arena_alloc_raw(arena, lanes * s->hidden, size);
     c->logits = lk_arena_alloc_raw(arena, lanes * s->net.alphabet, size);
     c->blocks = lk_arena_alloc(arena, s->depth, sizeof *c->blocks);
-    bool good = c->keys && c->h && c->y && c->qkv && c->u && c->v && c->logits && c->blocks &&
+    bool good = c->keys && c->values && c->h && c->y && c->qkv && c->u && c->v && c->logits &&
+                c->blocks &&
                 lk_series_net_pack(&s->net, trace, s->net.weight, w, s->net.alphabet, &c->head);
     for (size_t l = 0; good && l < s->depth; l++)
         good = pack_block(s, trace, &s->blocks[l], &c->blocks[l]);
@@ -155,13 +159,15 @@ static void attend_range(void *argument, size_t begin, size_t end) {
     const transformer_state *s = job->s;
     const cache *c = job->c;
     size_t w = s->width, size = w / s->heads, n = s->net.n, i = job->i;
+    size_t room = lk_keys_room(n, s->heads, size);
     for (size_t lane = begin; lane < end; lane++) {
-        lk_real *q = c->qkv + lane * 3 * w,
-                *rows = c->keys + (job->layer * c->lanes + lane) * n * 2 * w;
+        size_t at = job->layer * c->lanes + lane;
+        lk_real *q = c->qkv + lane * 3 * w, *keys = c->keys + at * room;
+        lk_real *seen = c->values + at * n * w;
         if (s->rotary) lk_rotate_row(LK_REAL, 2 * s->heads, size, s->angles + i * size, q);
-        memcpy(rows + i * 2 * w, q + w, 2 * w * sizeof *q);
-        lk_attend_one(job->ctx, LK_REAL, s->heads, size, i + 1, q, rows, rows + w, 2 * w,
-                      c->y + lane * w);
+        lk_keys_keep(LK_REAL, s->heads, size, i, q + w, keys);
+        memcpy(seen + i * w, q + 2 * w, w * sizeof *q);
+        lk_attend_one(job->ctx, LK_REAL, s->heads, size, i + 1, q, keys, seen, w, c->y + lane * w);
     }
 }
 

@@ -84,7 +84,19 @@ void lk_attend_one(lk_context *ctx, lk_dtype t, size_t heads, size_t size, size_
                    const void *query, const void *keys, const void *values, size_t step,
                    void *out) {
     for (size_t h = 0; h < heads; h++)
-        LK_FOR_TYPE(t, attend_one)(ctx, size, h * size, seen, query, keys, values, step, out);
+        LK_FOR_TYPE(t, attend_one)(ctx, heads, size, h, seen, query, keys, values, step, out);
+}
+
+size_t lk_keys_room(size_t n, size_t heads, size_t size) {
+    return (n + LK_KEYS - 1) / LK_KEYS * LK_KEYS * heads * size;
+}
+
+void lk_keys_keep(lk_dtype t, size_t heads, size_t size, size_t position, const void *key,
+                  void *keys) {
+    size_t w = heads * size, at = position / LK_KEYS * LK_KEYS * w + position % LK_KEYS;
+    for (size_t i = 0; i < w; i++, at += LK_KEYS)
+        if (t == LK_F32) ((float *)keys)[at] = ((const float *)key)[i];
+        else ((double *)keys)[at] = ((const double *)key)[i];
 }
 
 /* ---- Rotary positions ---------------------------------------------------------------------------------- */

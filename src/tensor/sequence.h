@@ -39,7 +39,12 @@ static inline size_t lk_cell_gates(lk_cell_kind kind) { return kind == LK_LSTM ?
 lk_status lk_recurrent_step(lk_context *ctx, lk_cell_kind kind, lk_dtype t, size_t lanes, size_t w,
                             const void *weights, const void *packed, const void *part, void *gates,
                             void *state, void *work);
-/* One query of `heads` heads at a position, seeing `seen` keys and values, which stand in rows `step` apart, to the bits of
+/* Keys that are kept stand by blocks of 64 positions, of each head a row for each of its numbers: [blocks, heads, size, 64], this
+ * many numbers for n positions, zeros at first. lk_keys_keep puts one position's key there. */
+size_t lk_keys_room(size_t n, size_t heads, size_t size);
+void lk_keys_keep(lk_dtype t, size_t heads, size_t size, size_t position, const void *key,
+                  void *keys);
+/* One query of `heads` heads at a position, seeing `seen` keys kept so and as many values, in rows `step` apart, to the bits of
  * the op. Runs in the calling thread. */
 void lk_attend_one(lk_context *ctx, lk_dtype t, size_t heads, size_t size, size_t seen,
                    const void *query, const void *keys, const void *values, size_t step, void *out);

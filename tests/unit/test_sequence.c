@@ -199,12 +199,18 @@ static void one_query_has_the_bits_of_all(void **state) {
     lk_tape_reset(tape, false);
     lk_tensor *qkv = lk_constant(tape, LK_F32, SEQUENCES * LONG, 3 * WIDE, x);
     const float *all = lk_attention(tape, qkv, LONG, HEADS)->data;
+    size_t room = lk_keys_room(LONG, HEADS, SIZE);
+    float *keys = calloc(SEQUENCES * room, sizeof *keys);
+    assert_true(keys && room >= LONG * WIDE);
     for (size_t i = 0; i < SEQUENCES * LONG; i++) {
-        const float *first = x + i / LONG * LONG * 3 * WIDE;
-        lk_attend_one(ctx, LK_F32, HEADS, SIZE, i % LONG + 1, x + i * 3 * WIDE, first + WIDE,
-                      first + 2 * WIDE, 3 * WIDE, out);
+        const float *first = x + i / LONG * LONG * 3 * WIDE, *mine = x + i * 3 * WIDE;
+        float *kept = keys + i / LONG * room;
+        lk_keys_keep(LK_F32, HEADS, SIZE, i % LONG, mine + WIDE, kept);
+        lk_attend_one(ctx, LK_F32, HEADS, SIZE, i % LONG + 1, mine, kept, first + 2 * WIDE,
+                      3 * WIDE, out);
         assert_memory_equal(out, all + i * WIDE, sizeof out);
     }
+    free(keys);
     free(x);
     lk_tape_destroy(tape);
     lk_context_destroy(ctx);
