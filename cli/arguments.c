@@ -39,6 +39,8 @@ const lk_option cli_role_options[] = {
     {"ignore", LK_OPTION_TEXT, "", 1, 0, NULL, "Fields not to be modelled, separated by commas"},
     {"target", LK_OPTION_TEXT, "", 1, 0, NULL,
      "The field that conditional models predict; kept in the schema"},
+    {"condition", LK_OPTION_TEXT, "", 1, 0, NULL,
+     "Fields that are given, separated by commas, and come first: learns p(the others | these)"},
     {NULL, LK_OPTION_INT, NULL, 0, 0, NULL, NULL}};
 
 const lk_option cli_text_options[] = {
@@ -326,6 +328,7 @@ static lk_status open_data(lk_context *ctx, const cli_arguments *a, const char *
     options.weights = cli_value(a, "weights", NULL);
     options.ignore = cli_value(a, "ignore", NULL);
     options.target = cli_value(a, "target", NULL);
+    options.condition = cli_value(a, "condition", NULL);
     options.binarize = cli_flag(a, "binarize");
     options.unpack_bits = cli_flag(a, "unpack-bits");
     if (!text_options(a, text, &options)) return LK_USAGE;

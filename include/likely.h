@@ -135,9 +135,15 @@ typedef struct lk_data_options {
     const char *text;
     size_t context, overlap;
     size_t tokens; /* how many there are to be, 257 to 4096; 0: 1024 */
+    /* Fields that are given and not modelled, comma-separated, or NULL: models learn p(the others | these). They come
+     * first; kept in the schema, and not looked at with `model` or `like`. */
+    const char *condition;
 } lk_data_options;
 #define LK_DATA_DEFAULTS \
-    { NULL, NULL, NULL, -1, 0, NULL, false, false, NULL, NULL, NULL, NULL, NULL, 0, SIZE_MAX, 0 }
+    { \
+        NULL, NULL, NULL, -1, 0, NULL, false, false, NULL, NULL, NULL, NULL, NULL, 0, SIZE_MAX, 0, \
+            NULL \
+    }
 
 /* Opens a CSV, TSV, NPY, NPZ, IDX (plain or .gz) or PNG file, or a folder of PNGs; "-" is standard
  * input. Options may be NULL. LK_BAD_DATA says file, line, column and what was expected. */

@@ -44,6 +44,7 @@ typedef struct lk_read_options {
                                  NaN, nan, null, NULL, None, ? (fields trimmed of blanks) */
     bool unpack_bits;        /* NPY u8 [rows, bytes]: each byte is 8 binary cells, high bit first */
     const char *weights, *ignore, *target; /* lk_schema_set_roles; NULL */
+    const char *condition;                 /* lk_schema_set_conditions; NULL */
     bool binarize;     /* greys are the probabilities of bits: lk_schema_binarize */
     const char *array; /* NPZ: the array's name; NULL: "X", or the only one, or the first */
     /* As a text: "bytes", "chars" or "tokens" (as many as `tokens`; 0: LK_TOKENS_USUAL); "auto": bytes, unless the content is known as another format than

@@ -32,6 +32,7 @@ static lk_status open_format(lk_reader *reader, const char *path, const lk_read_
 lk_status lk_reader_lay_out(lk_reader *reader, const lk_read_options *options) {
     lk_status status =
         lk_schema_set_roles(reader->schema, options->weights, options->ignore, options->target);
+    if (status == LK_OK) status = lk_schema_set_conditions(reader->schema, options->condition);
     if (status == LK_OK && options->binarize) status = lk_schema_binarize(reader->schema);
     return status == LK_OK ? lk_schema_lay_out(reader->schema)
                            : lk_fail_where(reader->ctx, "%s", reader->path);
@@ -97,6 +98,9 @@ lk_status lk_reader_next(lk_reader *reader, lk_batch *batch) {
             lk_draw_greys(reader->schema, 0, reader->row, batch->value + i * n_cells,
                           batch->present + i * n_cells);
         batch->row[i] = reader->row++;
+        if (!reader->schema->n_known) continue;
+        lk_schema_mark(reader->schema, batch->present + i * n_cells, batch->known + i * n_cells);
+        batch->marked = true;
     }
     batch->all_present = !memchr(batch->present, 0, batch->rows * n_cells);
     return LK_OK;

@@ -493,6 +493,10 @@ static lk_status take(const lk_rows *rows, size_t at, uint64_t row, lk_batch *ba
     if (rows->schema->drawn)
         lk_draw_greys(rows->schema, batch->visit, stored, batch->value + at * n_cells,
                       batch->present + at * n_cells);
+    if (rows->schema->n_known) {
+        lk_schema_mark(rows->schema, batch->present + at * n_cells, batch->known + at * n_cells);
+        batch->marked = true;
+    }
     return LK_OK;
 }
 

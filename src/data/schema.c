@@ -161,6 +161,9 @@ lk_status lk_schema_lay_out(lk_schema *schema) {
         if (field->has_missing) cells[at++] = missingness_cell(field, i);
         for (size_t j = 0; j < field->size; j++) cells[at++] = value_cell(field, i, j);
     }
+    schema->n_known = 0;
+    while (schema->n_known < n && schema->fields[cells[schema->n_known].field].condition)
+        schema->n_known++;
     lk_free(schema->ctx, schema->cells);
     schema->cells = cells;
     schema->n_cells = n;
@@ -232,6 +235,52 @@ lk_status lk_schema_set_roles(lk_schema *schema, const char *weights, const char
                        "field %s cannot be the target: it is text, ignored or without any value",
                        schema->fields[schema->target].name);
     return status;
+}
+
+/* Conditions come first, and are not all there is. */
+static lk_status check_conditions(const lk_schema *schema) {
+    size_t other = SIZE_MAX;
+    for (size_t i = 0; i < schema->n_fields; i++) {
+        const lk_field *field = &schema->fields[i];
+        if (field->condition && (!lk_field_has_cells(field) || field->kind == LK_FIELD_SERIES))
+            return lk_fail(
+                schema->ctx, LK_BAD_DATA,
+                "field %s cannot be a condition: it is text, ignored or without any value",
+                field->name);
+        if (field->condition && other != SIZE_MAX)
+            return lk_fail(schema->ctx, LK_BAD_DATA,
+                           "field %s cannot be a condition where it stands, after %s, which is "
+                           "none: what is known "
+                           "comes first; move its column",
+                           field->name, schema->fields[other].name);
+        if (!field->condition && lk_field_has_cells(field)) other = i;
+    }
+    return other != SIZE_MAX
+               ? LK_OK
+               : lk_fail(schema->ctx, LK_BAD_DATA,
+                         "all fields are conditions, so there is nothing to learn");
+}
+
+lk_status lk_schema_set_conditions(lk_schema *schema, const char *names) {
+    bool any = false;
+    for (const char *p = names; p && *p;) {
+        size_t n = strcspn(p, ","), field;
+        char *name = lk_alloc(schema->ctx, n + 1, 1);
+        if (!name) return LK_NO_MEMORY;
+        memcpy(name, p, n);
+        lk_status status = find_role(schema, "--condition", name, &field);
+        lk_free(schema->ctx, name);
+        if (status != LK_OK) return status;
+        schema->fields[field].condition = true;
+        p += n + (p[n] != 0);
+    }
+    for (size_t i = 0; i < schema->n_fields; i++) any |= schema->fields[i].condition;
+    return any ? check_conditions(schema) : LK_OK;
+}
+
+void lk_schema_mark(const lk_schema *schema, const uint8_t *present, uint8_t *known) {
+    memset(known, 0, schema->n_cells);
+    for (size_t i = 0; i < schema->n_known; i++) known[i] = present[i] ? LK_KNOWN : 0;
 }
 
 size_t lk_schema_series(const lk_schema *schema) {

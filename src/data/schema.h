@@ -63,6 +63,7 @@ typedef struct lk_field {
                              a constant field gets sd 1 step (or 1) and a notice */
     uint64_t n_missing, n_seen;
     lk_alphabet alphabet; /* of a series */
+    bool condition;       /* its cells are known (lk_schema_set_conditions) */
     uint16_t *merges;     /* of tokens, [n_merges, 2] */
     size_t n_merges;
     size_t
@@ -90,6 +91,7 @@ typedef struct lk_schema {
     bool has_header; /* of delimited text */
     char delimiter;  /* 0 when the source is not delimited text */
     size_t weights;  /* the field that holds the rows' weights (it has no cells); SIZE_MAX: none */
+    size_t n_known;  /* cells of condition fields, which come first */
     size_t target;   /* the field that conditional models predict; SIZE_MAX: none */
 } lk_schema;
 
@@ -105,6 +107,11 @@ lk_status lk_schema_set_roles(lk_schema *schema, const char *weights, const char
 /* Images of greys become binary ones whose pixels are drawn. LK_USAGE when there is none. To be called
  * before the cells are laid out. */
 lk_status lk_schema_binarize(lk_schema *schema);
+/* Fields whose values are given, and not modelled but conditioned on: names divided by commas; NULL or "": as it is.
+ * They have cells and come before all others that have. Before the cells are laid out. */
+lk_status lk_schema_set_conditions(lk_schema *schema, const char *names);
+/* Marks of the cells of a row, from what is present: those of condition fields are known. */
+void lk_schema_mark(const lk_schema *schema, const uint8_t *present, uint8_t *known);
 /* The field that is a series, which then is the only one with cells; SIZE_MAX: there is none. */
 size_t lk_schema_series(const lk_schema *schema);
 /* The field's first cell (its missingness if it has one); SIZE_MAX when it has no cells. */

@@ -62,6 +62,7 @@ static void put_field(lk_text *out, const lk_field *field) {
     put_string(out, field->name);
     lk_text_printf(out, ", \"kind\": \"%s\"", lk_field_kind_names[field->kind]);
     if (field->ignored) lk_text_printf(out, ", \"ignored\": true");
+    if (field->condition) lk_text_printf(out, ", \"condition\": true");
     if (field->rank) {
         lk_text_printf(out, ", \"shape\": [");
         for (int i = 0; i < field->rank; i++)
@@ -293,6 +294,7 @@ static lk_status get_key(const parse *p, const char *key, const json_t *json, lk
     } plain[] = {
         {"ignored", BOOLEAN, &field->ignored},
         {"missing", BOOLEAN, &field->has_missing},
+        {"condition", BOOLEAN, &field->condition},
         {"drawn", BOOLEAN, &field->drawn},
         {"bounded", BOOLEAN, &field->bounded},
         {"low", NUMBER, &field->low},
@@ -472,6 +474,7 @@ static lk_status get_schema(lk_context *ctx, const json_t *json, size_t most, lk
     if (status == LK_OK) status = check_alone(ctx, schema);
     if (status == LK_OK) status = check_cells(ctx, schema, most);
     if (status == LK_OK) status = get_roles(ctx, json, schema);
+    if (status == LK_OK) status = lk_schema_set_conditions(schema, NULL);
     if (status == LK_OK) status = lk_schema_lay_out(schema);
     if (status == LK_OK) *out = schema;
     else lk_schema_destroy(schema);

@@ -67,6 +67,7 @@ lk_status lk_schema_to_table(const lk_schema *schema, char **text) {
         const char *role =
             i == schema->weights  ? "(weights of the rows) "
             : i == schema->target ? "(target) "
+            : field->condition    ? "(condition) "
             : !lk_field_has_cells(field)
                 ? "(not modelled) "
                 : "";

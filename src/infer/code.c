@@ -118,6 +118,10 @@ lk_status lk_row_coder_create(lk_model *model, const lk_code_options *options, l
     c->window = lk_alloc(ctx, n, sizeof *c->window);
     c->tape = lk_tape_create(ctx);
     lk_status status = c->window && c->tape ? LK_OK : LK_NO_MEMORY;
+    if (status == LK_OK && model->schema->n_known)
+        status = lk_fail(ctx, LK_CANNOT,
+                         "the model gives p(the others | %s), which cannot code whole rows",
+                         model->schema->fields[model->schema->cells[0].field].name);
     unsigned bits = c->options.latent_bits;
     if (status == LK_OK && (bits < LK_LEAST_LATENT_BITS || bits > LK_MOST_LATENT_BITS))
         status = lk_fail(ctx, LK_USAGE, "latents are coded in %d to %d bits, not %u",

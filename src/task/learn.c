@@ -1,3 +1,4 @@
+#include "infer/evaluate.h"
 #include "infer/fit.h"
 #include "task/task.h"
 
@@ -161,6 +162,23 @@ static lk_status check_kind(lk_context *ctx, const lk_family *family, const lk_s
     return LK_OK;
 }
 
+/* Can the model be given what is known of a row? One row says so. */
+static lk_status check_conditions(lk_model *model, const lk_rows *rows) {
+    lk_batch batch = {0};
+    double log_prob;
+    lk_evaluation e = {.particles = 1, .seed = 1, .salt = "check", .log_prob = &log_prob};
+    lk_tape *tape = lk_tape_create(model->ctx);
+    lk_status status = tape ? lk_batch_create(model->ctx, 1, model->schema->n_cells, &batch)
+                            : LK_NO_MEMORY;
+    if (status == LK_OK && lk_rows_count(rows)) {
+        status = lk_rows_range(rows, 0, 1, &batch);
+        if (status == LK_OK) status = lk_evaluate(model, tape, &batch, &e);
+    }
+    lk_batch_destroy(model->ctx, &batch);
+    lk_tape_destroy(tape);
+    return status;
+}
+
 static lk_status fit_rows(lk_context *ctx, const lk_family *family, const lk_rows *rows,
                           const lk_rows *valid, const lk_fit_options *o, lk_model **out) {
     lk_model *model = NULL;
@@ -174,6 +192,7 @@ static lk_status fit_rows(lk_context *ctx, const lk_family *family, const lk_row
     }
     lk_options_destroy(options);
     if (status == LK_OK) status = begin(ctx, family, rows, o, &model);
+    if (status == LK_OK && lk_rows_schema(rows)->n_known) status = check_conditions(model, rows);
     lk_fit_control control = {
         .valid = valid,
         .steps = o->steps,

@@ -35,6 +35,7 @@ lk_status lk_data_open(lk_context *ctx, const char *path, const lk_data_options 
         read.weights = options->weights;
         read.ignore = options->ignore;
         read.target = options->target;
+        read.condition = options->condition;
     }
     lk_status status = LK_OK;
     if (options->schema) {
@@ -149,7 +150,8 @@ void lk_string_free(lk_context *ctx, char *text) { lk_free(ctx, text); }
 
 size_t lk_schema_dims(const lk_schema *schema) {
     size_t dims = 0;
-    for (size_t i = 0; i < schema->n_cells; i++) dims += !schema->cells[i].missingness;
+    for (size_t i = schema->n_known; i < schema->n_cells; i++)
+        dims += !schema->cells[i].missingness;
     return dims;
 }
 

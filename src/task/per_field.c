@@ -127,7 +127,7 @@ static lk_status prepare(per_field *p, size_t capacity) {
     p->names = lk_alloc(ctx, schema->n_fields, sizeof *p->names);
     if (!p->field || !p->names) return LK_NO_MEMORY;
     for (size_t i = 0; i < schema->n_fields; i++) {
-        if (lk_schema_first_cell(schema, i) == SIZE_MAX) continue;
+        if (lk_schema_first_cell(schema, i) == SIZE_MAX || schema->fields[i].condition) continue;
         p->field[p->n_fields] = i;
         p->names[p->n_fields++] = schema->fields[i].name;
     }

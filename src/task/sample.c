@@ -21,6 +21,15 @@ typedef struct sampling {
     double least_effective;
 } sampling;
 
+/* Is the cell's field given as missing? */
+static bool given_missing(const sampling *s, size_t cell) {
+    const lk_schema *schema = s->model->schema;
+    const lk_cell *c = &schema->cells[cell];
+    size_t gate = cell - c->index - 1;
+    return !c->missingness && schema->fields[c->field].has_missing && s->known[gate] &&
+           s->given[gate] == 1;
+}
+
 /* "field=value" into cells; a value that is given is not missing. */
 static lk_status read_given(sampling *s) {
     const lk_schema *schema = s->model->schema;
@@ -64,6 +73,13 @@ static lk_status read_given(sampling *s) {
             s->given[i] = says ? !present : value;
         }
     }
+    for (size_t i = 0; i < schema->n_known; i++)
+        if (!s->known || (!s->known[i] && !given_missing(s, i)))
+            return lk_fail(
+                ctx, LK_USAGE,
+                "the model gives p(the others | %s), so %s is to be given, as field=value",
+                schema->fields[schema->cells[i].field].name,
+                schema->fields[schema->cells[i].field].name);
     for (size_t row = 1; s->known && row < s->capacity; row++) {
         memcpy(s->known + row * n, s->known, n);
         memcpy(s->given + row * n, s->given, n * sizeof(double));

@@ -323,5 +323,44 @@ class Asking(Case):
                     self.assertGreater(len(text.splitlines()), 10)
 
 
+class Conditions(Case):
+    """Fields that are given and not modelled."""
+
+    def table(self):
+        draw, path = random.Random(1), self.path("t.csv")
+        rows = [(draw.choice("xyz"), draw.randrange(4), draw.random()) for _ in range(1500)]
+        rows = [(a, b, "pqrs"[("xyz".index(a) + b) % 4 if u < 0.9 else int(u * 1e6) % 4]) for a, b, u in rows]
+        path.write_text("a,b,c\n" + "".join(f"{a},{b},{c}\n" for a, b, c in rows))
+        return path
+
+    def test_the_rest_is_learned_given_them(self):
+        data, model, other = self.table(), self.path("m.lk"), self.path("o.lk")
+        good("fit", "made", data, "--condition", "a,b", "--steps", 500, "--hidden", "40", "-o", model)
+        about = json.loads(good("score", model, data, "--json"))
+        self.assertEqual((about["kind"], about["dims"]), ("exact", 1))
+        self.assertGreater(about["bits_per_dim"], 0.45)  # its entropy is 0.50
+        self.assertLess(about["bits_per_dim"], 0.75)
+        rows = table(good("sample", model, "-n", 200, "--given", "a=y", "--given", "b=2"))
+        self.assertEqual({(r["a"], r["b"]) for r in rows}, {("y", "2")})
+        self.assertGreater(sum(r["c"] == "s" for r in rows), 150)
+        self.assertEqual(run("sample", model, "--given", "a=y").returncode, 2)
+        # Where columns do not depend on each other, what is given is as if it were not there.
+        good("fit", "independent", data, "--condition", "a,b", "-o", other)
+        given = scores(other, data)
+        good("fit", "independent", data, "--ignore", "a,b", "-o", other, "-f")
+        self.assertEqual(given, scores(other, data))
+
+    def test_what_cannot_be_given(self):
+        data, model = self.table(), self.path("m.lk")
+        for family in ("gmm", "mixture", "vae"):
+            refused = run("fit", family, data, "--condition", "a", "-o", model)
+            self.assertEqual(refused.returncode, 5)
+            self.assertIn("latent", refused.stderr)
+        for names, says in (("b", "move its column"), ("a,b,c", "nothing to learn"), ("d", "no field")):
+            refused = run("fit", "made", data, "--condition", names, "-o", model)
+            self.assertEqual(refused.returncode, 3)
+            self.assertIn(says, refused.stderr)
+
+
 if __name__ == "__main__":
     program.main()
