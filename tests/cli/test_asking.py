@@ -335,7 +335,8 @@ class Conditions(Case):
 
     def test_the_rest_is_learned_given_them(self):
         data, model, other = self.table(), self.path("m.lk"), self.path("o.lk")
-        good("fit", "made", data, "--condition", "a,b", "--steps", 500, "--hidden", "40", "-o", model)
+        good("fit", "made", data, "--condition", "a,b", "--steps", 600, "--hidden", "100",
+             "--learning-rate", 0.004, "-o", model)
         about = json.loads(good("score", model, data, "--json"))
         self.assertEqual((about["kind"], about["dims"]), ("exact", 1))
         self.assertGreater(about["bits_per_dim"], 0.45)  # its entropy is 0.50
