@@ -6,6 +6,9 @@
 static const lk_option own[] = {
     {"quantiles", LK_OPTION_TEXT, "0.05,0.5,0.95", 1, 0, NULL,
      "Of a number's distribution, separated by commas, each between 0 and 1"},
+    {"do", LK_OPTION_TEXT, "", 1, 0, NULL,
+     "field=value: as if it were set to this from outside in each row, whatever it depends on in "
+     "the network; may be repeated"},
     {"particles", LK_OPTION_INT, "256", 1, 1e6, NULL, "Weighted particles, where it is estimated"},
     {NULL, LK_OPTION_INT, NULL, 0, 0, NULL, NULL}};
 
@@ -84,6 +87,7 @@ static bool read_quantiles(const char *text, double *out, size_t *n) {
 static int run(lk_context *ctx, const cli_arguments *a) {
     lk_model *model = NULL;
     lk_data *data = NULL;
+    static const char *set[CLI_MAX + 1];
     lk_predict_options options = LK_PREDICT_DEFAULTS;
     lk_prediction summary;
     double quantiles[CLI_MAX], began = cli_seconds();
@@ -94,6 +98,9 @@ static int run(lk_context *ctx, const cli_arguments *a) {
     options.quantiles = quantiles;
     options.particles = (size_t)cli_count(a, "particles", 256);
     options.seed = cli_count(a, "seed", 1);
+    for (size_t i = 0, k = 0; i < a->n_options; i++)
+        if (!strcmp(a->name[i], "do")) set[k++] = a->value[i];
+    options.interventions = set;
     lk_status status = lk_model_load(ctx, a->plain[0], &model);
     if (status == LK_OK) status = cli_open_data(ctx, a, a->plain[1], model, NULL, &data);
     if (status == LK_OK)

@@ -6,6 +6,9 @@ static const lk_option own[] = {
     {"rows", LK_OPTION_INT, "10", 0, 1e15, NULL, "-n: how many rows, or texts (1)"},
     {"given", LK_OPTION_TEXT, "", 1, 0, NULL,
      "field=value: rows that have this value; may be repeated"},
+    {"do", LK_OPTION_TEXT, "", 1, 0, NULL,
+     "field=value: rows in which it is set to this from outside, whatever it depends on in the "
+     "network; may be repeated"},
     {"particles", LK_OPTION_INT, "256", 1, 1e6, NULL,
      "Candidates for each row, where rows that fit what is given are estimated"},
     {"length", LK_OPTION_INT, "500", 0, 2147483648.0, NULL,
@@ -30,7 +33,7 @@ static const lk_option *const tables[] = {own, cli_output_options, cli_compute_o
                                           cli_common_options, NULL};
 
 static int run(lk_context *ctx, const cli_arguments *a) {
-    static const char *given[CLI_MAX + 1];
+    static const char *given[CLI_MAX + 1], *set[CLI_MAX + 1];
     lk_model *model = NULL;
     lk_sample_options options = LK_SAMPLE_DEFAULTS;
     const char *path = cli_value(a, "output", "-");
@@ -38,7 +41,10 @@ static int run(lk_context *ctx, const cli_arguments *a) {
     for (size_t i = 0; i < a->n_options; i++)
         if (!strcmp(a->name[i], "given")) given[n++] = a->value[i];
     options.seed = cli_count(a, "seed", 1);
+    for (size_t i = 0, k = 0; i < a->n_options; i++)
+        if (!strcmp(a->name[i], "do")) set[k++] = a->value[i];
     options.given = given;
+    options.interventions = set;
     options.particles = (size_t)cli_count(a, "particles", 256);
     lk_status status = lk_model_load(ctx, a->plain[0], &model);
     options.n = cli_count(a, "rows", status == LK_OK && lk_model_symbol(model) ? 1 : 10);

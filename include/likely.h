@@ -188,6 +188,13 @@ LK_API const char *lk_model_symbol(const lk_model *model);
 /* All that the model knows of itself, as JSON for lk_string_free. */
 LK_API lk_status lk_model_describe(const lk_model *model, char **json);
 
+/* A model of a Bayesian network in BIF, the format of bnlearn, pgmpy and the published networks, with the
+ * file's own probabilities: its variables are categories. A level that the file does not have has 2^-40. */
+LK_API lk_status lk_model_import(lk_context *ctx, const char *path, lk_model **out);
+/* A Bayesian network as BIF, for lk_string_free: numbers by their bins, missing cells as a state, what no
+ * row had left out. LK_CANNOT for other families. */
+LK_API lk_status lk_model_bif(const lk_model *model, char **text);
+
 typedef struct lk_family_info {
     const char *name, *summary, *taxonomy;
     const char *log_prob;     /* "exact", "bound", … */
@@ -273,9 +280,12 @@ typedef struct lk_sample_options {
     double temperature;
     size_t top_k;
     double top_p, min_p, repetition;
+    /* "field=value", NULL at the end; or NULL: fields set from outside, whatever they depend on in the model
+     * (the truncated factorisation: Pearl 2009, equation 3.10). LK_CANNOT for families without edges. */
+    const char *const *interventions;
 } lk_sample_options;
 #define LK_SAMPLE_DEFAULTS \
-    { 10, 1, NULL, 0, NULL, 500, NULL, 1, 0, 1, 0, 1 }
+    { 10, 1, NULL, 0, NULL, 500, NULL, 1, 0, 1, 0, 1, NULL }
 
 /* Of a text: n of them, divided by a line of three dashes, with their prompts, to a file of any name; each is
  * drawn in windows as lk_score scores them, given the end of what came before. Else
@@ -352,9 +362,10 @@ typedef struct lk_predict_options {
     size_t n_quantiles;
     size_t particles; /* 0: 256 */
     uint64_t seed;
+    const char *const *interventions; /* as for lk_sample: in every row, in place of what it has */
 } lk_predict_options;
 #define LK_PREDICT_DEFAULTS \
-    { NULL, 0, 0, 1 }
+    { NULL, 0, 0, 1, NULL }
 
 typedef struct lk_prediction {
     const char *field;

@@ -622,16 +622,6 @@ lk_status lk_bayesnet_restate(lk_model *model, const char *network) {
     return status;
 }
 
-static bool edge(const lk_model *model, size_t i, size_t *parent, size_t *child) {
-    const lk_bayesnet *s = model->state;
-    size_t v = 0;
-    if (i >= s->parent_at[s->n]) return false;
-    while (s->parent_at[v + 1] <= i) v++;
-    *parent = s->nodes[s->parents[i]].value;
-    *child = s->nodes[v].value;
-    return true;
-}
-
 const lk_family lk_family_bayesnet = {
     .name = "bayesnet",
     .summary = "Bayesian network: edges found by a score, exact answers by a clique tree",
@@ -644,5 +634,5 @@ const lk_family lk_family_bayesnet = {
     .destroy = destroy,
     .loaded = lk_bayesnet_refresh,
     .learn = lk_bayesnet_learn,
-    .edge = edge,
+    .graph = &lk_bayesnet_graph,
 };

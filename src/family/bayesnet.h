@@ -70,6 +70,7 @@ void lk_bayesnet_refresh(lk_model *model);
 /* Makes the model's state and parameters anew for another network (network_text.c's text); parameters that
  * both have are kept if they have the same shape. */
 lk_status lk_bayesnet_restate(lk_model *model, const char *network);
+extern const lk_graph lk_bayesnet_graph;
 lk_status lk_bayesnet_learn(lk_model *model, const lk_rows *rows);
 
 /* network_text.c: "values<parent,parent;…" for each node, values 0 but for numbers. Sets values and parents

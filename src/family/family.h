@@ -69,6 +69,20 @@ typedef struct lk_latent {
     lk_status (*posterior)(const lk_model *model, const lk_batch *batch, double *out);
 } lk_latent;
 
+/* Of a family whose joint is a directed graph. */
+typedef struct lk_graph {
+    /* The i-th edge, between cells; false after the last. */
+    bool (*edge)(const lk_model *model, size_t i, size_t *parent, size_t *child);
+    /* From now on these cells [cells] are set from outside: the joint is without what they would depend on
+     * (the truncated factorisation: Pearl 2009, equation 3.10), and their values are to be observed. NULL:
+     * none are. */
+    lk_status (*set)(lk_model *model, const uint8_t *cells);
+    lk_status (*write)(const lk_model *model,
+                       lk_text *out); /* adds the network as BIF (data/bif.h) */
+    lk_status (*read)(lk_context *ctx, const char *path,
+                      lk_model **out); /* a model of a BIF file */
+} lk_graph;
+
 struct lk_family {
     /* required */
     const char *name;
@@ -103,8 +117,7 @@ struct lk_family {
     /* Learns at once, in place of both loops. LK_INTERRUPTED: the model is usable, but resuming begins
      * anew. It tells the log-probability reached with lk_model_log. */
     lk_status (*learn)(lk_model *model, const lk_rows *rows);
-    /* Of a family whose joint is a directed graph: the i-th edge, between cells; false after the last. */
-    bool (*edge)(const lk_model *model, size_t i, size_t *parent, size_t *child);
+    const lk_graph *graph;
     const lk_latent *latent; /* NULL: latents, if any, are drawn by the joint */
 };
 

@@ -38,7 +38,7 @@ static json_t *edge_end(const lk_model *model, size_t at) {
 static json_t *edges_json(const lk_model *model, bool *failed) {
     json_t *list = json_array();
     size_t parent, child;
-    for (size_t i = 0; model->family->edge(model, i, &parent, &child); i++) {
+    for (size_t i = 0; model->family->graph->edge(model, i, &parent, &child); i++) {
         json_t *pair = json_array();
         lk_json_push(failed, pair, edge_end(model, parent));
         lk_json_push(failed, pair, edge_end(model, child));
@@ -81,7 +81,7 @@ lk_status lk_model_describe(const lk_model *model, char **json) {
     lk_json_put(&failed, root, "dims", json_integer((json_int_t)lk_schema_dims(model->schema)));
     lk_json_put(&failed, root, "parameters", json_integer((json_int_t)numbers));
     lk_json_put(&failed, root, "options", options);
-    if (model->family->edge) lk_json_put(&failed, root, "edges", edges_json(model, &failed));
+    if (model->family->graph) lk_json_put(&failed, root, "edges", edges_json(model, &failed));
     lk_json_put(&failed, root, "tensors", tensors_json(model, &failed));
     lk_json_put(&failed, root, "log", log);
     lk_json_put(&failed, root, "schema", lk_json_parse(model->ctx, schema, strlen(schema), &error));

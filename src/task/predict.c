@@ -18,6 +18,8 @@ typedef struct predicting {
     size_t cell, gate;
     bool forward_only; /* the family's chain has refused to give a finite field in another order */
     lk_batch batch;
+    double *set; /* [n_cells] of what is set from outside */
+    uint8_t *is_set;
     double *truth; /* [capacity] in cell values; NaN: not there */
     double *values, *best, *log_prob, *outcomes;
     char (*name)[32];
@@ -34,6 +36,11 @@ static void hide(predicting *p) {
     for (size_t row = 0; row < p->batch.rows; row++) {
         double *x = p->batch.value + row * n;
         uint8_t *there = p->batch.present + row * n;
+        for (size_t i = 0; i < n; i++) {
+            if (!p->is_set[i]) continue;
+            x[i] = p->set[i];
+            there[i] = 1;
+        }
         p->truth[row] = there[p->cell] ? x[p->cell] : (double)NAN;
         x[p->cell] = 0;
         there[p->cell] = 0;
@@ -233,6 +240,13 @@ static lk_status prepare(predicting *p, lk_data *data, const char *field) {
         status = lk_batch_create(ctx, lk_task_questions(p->model, p->particles),
                                  p->model->schema->n_cells, &p->batch);
     if (status != LK_OK) return status;
+    p->set = lk_alloc(ctx, p->model->schema->n_cells, sizeof *p->set);
+    p->is_set = lk_alloc(ctx, p->model->schema->n_cells, 1);
+    if (!p->set || !p->is_set) return LK_NO_MEMORY;
+    status = lk_task_intervene(p->model, p->options->interventions, p->set, p->is_set);
+    if (status == LK_OK && (p->is_set[p->cell] || (p->gate != SIZE_MAX && p->is_set[p->gate])))
+        status = lk_fail(ctx, LK_USAGE, "%s is to be predicted, so it cannot be set", field);
+    if (status != LK_OK) return status;
     size_t rows = p->batch.capacity, k = p->about.columns;
     p->tape = lk_tape_create(ctx);
     p->truth = lk_alloc(ctx, rows, sizeof *p->truth);
@@ -281,7 +295,10 @@ lk_status lk_predict(lk_model *model, lk_data *data, const char *field,
     summarise(&p);
     p.about.names = NULL;
     if (summary) *summary = p.about;
+    lk_task_intervene_no_more(model);
     lk_tape_destroy(p.tape);
+    lk_free(ctx, p.set);
+    lk_free(ctx, p.is_set);
     lk_batch_destroy(ctx, &p.batch);
     lk_free(ctx, p.truth);
     lk_free(ctx, p.best);

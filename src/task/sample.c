@@ -30,61 +30,37 @@ static bool given_missing(const sampling *s, size_t cell) {
            s->given[gate] == 1;
 }
 
-/* "field=value" into cells; a value that is given is not missing. */
+/* What is given and what is set, as rows of cells. */
 static lk_status read_given(sampling *s) {
     const lk_schema *schema = s->model->schema;
     lk_context *ctx = s->model->ctx;
     size_t n = schema->n_cells;
-    if (s->options->given && s->options->given[0] && lk_schema_series(schema) != SIZE_MAX)
+    const char *const *given = s->options->given, *const *set = s->options->interventions;
+    bool any = given && given[0], some = set && set[0];
+    lk_status status = LK_OK;
+    if (any && lk_schema_series(schema) != SIZE_MAX)
         return lk_fail(ctx, LK_CANNOT,
                        "a text has no fields to be given; a prompt gives its beginning");
-    for (size_t g = 0; s->options->given && s->options->given[g]; g++) {
-        const char *text = s->options->given[g], *equals = strchr(text, '=');
-        char name[256];
-        if (!equals || (size_t)(equals - text) >= sizeof name)
-            return lk_fail(ctx, LK_USAGE, "\"%s\" is given, but it should be field=value", text);
-        memcpy(name, text, (size_t)(equals - text));
-        name[equals - text] = 0;
-        size_t field = lk_schema_field(schema, name);
-        if (field == SIZE_MAX || schema->fields[field].size != 1)
-            return lk_fail(ctx, LK_USAGE,
-                           "the model has no single-valued field \"%s\"; `likely show` lists them",
-                           name);
-        if (!s->known && (!(s->known = lk_alloc(ctx, s->capacity * n, 1)) ||
-                          !(s->given = lk_alloc(ctx, s->capacity * n, sizeof(double)))))
-            return LK_NO_MEMORY;
-        double value;
-        bool present;
-        lk_status status = lk_schema_parse_value(schema, field, equals + 1, &value, &present);
-        if (status != LK_OK) return status;
-        if (!present && !schema->fields[field].has_missing)
-            return lk_fail(ctx, LK_BAD_DATA,
-                           "\"%s\" says that %s is missing, which the model holds impossible: in "
-                           "its data it never was",
-                           text, name);
-        for (size_t i = 0; i < n; i++) {
-            if (schema->cells[i].field != field) continue;
-            bool says = schema->cells[i].missingness;
-            if (!says && !present) continue;
-            if (s->known[i])
-                return lk_fail(ctx, LK_USAGE, "%s is given twice, the second time as \"%s\"", name,
-                               text);
-            s->known[i] = 1;
-            s->given[i] = says ? !present : value;
-        }
+    if (any || some) {
+        s->known = lk_alloc(ctx, s->capacity * n, 1);
+        s->given = lk_alloc(ctx, s->capacity * n, sizeof *s->given);
+        if (!s->known || !s->given) return LK_NO_MEMORY;
     }
-    for (size_t i = 0; i < schema->n_known; i++)
+    for (size_t g = 0; status == LK_OK && any && given[g]; g++)
+        status = lk_task_assign(s->model, given[g], s->given, s->known);
+    if (status == LK_OK) status = lk_task_intervene(s->model, set, s->given, s->known);
+    for (size_t i = 0; status == LK_OK && i < schema->n_known; i++)
         if (!s->known || (!s->known[i] && !given_missing(s, i)))
             return lk_fail(
                 ctx, LK_USAGE,
                 "the model gives p(the others | %s), so %s is to be given, as field=value",
                 schema->fields[schema->cells[i].field].name,
                 schema->fields[schema->cells[i].field].name);
-    for (size_t row = 1; s->known && row < s->capacity; row++) {
+    for (size_t row = 1; status == LK_OK && s->known && row < s->capacity; row++) {
         memcpy(s->known + row * n, s->known, n);
         memcpy(s->given + row * n, s->given, n * sizeof(double));
     }
-    return LK_OK;
+    return status;
 }
 
 static lk_status sample_given(sampling *s) {
@@ -145,7 +121,8 @@ lk_status lk_sample(lk_model *model, const lk_sample_options *options, const cha
     static const lk_sample_options defaults = LK_SAMPLE_DEFAULTS;
     lk_context *ctx = model->ctx;
     sampling s = {.model = model, .options = options ? options : &defaults, .capacity = BATCH};
-    bool conditional = s.options->given && s.options->given[0];
+    bool conditional = (s.options->given && s.options->given[0]) ||
+                       (s.options->interventions && s.options->interventions[0]);
     lk_clear(ctx);
     if (lk_schema_series(model->schema) != SIZE_MAX && !conditional) {
         if (kind) *kind = lk_kind_name(LK_KIND_EXACT);
@@ -179,6 +156,7 @@ lk_status lk_sample(lk_model *model, const lk_sample_options *options, const cha
             "each row is one of %zu candidates by weight, of which %.3g count at the least: an "
             "estimate of p(row | given)",
             s.particles, s.least_effective);
+    lk_task_intervene_no_more(model);
     lk_tape_destroy(s.tape);
     lk_batch_destroy(ctx, &s.batch);
     lk_free(ctx, s.given);

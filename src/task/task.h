@@ -54,6 +54,14 @@ lk_status lk_task_score_onward(lk_model *model, lk_data *data, const lk_score_op
 /* lk_sample of a text. */
 lk_status lk_task_sample_text(lk_model *model, const lk_sample_options *options, const char *path,
                               bool replace);
+/* Reads "field=value" into a row of cells: those that it says get a value and are known. LK_USAGE when one was
+ * known already, LK_BAD_DATA when it cannot be. */
+lk_status lk_task_assign(const lk_model *model, const char *text, double *value, uint8_t *known);
+/* The same for fields that are set from outside (texts: NULL at the end, or NULL), and the model is so from
+ * now on, until the other is called. LK_CANNOT for families without directed edges. */
+lk_status lk_task_intervene(lk_model *model, const char *const *texts, double *value,
+                            uint8_t *known);
+void lk_task_intervene_no_more(lk_model *model);
 /* A notice, if there were such rows. */
 void lk_task_tell_impossible(const lk_model *model, uint64_t rows);
 /* log-probabilities of the data's rows, in order, as lk_score gives them; LK_KIND_… of all together. */
