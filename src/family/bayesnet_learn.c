@@ -250,6 +250,12 @@ static void forbid_gates(learning *l) {
         for (size_t j = 0; cells[s->nodes[i].value].missingness && j < s->n; j++)
             if (j > i || !cells[s->nodes[j].value].missingness)
                 l->rule[i * s->n + j] = LK_EDGE_FORBIDDEN;
+    size_t known =
+        s->model->schema
+            ->n_known; /* what is always known comes first, and so depends on itself alone */
+    for (size_t i = 0; i < s->n && s->nodes[i].value < known; i++)
+        for (size_t j = 0; j < s->n; j++)
+            if (s->nodes[j].value >= known) l->rule[i * s->n + j] = LK_EDGE_FORBIDDEN;
 }
 
 static lk_status find_network(learning *l, const lk_rows *rows) {
