@@ -15,7 +15,7 @@ static void sort(size_t n, const double *log_p, size_t *order) {
             size_t k = order[i], at = i;
             for (; at >= gaps[g]; at -= gaps[g]) {
                 size_t other = order[at - gaps[g]];
-                if (log_p[other] > log_p[k] || (log_p[other] == log_p[k] && other < k)) break;
+                if (log_p[other] > log_p[k] || (other < k && log_p[other] >= log_p[k])) break;
                 order[at] = other;
             }
             order[at] = k;

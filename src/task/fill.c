@@ -338,6 +338,10 @@ lk_status lk_fill(lk_model *model, lk_data *data, const lk_fill_options *options
     lk_context *ctx = model->ctx;
     filling f = {.model = model, .data = data, .options = options ? options : &defaults};
     lk_clear(ctx);
+    if (lk_schema_series(model->schema) != SIZE_MAX)
+        return lk_fail(
+            ctx, LK_CANNOT,
+            "a text has no missing cells to be filled; `likely sample` goes on writing one");
     f.particles = f.about.particles = lk_task_particles(f.options->particles);
     f.about.least_effective = (double)f.particles;
     f.n_outputs = f.options->how == LK_FILL_DRAWS ? f.options->draws : 1;

@@ -74,6 +74,7 @@ class Texts(Case):
         whole = good("sample", model, "--length", 5000)
         self.assertEqual(stopped, whole[:whole.index("he")])
         self.assertEqual(run("sample", model, "--given", "text=a").returncode, 5)
+        self.assertEqual(run("fill", model, DIALOGUE).returncode, 5)
         self.assertEqual(run("sample", model, "--top-p", "0").returncode, 2)
         self.assertEqual(run("sample", model, "--prompt", "\udcff").returncode, 3)
         table = self.path("table.lk")

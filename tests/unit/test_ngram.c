@@ -75,7 +75,7 @@ static void masses_sum_to_one(void **state) {
                 history[j] = (uint16_t)((at * 7 + j * j * (at % 3 ? 1 : 5)) % (n + 1));
             if (at % 3 == 0) {
                 uint16_t text[16];
-                lk_rows_symbols(rows, 0, at, 16, text);
+                lk_rows_symbols(rows, 0, at % 130, 16, text);
                 for (size_t j = 0; j < 16; j++) history[j] = text[15 - j];
             }
             double sum = 0, least = 1;
