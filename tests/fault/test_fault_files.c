@@ -293,13 +293,16 @@ static void schemas(void **state) {
     stop_bench(&b);
 }
 
+enum { MOST_TESTS = 64 };
+
 int main(void) {
-    struct CMUnitTest tests[24] = {cmocka_unit_test(planted_bugs_are_found),
-                                   cmocka_unit_test(a_new_file), cmocka_unit_test(schemas)};
+    struct CMUnitTest tests[MOST_TESTS] = {cmocka_unit_test(planted_bugs_are_found),
+                                           cmocka_unit_test(a_new_file), cmocka_unit_test(schemas)};
     lk_family_info info;
     size_t n = 3;
-    for (size_t i = 0; n + 1 < 24 && lk_family_at(i, &info); i++) {
+    for (size_t i = 0; lk_family_at(i, &info); i++) {
         void *family = (void *)(uintptr_t)info.name;
+        if (n + 2 > MOST_TESTS) return 1; /* more families than there is room for */
         tests[n++] = (struct CMUnitTest){info.name, each_call_fails, NULL, NULL, family};
         tests[n++] = (struct CMUnitTest){info.name, model_files, NULL, NULL, family};
     }
