@@ -80,17 +80,19 @@ static const lk_codec stored_codec = {
     stored_encode,
     stored_decode,
     NULL};
-static const lk_codec *const codecs[] = {&bytes_codec, &lk_rows_codec, &stored_codec};
+static const lk_codec *const codecs[] = {&bytes_codec, &lk_rows_codec, &stored_codec, NULL};
 
 const lk_codec *lk_codec_find(const char *name, uint32_t version) {
-    for (size_t i = 0; i < sizeof codecs / sizeof *codecs; i++)
+    for (size_t i = 0; codecs[i]; i++)
         if (!strcmp(codecs[i]->name, name) && (!version || codecs[i]->version == version))
             return codecs[i];
     return NULL;
 }
 
 bool lk_codec_at(size_t i, lk_codec_info *info) {
-    if (i >= sizeof codecs / sizeof *codecs) return false;
+    size_t n = 0;
+    while (codecs[n]) n++;
+    if (i >= n) return false;
     const lk_codec *c = codecs[i];
     *info = (lk_codec_info){c->name,          c->summary,    c->least_level,
                             c->default_level, c->most_level, c->needs_model};

@@ -111,8 +111,8 @@ static void exceptions_come_back(void **state) {
         "a,b,c\n",
         "a,b,c",
         "\n\n\n",
-        "\xef\xbb\xbf"
-        "a,b,c\n1,x,0.25\n",
+        ("\xef\xbb\xbf"
+         "a,b,c\n1,x,0.25\n"),
         ",,\n,,\n,,\n",
     };
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
