@@ -6,9 +6,40 @@ enum { FIRST = 2 }; /* the marginal's parameters */
 #define NARROW \
     1e-4 /* intervals of Z below this, in units of its scale, by the density in their middle */
 #define FAR 37.5 /* where Φ ends */
+/* Z is N(0, 1) after all in so many cases: where cells nearly determine each other, a row that contradicts
+ * that is improbable, not impossible. */
+#define AFTER_ALL 0x1p-10
+#define LOG_AFTER_ALL (-0x1.bb9d3beb8c86bp+2)
 
 static double scale_of(const double *params) {
     return lk_exp(lk_clamp(params[1], LK_LEAST_LOG_SCALE, LK_MOST_LOG_SCALE));
+}
+
+static double log_of_both(double given, double alone) {
+    given += lk_log1p(-AFTER_ALL);
+    alone += LOG_AFTER_ALL;
+    double top = given > alone ? given : alone, rest = given > alone ? alone : given;
+    return rest > -INFINITY ? top + lk_log1p(lk_exp(rest - top)) : top;
+}
+
+/* P(Z <= z). */
+static double z_cdf(const double *params, double z) {
+    double given = lk_clamp((z - params[0]) / scale_of(params), -LK_MOST_Z, LK_MOST_Z);
+    return (1 - AFTER_ALL) * lk_normal_cdf(given) +
+           AFTER_ALL * lk_normal_cdf(lk_clamp(z, -FAR, FAR));
+}
+
+/* Halves of an interval that holds it. */
+static double z_quantile(const double *params, double u) {
+    double mean = lk_clamp(params[0], -FAR, FAR), low = -FAR, high = FAR;
+    double guess = mean + scale_of(params) * lk_normal_quantile(lk_open_unit(u));
+    for (int i = 0; i < 64 && low < high; i++) {
+        double z = i == 0 && guess > low && guess < high ? guess : 0.5 * (low + high);
+        if (z == low || z == high) break;
+        if (z_cdf(params, z) < u) low = z;
+        else high = z;
+    }
+    return high;
 }
 
 /* ---- Numbers ------------------------------------------------------------------------------------------- */
@@ -55,7 +86,8 @@ static double number_log_prob(const lk_dist_form *form, const double *params, do
     (void)d_params;
     (void)d_x;
     double log_p = lk_mixture.log_prob(&marginal, params + FIRST, x, NULL, NULL);
-    return log_p > -INFINITY ? log_p + tilt(params, score(form, params, x)) : log_p;
+    if (!(log_p > -INFINITY)) return log_p;
+    return log_p + log_of_both(tilt(params, score(form, params, x)), 0);
 }
 
 static double number_log_mass(const lk_dist_form *form, const double *params, double a, double b,
@@ -66,16 +98,17 @@ static double number_log_mass(const lk_dist_form *form, const double *params, do
     if (!(a < b)) return -INFINITY;
     double low = score(form, params, a), high = score(form, params, b), scale = scale_of(params);
     if (high - low > NARROW * (scale < 1 ? scale : 1))
-        return lk_log_normal_mass((low - params[0]) / scale, (high - params[0]) / scale);
+        return log_of_both(
+            lk_log_normal_mass((low - params[0]) / scale, (high - params[0]) / scale),
+            lk_log_normal_mass(low, high));
     double middle = a == -INFINITY ? high : b == INFINITY ? low : 0.5 * (low + high);
     double log_p = lk_mixture.log_mass(&marginal, params + FIRST, a, b, NULL) +
-                   tilt(params, middle);
+                   log_of_both(tilt(params, middle), 0);
     return log_p < 0 ? log_p : 0;
 }
 
 static double number_cdf(const lk_dist_form *form, const double *params, double x) {
-    return lk_normal_cdf(
-        lk_clamp((score(form, params, x) - params[0]) / scale_of(params), -LK_MOST_Z, LK_MOST_Z));
+    return z_cdf(params, score(form, params, x));
 }
 
 static double at_score(const lk_dist_form *form, const double *params, double z) {
@@ -84,8 +117,7 @@ static double at_score(const lk_dist_form *form, const double *params, double z)
 }
 
 static double number_quantile(const lk_dist_form *form, const double *params, double u) {
-    double z = params[0] + scale_of(params) * lk_normal_quantile(lk_open_unit(u));
-    return at_score(form, params, z);
+    return at_score(form, params, z_quantile(params, u));
 }
 
 static double number_sample(const lk_dist_form *form, const double *params, lk_rng *rng) {
@@ -101,7 +133,14 @@ static double number_mean(const lk_dist_form *form, const double *params) {
         sum += w * at_score(form, params, params[0] + scale * t);
         total += w;
     }
-    return sum / total;
+    double given = sum / total;
+    sum = total = 0;
+    for (int i = -48; i <= 48; i++) {
+        double t = 0.125 * i, w = lk_exp(-0.5 * t * t);
+        sum += w * at_score(form, params, t);
+        total += w;
+    }
+    return (1 - AFTER_ALL) * given + AFTER_ALL * (sum / total);
 }
 
 const lk_dist_kind lk_copula_number = {
@@ -133,11 +172,13 @@ static double levels_log_prob(const lk_dist_form *form, const double *params, do
     double scale = scale_of(params), a = (ends[0] - params[0]) / scale,
            b = (ends[1] - params[0]) / scale;
     if (a == -INFINITY && b == INFINITY) return 0;
-    return a < b ? lk_log_normal_mass(a, b) : -INFINITY;
+    if (!(ends[0] < ends[1])) return -INFINITY;
+    return log_of_both(a < b ? lk_log_normal_mass(a, b) : -INFINITY,
+                       lk_log_normal_mass(ends[0], ends[1]));
 }
 
 static double levels_sample(const lk_dist_form *form, const double *params, lk_rng *rng) {
-    double z = params[0] + scale_of(params) * lk_normal_quantile(lk_rng_uniform(rng));
+    double z = z_quantile(params, lk_rng_uniform(rng));
     for (int k = 0; k < form->n; k++)
         if (z > params[FIRST + 2 * k] && z <= params[FIRST + 2 * k + 1]) return k;
     return form->n - 1;

@@ -5,7 +5,8 @@
  *                      Krzysztofowicz 1997), a grid's values by their intervals;
  *     finite cells     X = k where low_k < Z <= high_k (an ordered probit).
  *
- * With mean 0 and scale 1 they are the marginals themselves. Parameters: mean, log_scale, then those of the
+ * In one case of 1024 Z is N(0, 1) all the same, so that a row that contradicts what cells nearly determine
+ * has a bounded cost. With mean 0 and scale 1 they are the marginals themselves. Parameters: mean, log_scale, then those of the
  * mixture, or low_k and high_k of each level, Z's intervals in any order of the levels. These kinds are a
  * family's own: no network has them, so that they give no derivatives. */
 #ifndef LK_FAMILY_COPULA_CELLS_H
