@@ -8,26 +8,32 @@
 
 enum { BLOCK = 1024, MOST_ROWS = 100000, LEAST_ROWS = 2000, MOST_NUMBERS = 1 << 23 };
 
+typedef struct weighed {
+    double x, w;
+} weighed;
+
 static int by_value(const void *a, const void *b) {
-    double x = *(const double *)a, y = *(const double *)b;
-    return x < y ? -1 : x > y;
+    const weighed *p = a, *q = b;
+    return p->x < q->x ? -1 : p->x > q->x;
 }
 
-/* The cut after the value at each rank: between it and the next larger one. */
-static void cut_column(double *values, size_t n, bool grid, size_t finest, double *cuts) {
-    qsort(values, n, sizeof *values, by_value);
+/* The cut after the value at each share of the weight: between it and the next larger one. */
+static void cut_column(weighed *v, size_t n, bool grid, size_t finest, double *cuts) {
+    double total = 0, before = 0;
+    size_t i = 0;
+    qsort(v, n, sizeof *v, by_value);
+    for (size_t k = 0; k < n; k++) total += v[k].w;
     for (size_t j = 1; j < finest; j++) {
-        size_t rank = j * n / finest, next = rank;
+        cuts[j] = n ? -INFINITY : INFINITY;
+        while (i < n && before < (double)j / (double)finest * total) before += v[i++].w;
+        if (!i) continue;
+        size_t next = i;
+        while (next < n && !(v[next].x > v[i - 1].x)) next++;
         cuts[j] = INFINITY;
-        if (!rank) {
-            cuts[j] = n ? -INFINITY : INFINITY;
-            continue;
-        }
-        while (next < n && !(values[next] > values[rank - 1])) next++;
         if (next == n) continue;
-        double a = values[rank - 1], b = values[next];
-        cuts[j] = grid ? a + 0.5 : a + 0.5 * (b - a);
-        if (!(cuts[j] < b)) cuts[j] = a;
+        double low = v[i - 1].x, high = v[next].x;
+        cuts[j] = grid ? low + 0.5 : low + 0.5 * (high - low);
+        if (!(cuts[j] < high)) cuts[j] = low;
     }
 }
 
@@ -62,7 +68,7 @@ static lk_status allocate(lk_codes *c) {
 }
 
 /* One pass over the sample; `numbers` [n] are columns of values, filled up to `there` [n]. NULL: codes. */
-static lk_status pass(lk_codes *c, const lk_rows *rows, double **numbers, size_t *there) {
+static lk_status pass(lk_codes *c, const lk_rows *rows, weighed **numbers, size_t *there) {
     const lk_bayesnet *s = c->s;
     lk_context *ctx = s->model->ctx;
     uint64_t index[BLOCK], count = lk_rows_count(rows);
@@ -83,7 +89,8 @@ static lk_status pass(lk_codes *c, const lk_rows *rows, double **numbers, size_t
                 double x = batch.value[at];
                 c->weight[first + i] = batch.weighted ? batch.weight[i] : 1;
                 if (numbers) {
-                    if (numbers[v] && present) numbers[v][there[v]++] = x;
+                    if (numbers[v] && present && c->weight[first + i] > 0)
+                        numbers[v][there[v]++] = (weighed){x, c->weight[first + i]};
                     continue;
                 }
                 c->raw[v][first + i] =
@@ -100,7 +107,7 @@ static lk_status pass(lk_codes *c, const lk_rows *rows, double **numbers, size_t
 static lk_status cut_numbers(lk_codes *c, const lk_rows *rows) {
     const lk_bayesnet *s = c->s;
     lk_context *ctx = s->model->ctx;
-    double **numbers = lk_alloc(ctx, s->n, sizeof *numbers);
+    weighed **numbers = lk_alloc(ctx, s->n, sizeof *numbers);
     size_t *there = lk_alloc(ctx, s->n, sizeof *there);
     lk_status status = numbers && there ? LK_OK : LK_NO_MEMORY;
     for (size_t v = 0; status == LK_OK && v < s->n; v++)

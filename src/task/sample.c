@@ -5,7 +5,7 @@
 
 #include <string.h>
 
-enum { BATCH = 64 };
+enum { BATCH = 64, REDRAWS = 32 };
 
 typedef struct sampling {
     lk_model *model;
@@ -82,29 +82,57 @@ static lk_status sample_given(sampling *s) {
         if (c.effective[row] < s->least_effective) s->least_effective = c.effective[row];
     }
     memset(s->want, 1, rows * n);
+    c.seen_only = true;
     return lk_condition_draw(&c, 0, s->want, s->batch.value, s->batch.present);
 }
 
-/* Nothing is given: the joint's own draws. */
-static lk_status sample_all(sampling *s) {
+/* A row that no data set like the model's could have: with a level never seen, or a negative number where
+ * whole numbers never were. It is drawn again. */
+static bool is_odd(const lk_schema *schema, const double *x, const uint8_t *present) {
+    for (size_t i = 0; i < schema->n_cells; i++) {
+        const lk_cell *cell = &schema->cells[i];
+        bool count = schema->fields[cell->field].kind == LK_FIELD_GRID && cell->low >= 0;
+        if (!present[i] || cell->missingness) continue;
+        if (cell->kind == LK_FIELD_CATEGORY && x[i] + 1 == (double)cell->n) return true;
+        if (count && x[i] < 0) return true;
+    }
+    return false;
+}
+
+/* The joint's own draws, of rows that are still to be drawn; false in *odd: none is odd. */
+static lk_status draw_rows(sampling *s, uint64_t attempt, bool *odd) {
     lk_trace t;
     size_t n = s->batch.n_cells, rows = s->batch.rows;
     lk_tape_reset(s->tape, false);
     if (s->model->family->step) s->model->family->step(s->model, 0, false);
-    lk_trace_begin(&t, s->tape, &lk_reading_sample, rows, 1, s->batch.row, s->options->seed, 0,
-                   "sample");
+    lk_trace_begin(&t, s->tape, &lk_reading_sample, rows, 1, s->batch.row, s->options->seed,
+                   attempt, "sample");
     s->model->family->joint(s->model, &t);
     const lk_site *site = lk_trace_site(&t, LK_ROW_SITE);
     if (lk_tape_status(s->tape) != LK_OK) return lk_tape_status(s->tape);
     const double *x = site->value->data;
     size_t lanes = lk_tensor_rows(site->value);
+    *odd = false;
     for (size_t row = 0; row < rows; row++) {
         size_t lane = row % lanes;
-        memcpy(s->batch.value + row * n, x + lane * n, n * sizeof *x);
-        if (site->present) memcpy(s->batch.present + row * n, site->present + lane * n, n);
-        else memset(s->batch.present + row * n, 1, n);
+        double *value = s->batch.value + row * n;
+        uint8_t *present = s->batch.present + row * n;
+        if (attempt && !is_odd(s->model->schema, value, present)) continue;
+        memcpy(value, x + lane * n, n * sizeof *x);
+        if (site->present) memcpy(present, site->present + lane * n, n);
+        else memset(present, 1, n);
+        *odd = *odd || is_odd(s->model->schema, value, present);
     }
     return LK_OK;
+}
+
+/* Nothing is given. */
+static lk_status sample_all(sampling *s) {
+    bool odd = true;
+    lk_status status = LK_OK;
+    for (uint64_t attempt = 0; status == LK_OK && odd && attempt < REDRAWS; attempt++)
+        status = draw_rows(s, attempt, &odd);
+    return status;
 }
 
 static lk_status sample_batch(sampling *s, uint64_t first, size_t rows) {

@@ -205,6 +205,59 @@ static void the_whole_way(void **state) {
     }
 }
 
+/* Families that learn by EM or at once: learned from weights and from rows repeated, they say the same of the
+ * rows, up to what their sketches and searches make of equal values. */
+static void every_family_counts(void **state) {
+    (void)state;
+    both b = read_both();
+    size_t compared = 0;
+    for (size_t i = 0; lk_families[i]; i++) {
+        const lk_family *f = lk_families[i];
+        double mean[3] = {0};
+        if ((!f->em && !f->learn) || f->series) continue;
+        for (int side = 0; side < 3; side++) { /* the last: as if weights were forgotten */
+            const lk_rows *rows = side == 1 ? b.repeated : b.weighted;
+            lk_options *options = lk_options_create(ctx);
+            lk_batch batch;
+            lk_fit_control control = {.steps = 100};
+            lk_model *m;
+            assert_int_equal(lk_options_add(options, f->options), LK_OK);
+            if (f->em) assert_int_equal(lk_options_add(options, lk_em_options), LK_OK);
+            if (f->learned) assert_int_equal(lk_options_add(options, f->learned), LK_OK);
+            if (lk_options_has(options, "components") && f->em)
+                assert_int_equal(lk_options_set(options, "components", "1"), LK_OK);
+            assert_int_equal(lk_model_create(ctx, f, lk_rows_schema(rows), options, 3, &m), LK_OK);
+            lk_rows *half = NULL, *rest = NULL;
+            if (side == 2) assert_int_equal(lk_rows_split(b.weighted, 0.5, 1, &rest, &half), LK_OK);
+            const lk_rows *from = side == 2 ? half : rows;
+            lk_status status =
+                f->learn ? lk_direct_fit(m, from, &control) : lk_em_fit(m, from, &control);
+            if (status != LK_OK) fail_msg("%s: %s", f->name, lk_context_message(ctx));
+            if (f->loaded) f->loaded(m);
+            size_t n = (size_t)lk_rows_count(b.repeated);
+            double *log_prob = calloc(n, sizeof *log_prob);
+            lk_tape *tape = lk_tape_create(ctx);
+            assert_int_equal(lk_batch_create(ctx, n, m->schema->n_cells, &batch), LK_OK);
+            assert_int_equal(lk_rows_range(b.repeated, 0, n, &batch), LK_OK);
+            lk_evaluation e = {.particles = 1, .seed = 1, .salt = "test", .log_prob = log_prob};
+            assert_int_equal(lk_evaluate(m, tape, &batch, &e), LK_OK);
+            for (size_t r = 0; r < n; r++) mean[side] += log_prob[r] / (double)n;
+            free(log_prob);
+            lk_tape_destroy(tape);
+            lk_batch_destroy(ctx, &batch);
+            lk_model_release(m);
+            lk_rows_destroy(half);
+            lk_rows_destroy(rest);
+        }
+        if (!(fabs(mean[0] - mean[1]) < 0.01))
+            fail_msg("%s: %g by weights, %g by rows repeated", f->name, mean[0], mean[1]);
+        assert_true(fabs(mean[2] - mean[1]) > 1e-6); /* other rows make another model */
+        compared++;
+    }
+    assert_true(compared >= 7);
+    close_both(&b);
+}
+
 static void no_weight_at_all(void **state) {
     (void)state;
     char path[96];
@@ -228,7 +281,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(em_adds_weights),         cmocka_unit_test(em_ends_at_the_same_model),
         cmocka_unit_test(gradients_climb_weights), cmocka_unit_test(the_whole_way),
-        cmocka_unit_test(no_weight_at_all),
+        cmocka_unit_test(every_family_counts),     cmocka_unit_test(no_weight_at_all),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }
