@@ -389,6 +389,7 @@ lk_status lk_ngrams_read(lk_context *ctx, size_t n_symbols, const uint8_t *bytes
     uint8_t *copy = lk_alloc(ctx, n, 1);
     lk_ngrams *g = *out = lk_alloc(ctx, 1, sizeof *g);
     lk_status status = copy && g ? LK_OK : LK_NO_MEMORY;
+    bool good = false;
     if (g) g->ctx = ctx;
     if (status == LK_OK) {
         memcpy(copy, bytes, n);
@@ -398,8 +399,8 @@ lk_status lk_ngrams_read(lk_context *ctx, size_t n_symbols, const uint8_t *bytes
         g->n_nodes = get(&p);
         g->n_entries = get(&p);
         /* A node and an entry take two bytes at the least. */
-        bool good = !p.broken && g->order >= 1 && g->order <= LK_MOST_ORDER && g->n_nodes >= 1 &&
-                    g->n_nodes <= n / 2 && g->n_entries <= n / 2;
+        good = !p.broken && g->order >= 1 && g->order <= LK_MOST_ORDER && g->n_nodes >= 1 &&
+               g->n_nodes <= n / 2 && g->n_entries <= n / 2;
         if (good) {
             g->node = lk_alloc(ctx, g->n_nodes, sizeof *g->node);
             g->symbol = lk_alloc(ctx, g->n_entries, sizeof *g->symbol);
@@ -411,7 +412,7 @@ lk_status lk_ngrams_read(lk_context *ctx, size_t n_symbols, const uint8_t *bytes
             status = lk_fail(ctx, LK_BAD_MODEL, "its counts of n-grams are damaged");
     }
     lk_free(ctx, copy);
-    if (status == LK_OK) {
+    if (status == LK_OK && good) {
         finish(g);
         return LK_OK;
     }
