@@ -207,7 +207,7 @@ static void joint(lk_model *model, lk_trace *t) {
 }
 
 static const char *const settings[] = {
-    "learning-rate=0.004", "schedule=cosine", "warmup=50", "clip=1", "batch=32", NULL};
+    "learning-rate=0.01", "schedule=cosine", "warmup=50", "clip=1", "batch=32", NULL};
 static const lk_preset presets[] = {
     {"cell", "lstm", settings}, {"cell", "gru", settings}, {NULL, NULL, NULL}};
 
