@@ -149,10 +149,10 @@ static lk_status open_crew(lk_decoder *d) {
         uint8_t hash[32];
         lk_hex(d->head.model_hash, 32, needed);
         if (!setup.model)
-            return lk_fail(
-                d->ctx, LK_BAD_MODEL,
-                "the archive was made with a model; give the model file whose SHA-256 is %s",
-                needed);
+            return lk_fail(d->ctx, LK_BAD_MODEL,
+                           "the archive was made with a model; give the model file whose SHA-256 "
+                           "is %s (--model)",
+                           needed);
         lk_sha256(setup.model, setup.n_model, hash);
         lk_hex(hash, 32, given);
         if (strcmp(needed, given) != 0)
