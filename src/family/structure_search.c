@@ -8,7 +8,16 @@
 #include <math.h>
 #include <string.h>
 
-enum { PIECES = 8, LEAST_ROOM = 4096, MOST_ROOM = 1 << 18, TABU = 10, TRIES = 15, BITS = 64 };
+enum {
+    PIECES = 8,
+    LEAST_ROOM = 4096,
+    MOST_ROOM = 1 << 18,
+    TABU = 10,
+    TRIES = 15,
+    BITS = 64,
+    MANY = 64,
+    CANDIDATES = 24
+};
 #define GAIN 1e-7 /* what counts as better, in nats */
 
 /* ---- Scores ---------------------------------------------------------------------------------------------- */
@@ -154,14 +163,15 @@ double lk_search_tree(const lk_search *s, const lk_parent_set *parents) {
 
 typedef struct climb {
     lk_search *s;
-    size_t words, checks;
+    size_t words, checks, most_checks; /* of the tree; when all are spent, edges only go */
     lk_parent_set *now, *best;
-    double *score;    /* [n] of each family */
-    double *gain;     /* [n, n] of toggling the edge parent -> child, by child */
-    double *room;     /* [PIECES] */
-    uint64_t *below;  /* [n, words] descendants */
-    uint8_t *blocked; /* [n, n] turning (2) or adding (1) would make the tree too large */
-    size_t *until;    /* [n, n] the step before which the pair stays as it is */
+    double *score;      /* [n] of each family */
+    double *gain;       /* [n, n] of toggling the edge parent -> child, by child */
+    double *room;       /* [PIECES] */
+    uint64_t *below;    /* [n, words] descendants */
+    uint8_t *candidate; /* [n, n], by child: parents that are tried; NULL: all are */
+    uint8_t *blocked;   /* [n, n] turning (2) or adding (1) would make the tree too large */
+    size_t *until;      /* [n, n] the step before which the pair stays as it is */
     double total, top;
     size_t child; /* of the row of gains that is being made */
 } climb;
@@ -182,7 +192,7 @@ static void gains(void *argument, size_t begin, size_t end) {
             double *gain = &c->gain[i * n + j];
             bool there = has(&p, j);
             *gain = -INFINITY;
-            if (j == i ||
+            if (j == i || (!there && c->candidate && !c->candidate[i * n + j]) ||
                 (!there && (p.n >= s->most_parents || s->rule[i * n + j] == LK_EDGE_FORBIDDEN)))
                 continue;
             toggle(&p, j);
@@ -239,6 +249,7 @@ static move best_move(const climb *c, size_t step) {
     const lk_search *s = c->s;
     size_t n = s->n;
     move best = {SIZE_MAX, 0, false, -INFINITY};
+    bool spent = c->checks >= c->most_checks;
     for (size_t i = 0; i < n; i++)
         for (size_t j = 0; j < n; j++) {
             bool there = has(&c->now[i], j);
@@ -246,7 +257,8 @@ static move best_move(const climb *c, size_t step) {
             bool tabu = c->until[i * n + j] > step;
             if (i == j || !(gain > -INFINITY)) continue;
             if (!there) {
-                if (gain <= best.gain || is_below(c, i, j) || (c->blocked[i * n + j] & 1)) continue;
+                if (spent || gain <= best.gain || is_below(c, i, j) || (c->blocked[i * n + j] & 1))
+                    continue;
                 if (!tabu || c->total + gain > c->top + GAIN) best = (move){i, j, false, gain};
                 continue;
             }
@@ -254,7 +266,7 @@ static move best_move(const climb *c, size_t step) {
             if (gain > best.gain && (!tabu || c->total + gain > c->top + GAIN))
                 best = (move){i, j, false, gain};
             gain += c->gain[j * n + i];
-            if (gain > best.gain && !(c->blocked[i * n + j] & 2) &&
+            if (!spent && gain > best.gain && !(c->blocked[i * n + j] & 2) &&
                 (!tabu || c->total + gain > c->top + GAIN) && !turn_closes(c, i, j))
                 best = (move){i, j, true, gain};
         }
@@ -271,7 +283,7 @@ static bool fits(climb *c, move m) {
     size_t n = c->s->n;
     if (has(&c->now[m.child], m.parent) && !m.turn) return true;
     bool fit = false;
-    if (c->checks++ < 20 * n + 1000) {
+    if (c->checks++ < c->most_checks) {
         change(c, m);
         double cost = lk_search_tree(c->s, c->now);
         fit = cost >= 0 && cost <= c->s->most_tree;
@@ -321,6 +333,30 @@ static void begin_from(climb *c, const lk_parent_set *parents) {
     }
 }
 
+/* Where nodes are many, each has the parents that are worth most to it alone as its candidates (the sparse
+ * candidate algorithm's first round; Friedman, Nachman, Pe'er 1999): weighing a node anew after each step
+ * then costs as much as among few. */
+static lk_status choose_candidates(climb *c) {
+    size_t n = c->s->n;
+    if (n <= MANY) return LK_OK;
+    uint8_t *candidate = lk_alloc(c->s->ctx, n * n, 1);
+    if (!candidate) return LK_NO_MEMORY;
+    for (size_t i = 0; i < n; i++) {
+        for (int k = 0; k < CANDIDATES; k++) {
+            size_t best = SIZE_MAX;
+            for (size_t j = 0; j < n; j++)
+                if (!candidate[i * n + j] && c->gain[i * n + j] > -INFINITY &&
+                    (best == SIZE_MAX || c->gain[i * n + j] > c->gain[i * n + best]))
+                    best = j;
+            if (best != SIZE_MAX) candidate[i * n + best] = 1;
+        }
+        for (size_t j = 0; j < n; j++)
+            if (!candidate[i * n + j] && !has(&c->now[i], j)) c->gain[i * n + j] = -INFINITY;
+    }
+    c->candidate = candidate;
+    return LK_OK;
+}
+
 /* A quarter as many random changes as there are nodes, each one that is allowed. */
 static void shake(climb *c, uint64_t restart) {
     lk_search *s = c->s;
@@ -347,6 +383,7 @@ static bool allocate(climb *c) {
     lk_context *ctx = c->s->ctx;
     size_t n = c->s->n;
     c->words = n / BITS + 1;
+    c->most_checks = n <= MANY ? 20 * n + 1000 : 2 * n + 18 * MANY + 1000;
     c->now = lk_alloc(ctx, n, sizeof *c->now);
     c->best = lk_alloc(ctx, n, sizeof *c->best);
     c->score = lk_alloc(ctx, n, sizeof *c->score);
@@ -372,6 +409,9 @@ lk_status lk_search_run(lk_search *s) {
     }
     if (status == LK_OK) {
         begin_from(&c, s->parents);
+        status = choose_candidates(&c);
+    }
+    if (status == LK_OK) {
         c.top = c.total;
         memcpy(c.best, c.now, s->n * sizeof *c.now);
         climb_up(&c);
@@ -386,7 +426,8 @@ lk_status lk_search_run(lk_search *s) {
         /* a tree whose cost could not be told for want of memory is no reason to go on without it */
         if (ctx->status == LK_NO_MEMORY) status = LK_NO_MEMORY;
     }
-    void *const all[] = {c.now, c.best, c.score, c.gain, c.room, c.below, c.blocked, c.until};
+    void *const all[] = {c.now,   c.best,    c.score, c.gain,     c.room,
+                         c.below, c.blocked, c.until, c.candidate};
     for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) lk_free(ctx, all[i]);
     return status;
 }

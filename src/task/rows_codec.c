@@ -62,7 +62,8 @@ static bool find_array(rows_worker *w, const uint8_t *bytes, size_t n, lk_array_
     layout->head = 0;
     if (lk_array_layout_find(w->model->schema, bytes, n, &begins)) {
         *layout = begins;
-        w->array = begins.by_columns ? (lk_array_layout){0} : begins;
+        w->array = begins;
+        if (begins.by_columns) w->array.row_bytes = 0;
         if (begins.by_columns) return begins.rows == (n - begins.head) / begins.row_bytes;
     }
     return layout->row_bytes > 0;

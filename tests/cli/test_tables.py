@@ -9,6 +9,7 @@ import program
 from program import Case, DATA, EXACT, FAMILIES, good, scores
 
 STEPS = ["--steps", "15" if program.SANITIZED else "60"]
+IMAGES = tuple(f for f in FAMILIES if f != "bayesnet")  # which looks for edges among 784 cells for a minute
 FASHION = pathlib.Path("/usr/share/datasets/fashion-mnist")
 
 
@@ -56,7 +57,7 @@ class Tables(Case):
             if not source.exists():
                 print(f"{name}: skipped, no data ({source})")
                 continue
-            for family in program.some(FAMILIES, 0) if name == "binarized" else ("gmm", "made", "vae"):
+            for family in program.some(IMAGES, 0) if name == "binarized" else ("gmm", "made", "vae"):
                 network, mixture = ["--hidden", "20", "--held-out", "0.01"], ["--components", "2"]
                 more = {"gmm": mixture, "made": network, "mixture": mixture, "vae": network}.get(family, [])
                 with self.subTest(name=name, family=family):
