@@ -235,11 +235,9 @@ static lk_status parse_parents(parser *p, size_t variable) {
     }
     p->numbers += (size_t)numbers;
     v->parents = lk_alloc(p->bif->ctx, n, sizeof *v->parents);
-    v->table = lk_alloc(p->bif->ctx, (size_t)numbers, sizeof *v->table);
-    if (!v->parents || !v->table) return LK_NO_MEMORY;
+    if (!v->parents) return LK_NO_MEMORY;
     memcpy(v->parents, parents, n * sizeof *parents);
     v->n_parents = n;
-    for (size_t i = 0; i < (size_t)numbers; i++) v->table[i] = -1; /* not given yet */
     return take(p, ")");
 }
 
@@ -329,7 +327,12 @@ static lk_status parse_probability(parser *p) {
                        p->where, p->line, v->name);
     status = parse_parents(p, variable);
     if (status == LK_OK) status = take(p, "{");
-    size_t configurations = status == LK_OK ? lk_bif_configurations(p->bif, variable) : 0;
+    if (status != LK_OK) return status;
+    size_t configurations = lk_bif_configurations(p->bif, variable),
+           n = configurations * v->n_states;
+    v->table = lk_alloc(p->bif->ctx, n, sizeof *v->table);
+    if (!v->table) return LK_NO_MEMORY;
+    for (size_t i = 0; i < n; i++) v->table[i] = -1; /* not given yet */
     while (status == LK_OK && !is(p, "}")) {
         if (is(p, "(")) status = parse_entry(p, v);
         else if (is(p, "table")) status = parse_table(p, v, configurations);

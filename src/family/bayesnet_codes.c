@@ -107,7 +107,7 @@ static lk_status pass(lk_codes *c, const lk_rows *rows, weighed **numbers, size_
 static lk_status cut_numbers(lk_codes *c, const lk_rows *rows) {
     const lk_bayesnet *s = c->s;
     lk_context *ctx = s->model->ctx;
-    weighed **numbers = lk_alloc(ctx, s->n, sizeof *numbers);
+    weighed **numbers = lk_alloc(ctx, s->n, sizeof(weighed *));
     size_t *there = lk_alloc(ctx, s->n, sizeof *there);
     lk_status status = numbers && there ? LK_OK : LK_NO_MEMORY;
     for (size_t v = 0; status == LK_OK && v < s->n; v++)
