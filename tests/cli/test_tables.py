@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 """Real data through every family, with default options but few steps: learning, scores, samples, and
 the samples scored by the model that drew them."""
+import csv
 import json
 import math
 import pathlib
@@ -32,6 +33,63 @@ class Tables(Case):
         again = scores(model, sampled, *particles)
         self.assertEqual(len(again), 300)
         self.assertTrue(all(math.isfinite(x) and x <= 0 for x in again), again[:5])
+
+    def ask(self, model, whole, holed, fields, family):
+        """The questions about cells given others; nothing that comes out is odd, and nothing asked for stays missing."""
+        few = [] if family in EXACT else ["--particles", "8"]
+        answers = [good("score", model, whole, "--per-field", *few),
+                   good("outliers", model, whole, "--top", "4", "--reasons", "2", *few)]
+        answers += [good("predict", model, whole, program.label(fields[i]["name"]), *few) for i in (0, -1)]
+        for answer in answers:
+            self.assertGreater(len(answer.splitlines()), 4)
+            self.assertEqual(odd(answer), [])
+        lines = list(csv.reader(good("fill", model, holed, *few).splitlines()))
+        at = [lines[0].index(program.label(f["name"])) for f in fields]
+        for line in lines[1:]:
+            for field, i in zip(fields, at):
+                spelt = dict(field, missing=False, **{"kind": "real"} if field["kind"] == "grid" else {})
+                self.assertTrue(program.plausible(spelt, line[i], True), (field["name"], line[i]))
+
+    def test_questions(self):
+        self.assertEqual(odd("a,b\n1,-nan\ninf,2\n"), ["-nan", "inf"])  # planted
+        for turn, name in enumerate(("airquality.csv", "titanic.csv", "penguins.csv")):
+            source = DATA / "tables" / name
+            lines = list(csv.reader(source.read_text().splitlines()))
+            few = lines[1::len(lines) // 12]
+            holed = [["" if j == i % len(line) else cell for j, cell in enumerate(line)] for i, line in enumerate(few)]
+            whole, holed = (self.path(to, "".join(",".join(line) + "\n" for line in [lines[0], *rows]))
+                            for to, rows in (("whole.csv", few), ("holed.csv", holed)))
+            for family in program.some(FAMILIES, turn):
+                with self.subTest(name=name, family=family):
+                    model = self.path("model.lk")
+                    good("fit", family, source, "-o", model, "-f", *STEPS)
+                    fields = [f for f in program.read_model(model)[0]["schema"]["fields"]
+                              if f["kind"] != "text" and not f.get("ignored")]
+                    self.ask(model, whole, holed, fields, family)
+
+    def test_bounded(self):
+        """Samples go below 0 where a field is not bounded, and never leave its ends where the schema says so."""
+        source, edited = DATA / "tables/airquality.csv", self.path("schema.json")
+        schema = json.loads(good("schema", source))
+        for turn in (0, 1):
+            edited.write_text(json.dumps(schema))
+            below = 0
+            for family in program.some(FAMILIES, turn):
+                with self.subTest(bounded=turn == 1, family=family):
+                    model = self.path("model.lk")
+                    good("fit", family, source, "-o", model, "-f", "--schema", edited, *STEPS)
+                    drawn = list(csv.reader(good("sample", model, "-n", 300).splitlines()))
+                    for field in (f for f in schema["fields"] if f["kind"] == "grid" and not f.get("ignored")):
+                        cells = [float(line[drawn[0].index(field["name"])] or "inf") for line in drawn[1:]]
+                        ends = [field[end] / 10 ** field["places"] for end in ("low", "high")]
+                        below += any(x < 0 for x in cells)
+                        if turn:
+                            self.assertTrue(all(ends[0] <= x <= ends[1] or x == math.inf for x in cells), field)
+            self.assertEqual(below > 0, turn == 0)
+            for field in schema["fields"]:
+                field["bounded"] = field["kind"] == "grid" or field.get("bounded", False)
+                if not field["bounded"]:
+                    del field["bounded"]
 
     def check_arrays(self, source, family, *more, steps="60", read=()):
         model, sampled = self.path("model.lk"), self.path("sampled.npy")
@@ -78,6 +136,12 @@ class Tables(Case):
         else:
             good("sample", model, "-n", 4, "-o", picture, "-f")
             self.assertEqual(picture.read_bytes()[:8], b"\x89PNG\r\n\x1a\n")
+
+
+def odd(text):
+    """The cells that are numbers, but not finite."""
+    return [cell for line in text.splitlines() for cell in line.split(",")
+            if cell.strip().lower().lstrip("-") in ("nan", "inf", "infinity")]
 
 
 def load_npy(path):
