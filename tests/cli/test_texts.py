@@ -85,7 +85,7 @@ class Texts(Case):
         same, model = self.path("same.txt"), self.path("net.lk")
         same.write_text("The wheel turns, the wheel turns, the wheel turns. " * 20)
         good("fit", "rnn", DIALOGUE, "--text", "chars", "--context", 16, "--width", 12, "--layers", 1, "--steps", 30,
-             "-o", model)
+             "--learning-rate", 0.004, "-o", model)
         before = model.read_bytes()
         plain, gone_on = self.score(model, same), json.loads(good("score", model, same, "--adapt", 0.01, "--json"))
         self.assertEqual(gone_on["kind"], "exact")
