@@ -13,6 +13,7 @@
 #include "data/tokens.h"
 
 #include <math.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -187,16 +188,17 @@ static lk_status find_role(const lk_schema *schema, const char *role, const char
                          lk_shown(name, strlen(name), shown), role);
 }
 
-static lk_status ignore_fields(lk_schema *schema, const char *list) {
+/* Sets a flag (its offset in lk_field) of the fields whose names stand in a list, divided by commas. */
+static lk_status mark_fields(lk_schema *schema, const char *list, const char *role, size_t flag) {
     for (const char *p = list;; p++) {
         size_t n = strcspn(p, ","), field;
         char *name = lk_alloc(schema->ctx, n + 1, 1);
         if (!name) return LK_NO_MEMORY;
         memcpy(name, p, n);
-        lk_status status = find_role(schema, "--ignore", name, &field);
+        lk_status status = find_role(schema, role, name, &field);
         lk_free(schema->ctx, name);
         if (status != LK_OK) return status;
-        schema->fields[field].ignored = true;
+        *(bool *)((char *)&schema->fields[field] + flag) = true;
         p += n;
         if (!*p) return LK_OK;
     }
@@ -220,7 +222,8 @@ lk_status lk_schema_set_roles(lk_schema *schema, const char *weights, const char
                               const char *target) {
     lk_status status = LK_OK;
     size_t field;
-    if (ignore && *ignore) status = ignore_fields(schema, ignore);
+    if (ignore && *ignore)
+        status = mark_fields(schema, ignore, "--ignore", offsetof(lk_field, ignored));
     if (status == LK_OK && weights && *weights) {
         status = find_role(schema, "--weights", weights, &field);
         if (status == LK_OK) status = set_weights(schema, field);
@@ -263,17 +266,10 @@ static lk_status check_conditions(const lk_schema *schema) {
 
 lk_status lk_schema_set_conditions(lk_schema *schema, const char *names) {
     bool any = false;
-    for (const char *p = names; p && *p;) {
-        size_t n = strcspn(p, ","), field;
-        char *name = lk_alloc(schema->ctx, n + 1, 1);
-        if (!name) return LK_NO_MEMORY;
-        memcpy(name, p, n);
-        lk_status status = find_role(schema, "--condition", name, &field);
-        lk_free(schema->ctx, name);
-        if (status != LK_OK) return status;
-        schema->fields[field].condition = true;
-        p += n + (p[n] != 0);
-    }
+    lk_status status =
+        names && *names ? mark_fields(schema, names, "--condition", offsetof(lk_field, condition))
+                        : LK_OK;
+    if (status != LK_OK) return status;
     for (size_t i = 0; i < schema->n_fields; i++) any |= schema->fields[i].condition;
     return any ? check_conditions(schema) : LK_OK;
 }

@@ -56,7 +56,7 @@ typedef struct lk_em {
     size_t (*n_free)(const lk_model *model);
 } lk_em;
 
-/* When `option` is `value`, "name=value" settings of the options that nobody has set. */
+/* When `option` is `value` (NULL: always), "name=value" settings of the options that nobody has set. */
 typedef struct lk_preset {
     const char *option, *value;
     const char *const *settings; /* NULL at the end */

@@ -208,8 +208,7 @@ static void joint(lk_model *model, lk_trace *t) {
 
 static const char *const settings[] = {
     "learning-rate=0.01", "schedule=cosine", "warmup=50", "clip=1", "batch=32", NULL};
-static const lk_preset presets[] = {
-    {"cell", "lstm", settings}, {"cell", "gru", settings}, {NULL, NULL, NULL}};
+static const lk_preset presets[] = {{"cell", NULL, settings}, {NULL, NULL, NULL}};
 
 const lk_family lk_family_rnn = {
     .name = "rnn",

@@ -336,8 +336,7 @@ static const char *const settings[] = {
     "clip=1",
     "batch=16",
     NULL};
-static const lk_preset presets[] = {
-    {"norm", "rms", settings}, {"norm", "layer", settings}, {NULL, NULL, NULL}};
+static const lk_preset presets[] = {{"norm", NULL, settings}, {NULL, NULL, NULL}};
 
 const lk_family lk_family_transformer = {
     .name = "transformer",

@@ -33,7 +33,7 @@ static lk_status set_options(lk_context *ctx, const lk_family *family, const cha
     for (size_t i = 0; status == LK_OK && texts && texts[i]; i++)
         status = set_option(ctx, options, texts[i], false);
     for (const lk_preset *p = family->presets; status == LK_OK && p && p->option; p++) {
-        if (strcmp(lk_options_text(options, p->option), p->value)) continue;
+        if (p->value && strcmp(lk_options_text(options, p->option), p->value)) continue;
         for (size_t i = 0; status == LK_OK && p->settings[i]; i++)
             status = set_option(ctx, options, p->settings[i], true);
     }
