@@ -125,7 +125,7 @@ lk_status lk_model_log(lk_model *model, uint64_t step, double train, double vali
 
 extern const lk_family lk_family_bayesnet, lk_family_copula, lk_family_fa, lk_family_gmm,
     lk_family_independent, lk_family_made, lk_family_mixture, lk_family_ngram, lk_family_ppca,
-    lk_family_rnn, lk_family_transformer, lk_family_vae;
+    lk_family_rnn, lk_family_transformer, lk_family_vae, lk_family_wavenet;
 extern const lk_family *const lk_families[]; /* NULL at the end */
 const lk_family *lk_family_named(const char *name);
 

@@ -62,6 +62,10 @@ typedef struct lk_isa {
     void (*gru[2])(size_t n, void *gates, const void *part, const void *before, void *shown);
     void (*gru_back[2])(size_t n, const void *gates, const void *part, const void *before,
                         void *d_shown, void *d_gates, void *d_part);
+    /* shown = tanh of the first n times sigmoid of the next; gates [2n] become these. On the way back
+     * d_gates [2n], which may be gates, is written. */
+    void (*gated[2])(size_t n, void *gates, void *shown);
+    void (*gated_back[2])(size_t n, const void *gates, const void *d_shown, void *d_gates);
     /* log P(k) by n logits, and grad += g · its derivatives, in float64; e: room for n. */
     double (*categorical[2])(size_t n, const void *logits, size_t k, double *e);
     void (*categorical_back[2])(size_t n, const void *logits, size_t k, double g, double *e,

@@ -291,6 +291,8 @@ const lk_isa JOIN(lk_isa_, LK_ISA) = {
     .lstm_back = {lstm_back_f32, lstm_back_f64},
     .gru = {gru_f32, gru_f64},
     .gru_back = {gru_back_f32, gru_back_f64},
+    .gated = {gated_f32, gated_f64},
+    .gated_back = {gated_back_f32, gated_back_f64},
     .categorical = {categorical_f32, categorical_f64},
     .categorical_back = {categorical_back_f32, categorical_back_f64},
 };

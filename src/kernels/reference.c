@@ -164,6 +164,8 @@ const lk_isa lk_isa_scalar = {
     .lstm_back = {lk_reference_lstm_back_f32, lk_reference_lstm_back_f64},
     .gru = {lk_reference_gru_f32, lk_reference_gru_f64},
     .gru_back = {lk_reference_gru_back_f32, lk_reference_gru_back_f64},
+    .gated = {lk_reference_gated_f32, lk_reference_gated_f64},
+    .gated_back = {lk_reference_gated_back_f32, lk_reference_gated_back_f64},
     .categorical = {lk_reference_categorical_f32, lk_reference_categorical_f64},
     .categorical_back = {lk_reference_categorical_back_f32, lk_reference_categorical_back_f64},
 };

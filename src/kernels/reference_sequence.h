@@ -21,6 +21,8 @@ void lk_reference_lstm_back_f32(size_t n, const void *gates, const void *before,
 void lk_reference_gru_f32(size_t n, void *gates, const void *part, const void *before, void *shown);
 void lk_reference_gru_back_f32(size_t n, const void *gates, const void *part, const void *before,
                                void *d_shown, void *d_gates, void *d_part);
+void lk_reference_gated_f32(size_t n, void *gates, void *shown);
+void lk_reference_gated_back_f32(size_t n, const void *gates, const void *d_shown, void *d_gates);
 double lk_reference_categorical_f32(size_t n, const void *logits, size_t k, double *e);
 void lk_reference_categorical_back_f32(size_t n, const void *logits, size_t k, double g, double *e,
                                        void *grad);
@@ -42,6 +44,8 @@ void lk_reference_lstm_back_f64(size_t n, const void *gates, const void *before,
 void lk_reference_gru_f64(size_t n, void *gates, const void *part, const void *before, void *shown);
 void lk_reference_gru_back_f64(size_t n, const void *gates, const void *part, const void *before,
                                void *d_shown, void *d_gates, void *d_part);
+void lk_reference_gated_f64(size_t n, void *gates, void *shown);
+void lk_reference_gated_back_f64(size_t n, const void *gates, const void *d_shown, void *d_gates);
 double lk_reference_categorical_f64(size_t n, const void *logits, size_t k, double *e);
 void lk_reference_categorical_back_f64(size_t n, const void *logits, size_t k, double g, double *e,
                                        void *grad);

@@ -39,6 +39,14 @@ static inline size_t lk_cell_gates(lk_cell_kind kind) { return kind == LK_LSTM ?
 lk_status lk_recurrent_step(lk_context *ctx, lk_cell_kind kind, lk_dtype t, size_t lanes, size_t w,
                             const void *weights, const void *packed, const void *part, void *gates,
                             void *state, void *work);
+/* Causal dilated convolution (van den Oord et al., "WaveNet", 2016, section 2.1) is a product of the rows that it sees, side
+ * by side: x [rows·n, w] -> [rows·n, taps·w], of position i the positions i - (taps - 1)·dilation, …, i - dilation, i, zeros where
+ * a sequence has none. */
+lk_tensor *lk_dilate(lk_tape *tape, lk_tensor *x, size_t n, size_t taps, size_t dilation);
+/* x [rows, 2w] -> [rows, w]: tanh of the first w numbers times sigmoid of the others (eq. 2). */
+lk_tensor *lk_gated(lk_tape *tape, lk_tensor *x);
+/* One row of it; gates [2w] become their activations. */
+void lk_gated_row(lk_dtype t, size_t w, void *gates, void *out);
 /* Keys that are kept stand by blocks of 64 positions, of each head a row for each of its numbers: [blocks, heads, size, 64], this
  * many numbers for n positions, zeros at first. lk_keys_keep puts one position's key there. */
 size_t lk_keys_room(size_t n, size_t heads, size_t size);

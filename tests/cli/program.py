@@ -21,7 +21,7 @@ SANITIZED = b"__asan_init" in pathlib.Path(PROGRAM).read_bytes()  # then memory 
 DATA = pathlib.Path(os.environ.get("LIKELY_DATA", ROOT / "../shared/data"))
 GOLDEN = ROOT / "tests/golden/data"
 FAMILIES = ("bayesnet", "copula", "fa", "gmm", "independent", "made", "mixture", "ppca", "vae")
-TEXTS = ("ngram", "rnn", "transformer")  # families that learn texts
+TEXTS = ("ngram", "rnn", "transformer", "wavenet")  # families that learn texts
 EXACT = ("bayesnet", "copula", "fa", "gmm", "independent", "mixture", "ppca")  # every question about cells given others
 SECONDS = 240  # after which a run counts as hanging
 

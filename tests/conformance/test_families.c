@@ -53,6 +53,10 @@ static const char *const small_rotary[] = {"layers=2",          "heads=2", "widt
 static const char *const small_learned[] = {
     "layers=1",   "heads=1",     "width=12",  "positions=learned",
     "norm=layer", "dropout=0.1", "hidden=20", NULL};
+static const char *const small_wavenet[] = {"layers=10",   "stack=3", "residual=6", "skip=8",
+                                            "dropout=0.1", "batch=8", NULL};
+static const char *const three_taps[] = {"layers=3",   "taps=3", "stack=5",
+                                         "residual=5", "skip=7", NULL};
 static const char *const unseen_values[] = {"absent=latent", "score=bic", "parents=2", NULL};
 static const char *const plain[] = {NULL};
 
@@ -79,7 +83,9 @@ static const struct {
     {"rnn", small_lstm},
     {"rnn", two_grus},
     {"transformer", small_rotary},
-    {"transformer", small_learned}};
+    {"transformer", small_learned},
+    {"wavenet", small_wavenet},
+    {"wavenet", three_taps}};
 
 static const char *path_of(const char *name) {
     static char path[4096];

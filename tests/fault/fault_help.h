@@ -237,6 +237,8 @@ static const char *const rnn_options[] = {"width=3", "cell=gru",    "layers=2", 
                                           "check=2", "dropout=0.1", NULL};
 static const char *const transformer_options[] = {"width=4", "layers=1",     "heads=1", "batch=4",
                                                   "check=2", "accumulate=2", NULL};
+static const char *const wavenet_options[] = {"residual=3", "skip=4",  "layers=3", "stack=2",
+                                              "batch=4",    "check=2", NULL};
 static const struct {
     const char *family;
     const char *const *options;
@@ -245,7 +247,8 @@ static const struct {
              {"mixture", mixture_options},
              {"rnn", rnn_options},
              {"transformer", transformer_options},
-             {"vae", vae_options}};
+             {"vae", vae_options},
+             {"wavenet", wavenet_options}};
 
 /* The settings of a family that is not in the list are its defaults. */
 static inline void choose_family(bench *b, const char *family) {

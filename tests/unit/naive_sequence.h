@@ -110,4 +110,34 @@ static lk_tensor *build_recurrent(lk_tape *t, int k, lk_tensor **x) {
     return lk_recurrent(t, (lk_cell_kind)k, x[0], x[1], k == LK_GRU ? x[2] : NULL, POSITIONS);
 }
 
+enum { TAPS = 3, APART = 2 };
+
+/* Sequences of k positions. */
+static void naive_dilate(int k, const matrix *x, matrix *out) {
+    size_t n = (size_t)k, w = x->cols;
+    shape(out, x->rows, TAPS * w);
+    for (size_t i = 0; i < x->rows; i++)
+        for (size_t tap = 0; tap < TAPS; tap++)
+            for (size_t j = 0; j < w; j++) {
+                size_t back = (TAPS - 1 - tap) * APART;
+                out->v[(i * TAPS + tap) * w + j] = i % n >= back ? at(x, i - back, j) : 0;
+            }
+}
+
+static void naive_gated(int k, const matrix *x, matrix *out) {
+    size_t w = x->cols / 2;
+    shape(out, x->rows, w);
+    for (size_t i = 0; i < x->rows; i++)
+        for (size_t j = 0; j < w; j++)
+            out->v[i * w + j] = tanh((k + 1) * at(x, i, j)) * squash((k + 1) * at(x, i, w + j));
+}
+
+static lk_tensor *build_dilate(lk_tape *t, int k, lk_tensor **x) {
+    return lk_dilate(t, x[0], (size_t)k, TAPS, APART);
+}
+
+static lk_tensor *build_gated(lk_tape *t, int k, lk_tensor **x) {
+    return lk_gated(t, k ? lk_add(t, x[0], x[0]) : x[0]);
+}
+
 #endif

@@ -1,0 +1,329 @@
+/* Causal dilated convolutions over a series (van den Oord et al., "WaveNet: A Generative Model for Raw Audio", 2016): p(x) =
+ * Π p(xᵢ | x₀ … xᵢ₋₁), where layer l sees its input `taps` times, 2^(l mod stack) positions apart, so that each position is given
+ * 1 + Σ (taps - 1)·2^(l mod stack) symbols. A layer is z = tanh(a)·sigmoid(b) of two convolutions (eq. 2); its input and a
+ * product of z are the next layer's input, and products of all z add up to what the head sees (figure 4).
+ * One position after the other, a layer keeps the inputs that it will see again, in a ring (Paine et al., "Fast Wavenet
+ * Generation Algorithm", 2016), so that nothing is computed twice. */
+#include "family/series_net.h"
+#include "tensor/sequence.h"
+
+#include <string.h>
+
+enum { SIDE = 8 }; /* layers whose z go side by side into one product */
+
+typedef struct conv_layer {
+    size_t gates, gates_bias, residual,
+        residual_bias; /* parameters; the last layer has no residual ones */
+    size_t dilation;
+} conv_layer;
+
+typedef struct wavenet_state {
+    lk_series_net net;
+    size_t depth, taps, width, skips, groups; /* groups of SIDE layers */
+    size_t embed, skip_bias, hidden, hidden_bias;
+    size_t *skip; /* [groups] parameters [layers of the group·width, skips] */
+    conv_layer *layers;
+} wavenet_state;
+
+static const lk_option options[] = {
+    {"layers", LK_OPTION_INT, "20", 1, 512, NULL, "One on the other"},
+    {"stack", LK_OPTION_INT, "10", 1, 20, NULL,
+     "Layers after which dilation, which doubles from layer to layer, is 1 again"},
+    {"taps", LK_OPTION_INT, "2", 2, 16, NULL, "Positions that a convolution sees"},
+    {"residual", LK_OPTION_INT, "64", 1, 65536, NULL, "Channels from layer to layer"},
+    {"skip", LK_OPTION_INT, "128", 1, 65536, NULL, "Channels from all layers to the head"},
+    {"dropout", LK_OPTION_REAL, "0", 0, 0.95, NULL,
+     "Share of what layers show that is left out in each step of learning"},
+    {NULL, LK_OPTION_INT, NULL, 0, 0, NULL, NULL}};
+
+static size_t in_group(const wavenet_state *s, size_t group) {
+    size_t left = s->depth - group * SIDE;
+    return left < SIDE ? left : SIDE;
+}
+
+/* ---- All positions at once ------------------------------------------------------------------------------ */
+
+static lk_tensor *linear(wavenet_state *s, lk_trace *trace, lk_tensor *x, size_t weight,
+                         size_t bias) {
+    lk_params *params = &s->net.model->params;
+    lk_tape *tape = trace->tape;
+    lk_tensor *w = lk_param(tape, params, weight);
+    lk_tensor *b = bias == SIZE_MAX
+                       ? NULL
+                       : lk_reshape(tape, lk_param(tape, params, bias), 1, lk_tensor_cols(w));
+    return lk_dense(tape, x, w, b, NULL, LK_LINEAR);
+}
+
+static lk_tensor *all(void *self, lk_trace *trace, lk_tensor *x, const uint8_t *present) {
+    wavenet_state *s = self;
+    lk_tape *tape = trace->tape;
+    lk_tensor *z[SIDE], *sum = NULL;
+    size_t *symbols = lk_series_net_symbols(&s->net, trace, x, present);
+    if (!symbols) return lk_tape_empty(tape);
+    lk_tensor *h = lk_gather_rows(tape, lk_param(tape, &s->net.model->params, s->embed),
+                                  lk_tensor_rows(x) * s->net.n, symbols);
+    for (size_t l = 0; l < s->depth; l++) {
+        const conv_layer *layer = &s->layers[l];
+        lk_tensor *seen = lk_dilate(tape, h, s->net.n, s->taps, layer->dilation);
+        lk_tensor *shown = lk_gated(tape, linear(s, trace, seen, layer->gates, layer->gates_bias));
+        z[l % SIDE] = shown = lk_series_net_thin(&s->net, trace, l, shown);
+        if (l + 1 < s->depth)
+            h = lk_add(tape, h, linear(s, trace, shown, layer->residual, layer->residual_bias));
+        if (l + 1 < s->depth && (l + 1) % SIDE) continue;
+        lk_tensor *side = lk_concat_cols(tape, l % SIDE + 1, z);
+        lk_tensor *y = linear(s, trace, side, s->skip[l / SIDE], sum ? SIZE_MAX : s->skip_bias);
+        sum = sum ? lk_add(tape, sum, y) : y;
+    }
+    h = linear(s, trace, lk_unary_op(tape, LK_RELU, sum), s->hidden, s->hidden_bias);
+    return lk_series_net_head(&s->net, trace, lk_unary_op(tape, LK_RELU, h));
+}
+
+/* ---- One position after the other ------------------------------------------------------------------------- */
+
+typedef struct ring {
+    lk_real
+        *kept; /* [length, lanes, width] inputs of this layer, that of position i at i mod length */
+    size_t length;
+    lk_series_weight gates, residual;
+} ring;
+
+typedef struct cache {
+    size_t lanes;
+    ring *rings;                          /* [depth] */
+    lk_real *h, *y;                       /* [lanes, width] */
+    lk_real *seen;                        /* [lanes, taps·width] */
+    lk_real *gates;                       /* [lanes, 2·width] */
+    lk_real *z;                           /* [lanes, SIDE·width] */
+    lk_real *sum, *up;                    /* [lanes, skips] */
+    lk_real *logits;                      /* [lanes, alphabet] */
+    lk_series_weight *skip, hidden, head; /* skip: [groups] */
+} cache;
+
+static bool make_room(const wavenet_state *s, lk_arena *arena, cache *c) {
+    size_t lanes = c->lanes, w = s->width;
+    const struct {
+        lk_real **to;
+        size_t n;
+    } rooms[] = {{&c->h, w},
+                 {&c->y, w},
+                 {&c->seen, s->taps * w},
+                 {&c->gates, 2 * w},
+                 {&c->z, SIDE * w},
+                 {&c->sum, s->skips},
+                 {&c->up, s->skips},
+                 {&c->logits, s->net.alphabet}};
+    for (size_t i = 0; i < sizeof rooms / sizeof *rooms; i++)
+        if (!(*rooms[i].to = lk_arena_alloc_raw(arena, lanes * rooms[i].n, sizeof(lk_real))))
+            return false;
+    c->rings = lk_arena_alloc(arena, s->depth, sizeof *c->rings);
+    c->skip = lk_arena_alloc(arena, s->groups, sizeof *c->skip);
+    return c->rings && c->skip;
+}
+
+/* A ring is no longer than there are positions: what it would keep beyond them nobody sees. */
+static bool make_ring(const wavenet_state *s, lk_trace *trace, size_t l, cache *c) {
+    const conv_layer *layer = &s->layers[l];
+    ring *r = &c->rings[l];
+    size_t w = s->width;
+    r->length = (s->taps - 1) * layer->dilation;
+    if (r->length > s->net.n) r->length = s->net.n;
+    r->kept = lk_arena_alloc(trace->arena, r->length * c->lanes * w, sizeof(lk_real));
+    return r->kept &&
+           lk_series_net_pack(&s->net, trace, layer->gates, s->taps * w, 2 * w, &r->gates) &&
+           (l + 1 == s->depth ||
+            lk_series_net_pack(&s->net, trace, layer->residual, w, w, &r->residual));
+}
+
+static void *start(void *self, lk_trace *trace, size_t lanes) {
+    const wavenet_state *s = self;
+    cache *c = lk_arena_alloc(trace->arena, 1, sizeof *c);
+    if (!c) return NULL;
+    c->lanes = lanes;
+    bool good =
+        make_room(s, trace->arena, c) &&
+        lk_series_net_pack(&s->net, trace, s->hidden, s->skips, s->skips, &c->hidden) &&
+        lk_series_net_pack(&s->net, trace, s->net.weight, s->skips, s->net.alphabet, &c->head);
+    for (size_t l = 0; good && l < s->depth; l++) good = make_ring(s, trace, l, c);
+    for (size_t g = 0; good && g < s->groups; g++)
+        good = lk_series_net_pack(&s->net, trace, s->skip[g], in_group(s, g) * s->width, s->skips,
+                                  &c->skip[g]);
+    return good ? c : NULL;
+}
+
+static const lk_real *values(const wavenet_state *s, size_t parameter) {
+    return lk_param_values(&s->net.model->params, parameter);
+}
+
+/* to [lanes, n] += row [n] */
+static void add_row(size_t lanes, size_t n, const lk_real *row, lk_real *to) {
+    for (size_t lane = 0; lane < lanes; lane++, to += n)
+        for (size_t j = 0; j < n; j++) to[j] = to[j] + row[j];
+}
+
+static void relu(lk_trace *trace, size_t n, lk_real *x) {
+    lk_map(trace->ctx, LK_RELU, LK_REAL, n, x, x);
+}
+
+/* The rows of the layer's input that position i sees, side by side; then position i takes the place of the oldest. */
+static void look_back(const wavenet_state *s, const cache *c, size_t l, size_t i) {
+    const ring *r = &c->rings[l];
+    size_t w = s->width, bytes = w * sizeof(lk_real), row = c->lanes * w;
+    for (size_t tap = s->taps; tap-- > 0;) {
+        size_t back = tap * s->layers[l].dilation;
+        const lk_real *from = back ? r->kept + (i - back) % r->length * row : c->h;
+        for (size_t lane = 0; lane < c->lanes; lane++) {
+            lk_real *to = c->seen + (lane * s->taps + s->taps - 1 - tap) * w;
+            if (back > i) memset(to, 0, bytes);
+            else memcpy(to, from + lane * w, bytes);
+        }
+    }
+    memcpy(r->kept + i % r->length * row, c->h, row * sizeof(lk_real));
+}
+
+static void layer_one(const wavenet_state *s, lk_trace *trace, const cache *c, size_t l, size_t i) {
+    const conv_layer *layer = &s->layers[l];
+    const ring *r = &c->rings[l];
+    size_t w = s->width, lanes = c->lanes, side = in_group(s, l / SIDE), at = l % SIDE;
+    look_back(s, c, l, i);
+    lk_series_net_product(&s->net, trace, lanes, c->seen, &r->gates, c->gates);
+    add_row(lanes, 2 * w, values(s, layer->gates_bias), c->gates);
+    for (size_t lane = 0; lane < lanes; lane++) {
+        lk_gated_row(LK_REAL, w, c->gates + lane * 2 * w, c->y + lane * w);
+        memcpy(c->z + (lane * side + at) * w, c->y + lane * w, w * sizeof *c->y);
+    }
+    if (l + 1 < s->depth) {
+        lk_series_net_product(&s->net, trace, lanes, c->y, &r->residual, c->gates);
+        add_row(lanes, w, values(s, layer->residual_bias), c->gates);
+        for (size_t j = 0; j < lanes * w; j++) c->h[j] = c->h[j] + c->gates[j];
+    }
+    if (at + 1 < side) return;
+    lk_real *to = l < SIDE ? c->sum : c->up;
+    lk_series_net_product(&s->net, trace, lanes, c->z, &c->skip[l / SIDE], to);
+    if (l < SIDE) add_row(lanes, s->skips, values(s, s->skip_bias), to);
+    else
+        for (size_t j = 0; j < lanes * s->skips; j++) c->sum[j] = c->sum[j] + to[j];
+}
+
+static void one(void *self, lk_trace *trace, void *state, size_t i, const double *x,
+                const uint8_t *present, void *params) {
+    const wavenet_state *s = self;
+    const cache *c = state;
+    size_t w = s->width, n = s->net.n, skips = s->skips;
+    for (size_t lane = 0; lane < c->lanes; lane++) {
+        size_t symbol = lk_series_net_symbol(&s->net, i, x + lane * n, present + lane * n);
+        memcpy(c->h + lane * w, values(s, s->embed) + symbol * w, w * sizeof *c->h);
+    }
+    for (size_t l = 0; l < s->depth; l++) layer_one(s, trace, c, l, i);
+    relu(trace, c->lanes * skips, c->sum);
+    lk_series_net_product(&s->net, trace, c->lanes, c->sum, &c->hidden, c->up);
+    add_row(c->lanes, skips, values(s, s->hidden_bias), c->up);
+    relu(trace, c->lanes * skips, c->up);
+    lk_series_net_head_one(&s->net, trace, c->lanes, i, c->up, &c->head, c->logits, params);
+}
+
+/* ---- The record -------------------------------------------------------------------------------------------- */
+
+/* Inputs of a product have about this deviation times what comes out of it. */
+static double deviation_of(size_t inputs) { return 1 / lk_sqrt((double)inputs); }
+
+static bool declare_bias(wavenet_state *s, const char *layer, size_t number, const char *name,
+                         size_t n, size_t *bias) {
+    size_t shape[1] = {n};
+    char full[64];
+    lk_series_net_name(full, sizeof full, layer, number, name, ".bias");
+    *bias = lk_params_add(&s->net.model->params, full, LK_REAL, 1, shape, LK_INIT_ZERO, 0, true);
+    return *bias != SIZE_MAX;
+}
+
+static bool declare_layer(wavenet_state *s, size_t l) {
+    lk_params *params = &s->net.model->params;
+    conv_layer *layer = &s->layers[l];
+    size_t w = s->width;
+    layer->gates = lk_series_net_weight(params, "layer", l, "gates", s->taps * w, 2 * w,
+                                        deviation_of(s->taps * w));
+    if (layer->gates == SIZE_MAX ||
+        !declare_bias(s, "layer", l, "gates", 2 * w, &layer->gates_bias))
+        return false;
+    if (l + 1 == s->depth) return true;
+    layer->residual = lk_series_net_weight(params, "layer", l, "residual", w, w, deviation_of(w));
+    return layer->residual != SIZE_MAX &&
+           declare_bias(s, "layer", l, "residual", w, &layer->residual_bias);
+}
+
+static lk_status declare(wavenet_state *s) {
+    lk_params *params = &s->net.model->params;
+    size_t w = s->width, skips = s->skips;
+    s->embed = lk_series_net_weight(params, "embed", SIZE_MAX, "weight", s->net.alphabet + 1, w, 1);
+    bool good = s->embed != SIZE_MAX;
+    for (size_t l = 0; good && l < s->depth; l++) good = declare_layer(s, l);
+    for (size_t g = 0; good && g < s->groups; g++) {
+        s->skip[g] = lk_series_net_weight(params, "skip", g, "weight", in_group(s, g) * w, skips,
+                                          deviation_of(s->depth * w));
+        good = s->skip[g] != SIZE_MAX;
+    }
+    good = good && declare_bias(s, "head", SIZE_MAX, "skip", skips, &s->skip_bias);
+    if (good)
+        s->hidden = lk_series_net_weight(params, "head", SIZE_MAX, "hidden", skips, skips,
+                                         deviation_of(skips));
+    good = good && s->hidden != SIZE_MAX &&
+           declare_bias(s, "head", SIZE_MAX, "hidden", skips, &s->hidden_bias);
+    return good ? lk_series_net_declare_head(&s->net) : s->net.model->ctx->status;
+}
+
+static lk_status create(lk_model *model) {
+    static const lk_chain chain = {.marginalises = true, .all = all, .start = start, .one = one};
+    lk_context *ctx = model->ctx;
+    const lk_options *o = model->options;
+    wavenet_state *s = model->state = lk_alloc(ctx, 1, sizeof *s);
+    if (!s) return LK_NO_MEMORY;
+    s->depth = (size_t)lk_options_int(o, "layers");
+    s->taps = (size_t)lk_options_int(o, "taps");
+    s->width = (size_t)lk_options_int(o, "residual");
+    s->skips = (size_t)lk_options_int(o, "skip");
+    s->groups = (s->depth + SIDE - 1) / SIDE;
+    lk_status status = lk_series_net_create(model, s->skips, &chain, s, &s->net);
+    if (status != LK_OK) return status;
+    s->layers = lk_alloc(ctx, s->depth, sizeof *s->layers);
+    s->skip = lk_alloc(ctx, s->groups, sizeof *s->skip);
+    if (!s->layers || !s->skip) return LK_NO_MEMORY;
+    size_t stack = (size_t)lk_options_int(o, "stack");
+    for (size_t l = 0; l < s->depth; l++) s->layers[l].dilation = (size_t)1 << l % stack;
+    return declare(s);
+}
+
+static void destroy(lk_model *model) {
+    wavenet_state *s = model->state;
+    if (!s) return;
+    lk_series_net_destroy(&s->net);
+    lk_free(model->ctx, s->layers);
+    lk_free(model->ctx, s->skip);
+    lk_free(model->ctx, s);
+    model->state = NULL;
+}
+
+static void step(lk_model *model, uint64_t number, bool training) {
+    (void)number;
+    ((wavenet_state *)model->state)->net.learning = training;
+}
+
+static void joint(lk_model *model, lk_trace *t) {
+    lk_draw(t, LK_ROW_SITE, &((wavenet_state *)model->state)->net.row);
+}
+
+static const char *const settings[] = {
+    "learning-rate=0.002", "schedule=cosine", "warmup=100", "clip=1", "batch=16", NULL};
+static const lk_preset presets[] = {{"taps", NULL, settings}, {NULL, NULL, NULL}};
+
+const lk_family lk_family_wavenet = {
+    .name = "wavenet",
+    .summary = "Dilated causal convolutions over sounds and texts",
+    .taxonomy = "autoregressive",
+    .posterior = "none",
+    .options = options,
+    .create = create,
+    .joint = joint,
+    .destroy = destroy,
+    .presets = presets,
+    .step = step,
+    .series = true,
+};
