@@ -65,6 +65,7 @@ static bool parse_exponent(const char *p, const char *end, int *exponent) {
 }
 
 bool lk_decimal_parse(const char *text, size_t length, lk_decimal *out) {
+    if (lk_decimal_parse_short(text, length, out)) return true;
     if (length > MAX_LENGTH) return false;
     const char *p = text, *end = text + length;
     lk_decimal d = {.exact = true};
@@ -107,8 +108,9 @@ static bool scale_to_grid(const lk_decimal *value, int places, uint64_t *out, in
     *out = 0;
     if (value->digits == 0) return true;
     if (shift >= 0) {
+        bool small = shift <= 9 && value->digits <= UINT32_MAX; /* and so is the product */
         if (!value->exact || shift > 18 ||
-            value->digits > (uint64_t)INT64_MAX / power_of_ten[shift])
+            (!small && value->digits > (uint64_t)INT64_MAX / power_of_ten[shift]))
             return false;
         *out = value->digits * power_of_ten[shift];
         return true;

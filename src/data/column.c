@@ -13,7 +13,8 @@
  * end is what the column is, and the values are looked at a second time for their moments.
  *
  * One pass decides the rest, in memory that does not grow with the rows: a table of at most 256 different
- * strings, dropped when there are more, and the moments both in steps and in units. The grid may turn
+ * strings, dropped when there are more, and the moments in steps, of the first LK_BOTH_MOMENTS values also in units: a
+ * column that turns out to be no grid later is looked at again. The grid may turn
  * out finer on the way: mean and m2 in steps are then multiplied by 10^k and 10^2k, which is the same
  * on every machine as it happens in the order of the rows. */
 #include "data/column.h"
@@ -36,13 +37,18 @@ void lk_column_free(lk_context *ctx, lk_column *column) {
 }
 
 static void add_moment(lk_moments *m, double x) {
-    if (!(x >= -(double)FLT_MAX && x <= (double)FLT_MAX)) return; /* reading it will be an error */
     if (m->n == 0 || x < m->low) m->low = x;
     if (m->n == 0 || x > m->high) m->high = x;
     m->n++;
     double d = x - m->mean;
     m->mean += d / (double)m->n;
     m->m2 += d * (x - m->mean);
+}
+
+/* In units; what is beyond float32 will be an error when it is read. */
+static void add_unit_moment(lk_column *column, double number) {
+    double x = (double)(float)number;
+    if (x >= -(double)FLT_MAX && x <= (double)FLT_MAX) add_moment(&column->numbers, x);
 }
 
 lk_status lk_column_add_missing(lk_context *ctx, lk_column *column, const char *mark, size_t n) {
@@ -76,12 +82,12 @@ static void see_number(lk_column *column, double number) {
     if (column->n_numbers++ == 0) {
         column->grid = true;
         column->counts = number == 0 || number == 1;
-    } else if (number != column->previous + 1) {
-        column->counts = false;
+    } else {
+        column->varies |= number != column->previous;
+        if (column->counts) column->counts = number == column->previous + 1;
     }
-    if (column->n_numbers == 1 || number < column->lowest) column->lowest = number;
-    if (column->n_numbers == 1 || number > column->highest) column->highest = number;
     column->previous = number;
+    if (column->more) return;
     if (number == 0) column->zero = true;
     else if (number == 1) column->one = true;
     else column->more = true;
@@ -89,27 +95,33 @@ static void see_number(lk_column *column, double number) {
 
 static bool is_digit(char c) { return c >= '0' && c <= '9'; }
 
+/* Digits and a sign: whole days, or more, or less, than a number. */
+static void see_whole(lk_column *column, const lk_decimal *decimal, const char *text, size_t n,
+                      bool *wide, bool *padded) {
+    size_t sign = *text == '-' || *text == '+';
+    int64_t number = 0;
+    column->n_whole++;
+    *wide = n > 15 && (!lk_decimal_to_grid(decimal, 0, &number) ||
+                       number > (int64_t)LK_GRID_LIMIT || number < -(int64_t)LK_GRID_LIMIT);
+    *padded = n > sign + 1 && text[sign] == '0';
+    if (n == 8 && *text >= '1' && *text <= '2' &&
+        (text[0] == '1' ? text[1] == '9' : text[1] == '0'))
+        column->n_compact += lk_date_parse("%Y%m%d", 0, text, n, &number);
+}
+
 /* How a plain number is written, and whether it is more, or less, than a number. */
 static lk_status see_spelling(lk_context *ctx, lk_column *column, const lk_decimal *decimal,
                               double number, const char *text, size_t n) {
-    size_t sign = *text == '-' || *text == '+';
-    bool pointed = decimal->places > 0, whole = !pointed && !decimal->has_exponent;
-    int64_t steps = 0;
-    bool wide = whole && n > 15 &&
-                (!lk_decimal_to_grid(decimal, 0, &steps) || steps > (int64_t)LK_GRID_LIMIT ||
-                 steps < -(int64_t)LK_GRID_LIMIT);
-    bool padded = whole && n > sign + 1 && text[sign] == '0';
-    bool outside = !(fabs(number) <= (double)FLT_MAX);
-    column->n_whole += whole;
-    column->n_pointed += pointed;
-    column->n_thousands += pointed && decimal->places == 3 && !decimal->has_exponent &&
-                           n - sign <= 7 && text[sign] != '0' && is_digit(text[sign]);
-    if (whole && n == 8) {
-        int64_t days;
-        column->n_compact +=
-            *text >= '1' && *text <= '2' && (text[0] == '1' ? text[1] == '9' : text[1] == '0') &&
-            lk_date_parse("%Y%m%d", 0, text, n, &days);
+    bool wide = false, padded = false, outside = !(fabs(number) <= (double)FLT_MAX);
+    if (decimal->places > 0) {
+        size_t sign = *text == '-' || *text == '+';
+        column->n_pointed++;
+        column->n_thousands += decimal->places == 3 && !decimal->has_exponent && n - sign <= 7 &&
+                               text[sign] != '0' && is_digit(text[sign]);
+    } else if (!decimal->has_exponent) {
+        see_whole(column, decimal, text, n, &wide, &padded);
     }
+    if (!(wide | padded | outside)) return LK_OK;
     if ((!wide || column->wide) && (!padded || column->padded) && (!outside || column->outside))
         return LK_OK;
     column->wide |= wide;
@@ -124,14 +136,20 @@ static lk_status see_spelling(lk_context *ctx, lk_column *column, const lk_decim
 static void add_parsed(lk_column *column, const lk_decimal *decimal, double number) {
     see_number(column, number);
     column->n_exponents += decimal->has_exponent;
-    add_moment(&column->numbers, (double)(float)number);
+    column->behind |= column->grid && column->n_numbers > LK_BOTH_MOMENTS && !column->again;
+    if (!column->behind) add_unit_moment(column, number);
     if (!column->grid) return;
-    int places = lk_decimal_significant_places(decimal);
     int64_t steps;
-    if (places > LK_MAX_PLACES) column->grid = false;
-    else if (places > column->places) refine(column, places);
-    if (!column->grid) return;
-    if (lk_decimal_to_grid(decimal, column->places, &steps)) add_steps(column, steps);
+    if (-decimal->exponent > column->places) {
+        int places = lk_decimal_significant_places(decimal);
+        if (places > LK_MAX_PLACES) column->grid = false;
+        else if (places > column->places) refine(column, places);
+        if (!column->grid) return;
+    }
+    if (-decimal->exponent == column->places && decimal->digits <= UINT32_MAX)
+        add_moment(&column->steps, (double)(decimal->negative ? -(int64_t)decimal->digits
+                                                              : (int64_t)decimal->digits));
+    else if (lk_decimal_to_grid(decimal, column->places, &steps)) add_steps(column, steps);
     else column->grid = false;
 }
 
@@ -141,7 +159,7 @@ void lk_column_add_number(lk_column *column, double number, int digits, int most
     column->n_whole += most_places == 0;
     column->wide |= most_places == 0 && fabs(number) > LK_GRID_LIMIT;
     column->outside |= fabs(number) > (double)FLT_MAX;
-    add_moment(&column->numbers, (double)(float)number);
+    add_unit_moment(column, number);
     if (!column->grid) return;
     /* The least decimals with which the number is the nearest of its type to the decimal. */
     double most = lk_power_of_ten(digits), scale = lk_power_of_ten(column->places);
@@ -252,16 +270,36 @@ static bool settle_style(lk_column *column, char delimiter) {
     return true;
 }
 
-bool lk_column_settle(lk_context *ctx, lk_column *column, char delimiter) {
-    if (column->n_seen == 0 || (!settle_date(column) && !settle_style(column, delimiter)))
+/* Exponents are how programs write continua; a few of them are integers gone large. */
+static bool is_grid(const lk_column *column) {
+    return column->grid && column->n_exponents * 100 <= column->n_seen;
+}
+
+static bool is_binary(const lk_column *column) {
+    return column->zero && column->one && !column->more && !column->format;
+}
+
+/* Numbers whose moments in units turn out to be needed. */
+static bool settle_reals(lk_column *column) {
+    if (!column->behind || column->n_numbers < column->n_seen || is_grid(column) ||
+        is_binary(column))
         return false;
+    column->numbers = (lk_moments){0};
+    return true;
+}
+
+bool lk_column_settle(lk_context *ctx, lk_column *column, char delimiter) {
+    if (column->n_seen == 0) return false;
+    column->again = true;
+    if (!settle_date(column) && !settle_style(column, delimiter)) return settle_reals(column);
+    column->behind = false;
     lk_strings_destroy(column->values);
     lk_free(ctx, column->odd);
     column->values = NULL;
     column->odd = NULL;
     column->too_many = true;
     column->steps = column->numbers = (lk_moments){0};
-    column->zero = column->one = column->more = column->grid = false;
+    column->zero = column->one = column->more = column->grid = column->varies = false;
     column->places = 0;
     column->n_numbers = column->n_exponents = column->n_whole = 0;
     return true;
@@ -315,10 +353,13 @@ lk_status lk_column_add_text(lk_context *ctx, lk_column *column, const char *tex
     lk_decimal decimal;
     lk_status status;
     column->n_seen++;
-    if (lk_decimal_parse(text, n, &decimal)) {
-        double number = lk_decimal_value(&decimal, text, n);
+    bool is_short = lk_decimal_parse_short(text, n, &decimal);
+    if (is_short || lk_decimal_parse(text, n, &decimal)) {
+        double number = is_short ? lk_decimal_short_value(&decimal, text, n)
+                                 : lk_decimal_value(&decimal, text, n);
         status = see_spelling(ctx, column, &decimal, number, text, n);
         add_parsed(column, &decimal, number);
+        if (column->too_many && column->n_numbers == column->n_seen) return status;
     } else {
         status = add_odd(ctx, column, text, n, line);
     }
@@ -329,7 +370,10 @@ void lk_column_add_again(lk_column *column, const char *text, size_t n) {
     char plain[LK_STYLED_BYTES];
     lk_decimal decimal;
     int64_t value;
-    if (column->format) {
+    if (column->behind) {
+        double number;
+        if (lk_decimal_to_double(text, n, &number)) add_unit_moment(column, number);
+    } else if (column->format) {
         if (!lk_date_parse(column->format, column->date_places, text, n, &value)) return;
         see_number(column, (double)value);
         add_steps(column, value);
@@ -391,20 +435,16 @@ static const char *no_quantity(const lk_column *column) {
     if (column->outside) return "numbers beyond +-3.4e38";
     if (integers && column->wide) return "integers beyond 2^53, which only text holds exactly";
     if (integers && column->padded) return "integers with leading zeros, which are codes";
-    if (!column->grid && column->lowest < column->highest &&
-        !(column->numbers.low < column->numbers.high))
+    if (!column->grid && column->varies && !(column->numbers.low < column->numbers.high))
         return "numbers that differ by less than a float32 tells apart; subtract what they share";
     return NULL;
 }
 
 static lk_status decide_numbers(lk_context *ctx, const lk_column *column, lk_field *field) {
-    /* Exponents are how programs write continua; a few of them are integers gone large. */
-    bool grid = column->grid && column->n_exponents * 100 <= column->n_seen;
-    bool binary = column->zero && column->one && !column->more && !column->format;
+    bool grid = is_grid(column), binary = is_binary(column);
     field->kind = binary ? LK_FIELD_BINARY : grid ? LK_FIELD_GRID : LK_FIELD_REAL;
     field->places = field->kind == LK_FIELD_GRID ? column->places : 0;
     set_moments(field, grid || binary ? &column->steps : &column->numbers);
-    if (binary) set_moments(field, &column->numbers);
     field->bounded = binary;
     field->decimal = column->style.decimal == ',' ? ',' : 0;
     field->group = column->style.group;

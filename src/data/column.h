@@ -9,7 +9,8 @@
 enum {
     LK_MAX_LEVELS = 256,      /* a field with more different strings is text */
     LK_MAX_LEVEL_BYTES = 128, /* a longer string is no level */
-    LK_MAX_DISTINCT = 1024    /* different texts are counted up to here */
+    LK_MAX_DISTINCT = 1024,   /* different texts are counted up to here */
+    LK_BOTH_MOMENTS = 4096    /* so many values' moments in steps and in units */
 };
 
 /* Mean and sum of squared differences, by Welford's update in the order of the rows. */
@@ -21,11 +22,14 @@ typedef struct lk_moments {
 typedef struct lk_column {
     uint64_t n_seen, n_missing, n_numbers, n_exponents;
     bool grid;            /* all numbers so far are integers in steps of 10^-places, up to 2^53 */
-    bool zero, one, more; /* was 0, 1, anything else seen? */
+    bool zero, one, more; /* was 0, 1, anything else seen? Not looked at any more after the last */
     bool counts;          /* the values are 0, 1, 2, … or 1, 2, 3, … */
+    bool varies;          /* not all numbers are the same, before they are rounded to float32 */
     double previous;
     int places;
     lk_moments steps, numbers;
+    bool behind;        /* `numbers` are those of the first LK_BOTH_MOMENTS values only */
+    bool again;         /* looked at a second time */
     lk_strings *values; /* while they may be levels */
     bool too_many;      /* they cannot be */
     uint64_t *texts;    /* hashes of different texts, a table of 2·LK_MAX_DISTINCT */
@@ -34,14 +38,13 @@ typedef struct lk_column {
     char *odd;  /* the first value that is not a plain number */
     uint64_t odd_line;
     /* How the plain numbers are written */
-    uint64_t n_whole;       /* as integers: digits and a sign */
-    uint64_t n_pointed;     /* with a point */
-    uint64_t n_thousands;   /* of these, as "1.234" or "12.345" */
-    uint64_t n_compact;     /* as 20200131 */
-    bool wide, padded;      /* an integer beyond 2^53; a leading zero */
-    bool outside;           /* beyond float32 */
-    double lowest, highest; /* before they are rounded to float32 */
-    char *extreme;          /* the first that makes it `wide`, `padded` or `outside` */
+    uint64_t n_whole;     /* as integers: digits and a sign */
+    uint64_t n_pointed;   /* with a point */
+    uint64_t n_thousands; /* of these, as "1.234" or "12.345" */
+    uint64_t n_compact;   /* as 20200131 */
+    bool wide, padded;    /* an integer beyond 2^53; a leading zero */
+    bool outside;         /* beyond float32 */
+    char *extreme;        /* the first that makes it `wide`, `padded` or `outside` */
     /* What the other values may be: rows of lk_date_formats and lk_number_styles as bits */
     uint64_t dates;
     unsigned styles;
@@ -61,7 +64,7 @@ lk_status lk_column_add_text(lk_context *ctx, lk_column *column, const char *tex
  * decimal digits that its type holds (15 for float64, 6 for float32); `most_places`: with more
  * decimals it is no decimal but a real. */
 void lk_column_add_number(lk_column *column, double number, int digits, int most_places);
-/* After all texts: are they dates, or numbers of another style? Then each is to be given again, to
+/* After all texts: are they dates, numbers of another style, or no grid after all? Then each is to be given again, to
  * lk_column_add_again. `delimiter` of the file: commas between thousands are likelier where it is one. */
 bool lk_column_settle(lk_context *ctx, lk_column *column, char delimiter);
 void lk_column_add_again(lk_column *column, const char *text, size_t n);

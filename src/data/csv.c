@@ -36,17 +36,24 @@ static bool is_missing(const void *user, const char *text, size_t n) {
     return c->marks && lk_strings_find(c->marks, text, n) != SIZE_MAX;
 }
 
-/* What a field says. Blanks inside quotes are meant, unless what they enclose is a number or a missing
- * mark. */
-static lk_slice content(const csv *c, const lk_slice *field) {
+/* What a quoted field says: blanks inside quotes are meant, unless what they enclose is a number or a
+ * missing mark. */
+static lk_slice unquoted(const csv *c, const lk_slice *field) {
     lk_slice f = *field;
-    if (!f.quoted) return f;
     while (f.n && (*f.text == ' ' || *f.text == '\t')) f.text++, f.n--;
     while (f.n && (f.text[f.n - 1] == ' ' || f.text[f.n - 1] == '\t')) f.n--;
     lk_decimal number;
     bool blanks_count = f.n < field->n && !is_missing(c, f.text, f.n) &&
                         !lk_decimal_parse(f.text, f.n, &number);
     return blanks_count ? *field : f;
+}
+
+/* What column i of the record says; `own` is room for it. */
+static inline const lk_slice *content(const csv *c, size_t i, lk_slice *own) {
+    const lk_slice *field = &c->records.field[i];
+    if (!field->quoted) return field;
+    *own = unquoted(c, field);
+    return own;
 }
 
 static lk_status add_marks(csv *c, const char *list) {
@@ -145,12 +152,13 @@ static lk_status look_at_rows(csv *c, lk_column *columns) {
         if (row % 65536 == 0 && lk_cancelled(c->ctx))
             return lk_fail(c->ctx, LK_INTERRUPTED, "interrupted");
         for (size_t i = 0; i < c->layout.n_fields && status == LK_OK; i++) {
-            lk_slice f = content(c, &c->records.field[i]);
-            if (is_missing(c, f.text, f.n))
-                status = lk_column_add_missing(c->ctx, &columns[i], f.text, f.n);
+            lk_slice own;
+            const lk_slice *f = content(c, i, &own);
+            if (is_missing(c, f->text, f->n))
+                status = lk_column_add_missing(c->ctx, &columns[i], f->text, f->n);
             else
                 status =
-                    lk_column_add_text(c->ctx, &columns[i], f.text, f.n, c->records.record_line);
+                    lk_column_add_text(c->ctx, &columns[i], f->text, f->n, c->records.record_line);
         }
         if (status != LK_OK) return status;
     }
@@ -174,8 +182,9 @@ static lk_status look_again(csv *c, lk_column *columns, const bool *again) {
         status = next_row(c, &got);
         for (size_t i = 0; got && i < c->layout.n_fields && status == LK_OK; i++) {
             if (!again[i]) continue;
-            lk_slice f = content(c, &c->records.field[i]);
-            if (!is_missing(c, f.text, f.n)) lk_column_add_again(&columns[i], f.text, f.n);
+            lk_slice own;
+            const lk_slice *f = content(c, i, &own);
+            if (!is_missing(c, f->text, f->n)) lk_column_add_again(&columns[i], f->text, f->n);
         }
     }
     return status;
@@ -296,9 +305,10 @@ static bool may_be_row(const csv *c, const lk_schema *schema) {
         for (size_t j = 0; j < schema->fields[i].size; j++, column++) {
             lk_field_kind kind = schema->fields[i].kind;
             if (column >= c->records.n_fields) return false;
-            lk_slice f = content(c, &c->records.field[column]);
+            lk_slice own;
+            const lk_slice *f = content(c, column, &own);
             if (lk_field_has_cells(&schema->fields[i]) && kind != LK_FIELD_CATEGORY &&
-                !is_missing(c, f.text, f.n) && !lk_decimal_parse(f.text, f.n, &number))
+                !is_missing(c, f->text, f->n) && !lk_decimal_parse(f->text, f->n, &number))
                 return false;
         }
     return column == c->records.n_fields;
@@ -441,12 +451,13 @@ static bool is_missing_here(const csv *c, const lk_field *field, const target *t
 
 /* The weight of a row. */
 static lk_status take_weight(csv *c, const lk_field *field, size_t column, double *weight) {
-    lk_slice f = content(c, &c->records.field[column]);
+    lk_slice own;
+    const lk_slice *f = content(c, column, &own);
     double steps = -1;
     bool rounded;
-    const char *expected = lk_field_number(field, f.text, f.n, &steps, &rounded);
+    const char *expected = lk_field_number(field, f->text, f->n, &steps, &rounded);
     if (expected || !(steps >= 0))
-        return cell_error(c, field, column, "the weight of the row, a number from 0", &f);
+        return cell_error(c, field, column, "the weight of the row, a number from 0", f);
     *weight = steps / lk_power_of_ten(field->places);
     return LK_OK;
 }
@@ -461,21 +472,22 @@ static lk_status take_row(csv *c, const lk_schema *schema, double *value, uint8_
         }
         if (t->cell == SIZE_MAX) continue;
         const lk_field *field = &schema->fields[t->field];
-        lk_slice f = content(c, &c->records.field[i]);
+        lk_slice own;
+        const lk_slice *f = content(c, i, &own);
         if (t->missing_cell != SIZE_MAX && !present[t->missing_cell]) {
             present[t->missing_cell] = 1;
             value[t->missing_cell] = 1;
         }
-        if (is_missing_here(c, field, t, &f)) continue;
+        if (is_missing_here(c, field, t, f)) continue;
         if (t->missing_cell != SIZE_MAX) value[t->missing_cell] = 0;
         present[t->cell] = 1;
         if (t->levels) {
-            value[t->cell] = level_index(t, field, &f);
+            value[t->cell] = level_index(t, field, f);
             continue;
         }
         bool rounded;
-        const char *expected = lk_field_number(field, f.text, f.n, &value[t->cell], &rounded);
-        if (expected) return cell_error(c, field, i, expected, &f);
+        const char *expected = lk_field_number(field, f->text, f->n, &value[t->cell], &rounded);
+        if (expected) return cell_error(c, field, i, expected, f);
         t->n_rounded += rounded;
     }
     return LK_OK;

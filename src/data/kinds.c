@@ -17,10 +17,8 @@ size_t lk_field_symbols(const lk_field *field) {
     return field->alphabet == LK_CHARACTERS ? field->n_levels + 1 : 256 + field->n_merges;
 }
 
-bool lk_is_missing_mark(const char *text, size_t n) {
+bool lk_is_missing_word(const char *text, size_t n) {
     static const char *const marks[] = {"?", "NA", "N/A", "NaN", "nan", "null", "NULL", "None"};
-    if (n == 0) return true;
-    if (n > 4 || (*text != '?' && *text != 'N' && *text != 'n')) return false;
     for (size_t i = 0; i < sizeof marks / sizeof marks[0]; i++)
         if (strlen(marks[i]) == n && memcmp(marks[i], text, n) == 0) return true;
     return false;
@@ -134,7 +132,7 @@ const char *lk_field_number(const lk_field *field, const char *text, size_t n, d
         n = lk_plain_number(style, text, n, plain);
         text = plain;
     }
-    if (!lk_decimal_parse(text, n, &decimal))
+    if (!lk_decimal_parse_short(text, n, &decimal) && !lk_decimal_parse(text, n, &decimal))
         return field->kind == LK_FIELD_BINARY ? "0 or 1" : "a number";
     if (field->kind == LK_FIELD_REAL) return take_real(lk_decimal_value(&decimal, text, n), value);
     int places = field->kind == LK_FIELD_GRID ? field->places : 0;

@@ -18,7 +18,11 @@ bool lk_field_has_cells(const lk_field *field);
 size_t lk_field_symbols(const lk_field *field);
 
 /* Is this (trimmed) text one of the marks that always mean a missing cell? */
-bool lk_is_missing_mark(const char *text, size_t n);
+bool lk_is_missing_word(const char *text, size_t n); /* n > 0 */
+static inline bool lk_is_missing_mark(const char *text, size_t n) {
+    return n == 0 || ((*text == '?' || *text == 'N' || *text == 'n') && n <= 4 &&
+                      lk_is_missing_word(text, n));
+}
 
 /* Reads a number for a field of kind REAL, GRID, BINARY, IMAGE or DATE. Returns NULL, or what was expected.
  * *rounded: it had more decimals than the grid and was rounded, ties to even. */

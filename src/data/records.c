@@ -93,21 +93,61 @@ static scan_result fail_at(lk_records *r, uint64_t line, size_t column, const ch
     return FAILED;
 }
 
-static bool add_field(lk_records *r, char *text, size_t n, bool quoted, bool doubled) {
-    if (r->n_fields == r->field_capacity) {
-        size_t capacity = r->field_capacity ? r->field_capacity * 2 : 64;
-        if (capacity > MAX_FIELDS)
-            return fail_at(r, r->line, r->n_fields, "there are more than 2^20 columns") != FAILED;
-        lk_slice *grown = lk_resize(r->ctx, r->field, r->field_capacity, capacity, sizeof *grown);
-        if (!grown) {
-            r->no_memory = true;
-            return false;
-        }
-        r->field = grown;
-        r->field_capacity = capacity;
+static bool grow_fields(lk_records *r) {
+    size_t capacity = r->field_capacity ? r->field_capacity * 2 : 64;
+    if (capacity > MAX_FIELDS)
+        return fail_at(r, r->line, r->n_fields, "there are more than 2^20 columns") != FAILED;
+    lk_slice *grown = lk_resize(r->ctx, r->field, r->field_capacity, capacity, sizeof *grown);
+    if (!grown) {
+        r->no_memory = true;
+        return false;
     }
+    r->field = grown;
+    r->field_capacity = capacity;
+    return true;
+}
+
+static inline bool add_field(lk_records *r, char *text, size_t n, bool quoted, bool doubled) {
+    if (r->n_fields == r->field_capacity && !grow_fields(r)) return false;
     r->field[r->n_fields++] = (lk_slice){text, (uint32_t)n, quoted, doubled, 0, 0};
     return true;
+}
+
+/* What may end fields in the eight bytes at `at` and was not yet given: the top bits of these bytes. */
+typedef struct word_stops {
+    char *at, *next; /* the word, and the next one */
+    uint64_t hits;
+} word_stops;
+
+/* Bytes that are the delimiter or below 16, as ends of lines are, and now and then another one behind such (Mycroft's test). */
+static inline uint64_t stops_of(const char *p, uint64_t delimiter) {
+    const uint64_t ones = UINT64_MAX / 255, tops = ones << 7;
+    const unsigned char *b = (const unsigned char *)p;
+    uint64_t w = b[0] | (uint64_t)b[1] << 8 | (uint64_t)b[2] << 16 | (uint64_t)b[3] << 24 |
+                 (uint64_t)b[4] << 32 | (uint64_t)b[5] << 40 | (uint64_t)b[6] << 48 |
+                 (uint64_t)b[7] << 56;
+    uint64_t d = w ^ ones * delimiter;
+    return (((d - ones) & ~d) | ((w - (ones << 4)) & ~w)) & tops;
+}
+
+/* Where the field at p ends: at its delimiter, at the end of the line, at a zero byte, or at `end`. Words are looked at one
+ * after the other, wherever fields begin, so that no field waits for the end of the one before. */
+static inline char *find_stop(const lk_records *r, word_stops *s, char *p, char *end) {
+    for (;;) {
+        while (s->hits) {
+            char *q = s->at + (unsigned)__builtin_ctzll(s->hits) / 8;
+            s->hits &= s->hits - 1;
+            if (q >= p && r->stop[(unsigned char)*q]) return q;
+        }
+        if (p - s->next >= 8) s->next = p;
+        if (end - s->next < 8) break;
+        s->at = s->next;
+        s->next += 8;
+        s->hits = stops_of(s->at, (unsigned char)r->delimiter);
+    }
+    if (p < s->next) p = s->next;
+    while (p < end && !r->stop[(unsigned char)*p]) p++;
+    return p;
 }
 
 static char *skip_blanks(const lk_records *r, char *p, const char *end) {
@@ -133,7 +173,7 @@ static scan_result scan_quoted(lk_records *r, char *p, char *end, uint64_t *line
         p = quote;
         if (p + 1 == end && !r->at_end) return MORE;
         if (p + 1 == end || p[1] != '"') break;
-        doubled = true;
+        doubled = r->doubled = true;
         p += 2;
     }
     if (!add_field(r, first, (size_t)(p - first), true, doubled)) return FAILED;
@@ -147,15 +187,17 @@ static scan_result scan_quoted(lk_records *r, char *p, char *end, uint64_t *line
 
 /* Scans the record at p. On SCANNED or BLANK, *next is where the next one begins and *line its line. */
 static scan_result scan(lk_records *r, char *p, char *end, char **next, uint64_t *line) {
+    word_stops stops = {p, p, 0};
     r->n_fields = 0;
+    r->doubled = false;
     for (;;) {
-        p = skip_blanks(r, p, end);
+        if (p < end && (signed char)*p <= '"') p = skip_blanks(r, p, end);
         char *first = p;
         if (p < end && *p == '"') {
             scan_result result = scan_quoted(r, p + 1, end, line, &p);
             if (result != SCANNED) return result;
         } else {
-            while (p < end && !r->stop[(unsigned char)*p]) p++;
+            p = find_stop(r, &stops, p, end);
             if (p == end && !r->at_end) return MORE;
             if (p < end && !*p)
                 return fail_at(r, *line, r->n_fields + 1,
@@ -220,7 +262,7 @@ lk_status lk_records_next(lk_records *r, bool *got) {
         r->record_line = r->line;
         r->line = line;
         if (result == BLANK) continue;
-        for (size_t i = 0; i < r->n_fields; i++)
+        for (size_t i = 0; r->doubled && i < r->n_fields; i++)
             if (r->field[i].doubled) replace_doubled(&r->field[i]);
         *got = true;
         return LK_OK;

@@ -21,6 +21,7 @@ typedef struct lk_records {
     uint64_t record_line; /* where the current record begins */
     lk_slice *field;
     size_t n_fields, field_capacity;
+    bool doubled; /* one of them is */
     /* the window of the file that is in memory */
     char *buffer;
     size_t begin, end, capacity;

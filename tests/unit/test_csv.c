@@ -1,5 +1,6 @@
 #include "data_help.h"
 
+#include <math.h>
 #include <sys/wait.h>
 
 /* ---- What is inferred ---------------------------------------------------------------------------- */
@@ -127,6 +128,38 @@ static void moments_are_those_of_the_cells(void **state) {
 }
 
 /* ---- What is refused --------------------------------------------------------------------------------- */
+
+/* Columns that are decimals for thousands of rows and then turn out to be none, or are written with exponents: their moments
+ * are those of all values in the order of the rows, to the bit. Column 3 stays a grid. */
+static void reals_that_look_like_decimals(void **state) {
+    enum { ROWS = 9000 };
+    lk_help *h = *state;
+    char *text = malloc(ROWS * 64), *at = text;
+    double mean[3] = {0}, m2[3] = {0}, low[3] = {0};
+    lk_reader *reader;
+    at += sprintf(at, "late,exponents,grid\n");
+    for (int i = 0; i < ROWS; i++) {
+        char cell[3][24];
+        sprintf(cell[0], i == 7000 ? "-%d.%02d345678901" : "-%d.%02d", i % 7, i % 100);
+        sprintf(cell[1], i % 9 == 8 ? "%d.5e1" : "%d.25", i % 50);
+        sprintf(cell[2], "%d", i % 1000 + (i == 0));
+        at += sprintf(at, "%s,%s,%s\n", cell[0], cell[1], cell[2]);
+        for (int j = 0; j < 3; j++) {
+            double x = (double)strtof(cell[j], NULL), d = x - mean[j];
+            mean[j] += d / (i + 1);
+            m2[j] += d * (x - mean[j]);
+            if (i == 0 || x < low[j]) low[j] = x;
+        }
+    }
+    assert_int_equal(lk_reader_open(h->ctx, help_write(h, "late.csv", text), NULL, &reader), LK_OK);
+    for (int j = 0; j < 3; j++) {
+        const lk_field *f = &lk_reader_schema(reader)->fields[j];
+        assert_int_equal(f->kind, j < 2 ? LK_FIELD_REAL : LK_FIELD_GRID);
+        assert_true(f->mean == mean[j] && f->low == low[j] && f->sd == sqrt(m2[j] / ROWS));
+    }
+    lk_reader_close(reader);
+    free(text);
+}
 
 static void broken_text_is_told(void **state) {
     lk_help *h = *state;
@@ -514,6 +547,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(layouts, help_setup, help_teardown),
         cmocka_unit_test_setup_teardown(kinds, help_setup, help_teardown),
         cmocka_unit_test_setup_teardown(moments_are_those_of_the_cells, help_setup, help_teardown),
+        cmocka_unit_test_setup_teardown(reals_that_look_like_decimals, help_setup, help_teardown),
         cmocka_unit_test_setup_teardown(broken_text_is_told, help_setup, help_teardown),
         cmocka_unit_test_setup_teardown(a_line_has_an_end, help_setup, help_teardown),
         cmocka_unit_test_setup_teardown(a_schema_is_matched, help_setup, help_teardown),
