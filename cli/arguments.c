@@ -53,6 +53,10 @@ const lk_option cli_text_options[] = {
      "Of a text: symbols of a window, in which a symbol is given those before it"},
     {"overlap", LK_OPTION_TEXT, "", 1, 0, NULL,
      "Of a text: how many symbols of a window are known, from the one before [half]"},
+    {"sound", LK_OPTION_CHOICE, "mulaw", 1, 0, "mulaw|pcm",
+     "Samples of recordings: 256 levels of mu-law, or numbers of 16 bits"},
+    {"rate", LK_OPTION_INT, "0", 0, 768000, NULL,
+     "Of recordings: samples a second, to which others are resampled; 0: those of the first"},
     {NULL, LK_OPTION_INT, NULL, 0, 0, NULL, NULL}};
 
 const lk_option cli_budget_options[] = {
@@ -299,6 +303,8 @@ static bool text_options(const cli_arguments *a, const char *otherwise, lk_data_
     options->text = cli_value(a, "text", otherwise);
     options->context = (size_t)cli_count(a, "context", 0);
     options->tokens = (size_t)cli_count(a, "tokens", 0);
+    options->sound = cli_value(a, "sound", NULL);
+    options->rate = (uint32_t)cli_count(a, "rate", 0);
     if (!*overlap) return true;
     options->overlap = (size_t)strtoull(overlap, &end, 10);
     if (*end || *overlap < '0' || *overlap > '9')

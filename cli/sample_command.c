@@ -3,7 +3,7 @@
 #include <string.h>
 
 static const lk_option own[] = {
-    {"rows", LK_OPTION_INT, "10", 0, 1e15, NULL, "-n: how many rows, or texts (1)"},
+    {"rows", LK_OPTION_INT, "10", 0, 1e15, NULL, "-n: how many rows, or texts or sounds (1)"},
     {"given", LK_OPTION_TEXT, "", 1, 0, NULL,
      "field=value: rows that have this value; may be repeated"},
     {"do", LK_OPTION_TEXT, "", 1, 0, NULL,
@@ -13,7 +13,9 @@ static const lk_option own[] = {
      "Candidates for each row, where rows that fit what is given are estimated"},
     {"length", LK_OPTION_INT, "500", 0, 2147483648.0, NULL,
      "Of texts: how many new symbols, at most"},
-    {"prompt", LK_OPTION_TEXT, "", 1, 0, NULL, "Of texts: how they begin"},
+    {"seconds", LK_OPTION_REAL, "1", 0, 1e5, NULL, "Of sounds: how long, without their prompt"},
+    {"prompt", LK_OPTION_TEXT, "", 1, 0, NULL,
+     "Of texts: how they begin; of sounds: a recording with which they do"},
     {"stop", LK_OPTION_TEXT, "", 1, 0, NULL, "Of texts: end before this string"},
     {"temperature", LK_OPTION_REAL, "1", 0, 1e9, NULL,
      "Of texts: divides log p; 0: always the most probable symbol. No samples of the model"},
@@ -51,6 +53,8 @@ static int run(lk_context *ctx, const cli_arguments *a) {
     options.prompt = cli_value(a, "prompt", NULL);
     options.stop = cli_value(a, "stop", NULL);
     options.length = cli_count(a, "length", 500);
+    double rate = status == LK_OK ? lk_model_rate(model) : 0;
+    if (rate > 0) options.length = (uint64_t)(cli_number(a, "seconds", 1) * rate);
     options.temperature = cli_number(a, "temperature", 1);
     options.top_k = (size_t)cli_count(a, "top-k", 0);
     options.top_p = cli_number(a, "top-p", 1);
@@ -65,7 +69,7 @@ static int run(lk_context *ctx, const cli_arguments *a) {
 const cli_command cli_sample = {
     "sample",
     "MODEL [-n N] [-o FILE]",
-    "Draws new rows, as CSV, TSV, NPY or a PNG grid",
+    "Draws new rows, as CSV, TSV, NPY or a PNG grid, texts, or sounds as WAV or FLAC",
     tables,
     1,
     1,

@@ -44,20 +44,23 @@ static void print_json(const lk_score_summary *s, double seconds) {
         cli_real(s->mean_log_prob_missing, b), cli_real(s->standard_error, c),
         cli_real(s->bits_per_dim, d), s->dims);
     if (s->symbols)
-        printf(", \"symbols\": %llu, \"symbol\": \"%s\", \"bits_per_symbol\": %s, \"bytes\": %llu, "
-               "\"bits_per_byte\": %s, \"context\": %zu, \"overlap\": %zu",
-               (unsigned long long)s->symbols, s->symbol, cli_real(s->bits_per_dim, a),
-               (unsigned long long)s->bytes, cli_real(bits_per_byte(s), b), s->dims, s->overlap);
+        printf(", \"symbols\": %llu, \"symbol\": \"%s\", \"bits_per_symbol\": %s",
+               (unsigned long long)s->symbols, s->symbol, cli_real(s->bits_per_dim, a));
+    if (s->bytes)
+        printf(", \"bytes\": %llu, \"bits_per_byte\": %s", (unsigned long long)s->bytes,
+               cli_real(bits_per_byte(s), b));
+    if (s->symbols) printf(", \"context\": %zu, \"overlap\": %zu", s->dims, s->overlap);
     printf(", \"seconds\": %.3f}\n", seconds);
 }
 
 static void tell_text(const lk_score_summary *s) {
+    char bytes[40] = "";
+    if (s->bytes) snprintf(bytes, sizeof bytes, " (%.4f bits a byte)", bits_per_byte(s));
     fprintf(stderr,
-            "likely: note: %.4f bits a %s over %llu of them (%.4f bits a byte), each given the %zu "
-            "to %zu "
-            "before it\n",
-            s->bits_per_dim, s->symbol, (unsigned long long)s->symbols, bits_per_byte(s),
-            s->overlap, s->dims - 1);
+            "likely: note: %.4f bits a %s over %llu of them%s, each given the %zu to %zu before "
+            "it\n",
+            s->bits_per_dim, s->symbol, (unsigned long long)s->symbols, bytes, s->overlap,
+            s->dims - 1);
 }
 
 typedef struct field_printing {

@@ -138,11 +138,16 @@ typedef struct lk_data_options {
     /* Fields that are given and not modelled, comma-separated, or NULL: models learn p(the others | these). They come
      * first; kept in the schema, and not looked at with `model` or `like`. */
     const char *condition;
+    /* Recordings (WAV, FLAC, or a folder of them) as a series of their samples: "pcm", 16 bits, or "mulaw" (NULL), 256 levels; of so
+     * many a second, to which others are resampled (0: as many as the first has). Not looked at with `model`, `like` or
+     * `schema`. */
+    const char *sound;
+    uint32_t rate;
 } lk_data_options;
 #define LK_DATA_DEFAULTS \
     { \
         NULL, NULL, NULL, -1, 0, NULL, false, false, NULL, NULL, NULL, NULL, NULL, 0, SIZE_MAX, 0, \
-            NULL \
+            NULL, NULL, 0 \
     }
 
 /* Opens a CSV, TSV, NPY, NPZ, IDX (plain or .gz) or PNG file, or a folder of PNGs; "-" is standard
@@ -184,6 +189,8 @@ LK_API void lk_model_destroy(lk_model *model);
 LK_API lk_status lk_model_save(const lk_model *model, const char *path, bool replace);
 LK_API lk_status lk_model_load(lk_context *ctx, const char *path, lk_model **out);
 /* What a text's symbols are: "byte", "character" or "token"; NULL: the model is of tables. */
+/* Of a model of sounds, samples a second; else 0. */
+LK_API uint32_t lk_model_rate(const lk_model *model);
 LK_API const char *lk_model_symbol(const lk_model *model);
 /* All that the model knows of itself, as JSON for lk_string_free. */
 LK_API lk_status lk_model_describe(const lk_model *model, char **json);
@@ -233,7 +240,7 @@ typedef struct lk_score_summary {
     size_t dims; /* values of a row: fields, or pixels; of a series the symbols of a window */
     uint64_t
         symbols; /* of a series: how many were scored, each once; bits_per_dim is by them; else 0 */
-    uint64_t bytes;     /* of a series: how many they take as text */
+    uint64_t bytes;     /* of a series: how many they take as text; 0 of sounds */
     const char *symbol; /* "byte", "character" or "token"; NULL */
     size_t
         overlap; /* of a series: each symbol is given this many before it at least, dims - 1 at most */

@@ -3,7 +3,8 @@
  *
  * Formats are known by content, then by name: delimited text (.csv .tsv .data .test .txt), NPY, NPZ,
  * IDX (plain or .gz), PNG (one image, or a folder of them of one size). "-" is standard input
- * (delimited text). Any file is a text, a series of symbols, for who asks for one.
+ * (delimited text). Any file is a text, a series of symbols, for who asks for one. Recordings (WAV and FLAC, one or a
+ * folder of them) are series of samples.
  *
  * A row of a series is a *window*: n cells of which the first `overlap` repeat the end of the row before and
  * are known (LK_KNOWN), and the others are new. What stands before the beginning of a document, in its first
@@ -51,9 +52,12 @@ typedef struct lk_read_options {
      * delimited text; NULL or "": no */
     const char *text;
     size_t tokens;
-    size_t window, overlap; /* of a text, in symbols; 0: LK_WINDOW; SIZE_MAX: half of the window */
+    const char *sound; /* samples of recordings: "mulaw" (NULL), or "pcm", 16 bits */
+    uint32_t rate;     /* of recordings, to which others are resampled; 0: that of the first */
+    size_t window,
+        overlap; /* of a text, in symbols; 0: LK_WINDOW, LK_SOUND_WINDOW; SIZE_MAX: half of the window */
 } lk_read_options;
-enum { LK_WINDOW = 256, LK_TOKENS_USUAL = 1024 };
+enum { LK_WINDOW = 256, LK_SOUND_WINDOW = 1024, LK_TOKENS_USUAL = 1024 };
 
 /* ---- Reading in order -------------------------------------------------------------------------- */
 typedef struct lk_reader lk_reader;

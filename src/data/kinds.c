@@ -2,6 +2,7 @@
 
 #include "base/decimal.h"
 #include "data/date.h"
+#include "data/sound.h"
 
 #include <float.h>
 #include <string.h>
@@ -13,7 +14,13 @@ bool lk_field_has_cells(const lk_field *field) {
     return !field->ignored && field->kind != LK_FIELD_TEXT;
 }
 
+bool lk_field_is_sound(const lk_field *field) {
+    return field->kind == LK_FIELD_SERIES &&
+           (field->alphabet == LK_MULAW || field->alphabet == LK_PCM);
+}
+
 size_t lk_field_symbols(const lk_field *field) {
+    if (field->alphabet == LK_PCM) return LK_SAMPLE_VALUES;
     return field->alphabet == LK_CHARACTERS ? field->n_levels + 1 : 256 + field->n_merges;
 }
 

@@ -14,6 +14,9 @@ extern const char *const lk_field_kind_names[]; /* by lk_field_kind; ends at NUL
 /* Text and ignored fields, and those that have no values, have no cells. */
 bool lk_field_has_cells(const lk_field *field);
 
+/* Is it a series of samples of sound? */
+bool lk_field_is_sound(const lk_field *field);
+
 /* Outcomes of a cell of a series: one for each symbol, and for characters one more, never seen. */
 size_t lk_field_symbols(const lk_field *field);
 

@@ -1,11 +1,14 @@
 #include "data/reader.h"
 
+#include "data/kinds.h"
+
 #include <string.h>
 #include <sys/stat.h>
 
 /* The last one takes what no other does. */
-static const lk_format *const formats[] = {&lk_npy_format, &lk_npz_format,        &lk_idx_format,
-                                           &lk_png_format, &lk_png_folder_format, &lk_csv_format};
+static const lk_format *const formats[] = {
+    &lk_npy_format,   &lk_npz_format,        &lk_idx_format, &lk_png_format,
+    &lk_sound_format, &lk_png_folder_format, &lk_csv_format};
 
 static lk_status open_format(lk_reader *reader, const char *path, const lk_read_options *options) {
     struct stat there;
@@ -22,8 +25,12 @@ static lk_status open_format(lk_reader *reader, const char *path, const lk_read_
     bool series = options->schema && lk_schema_series(options->schema) != SIZE_MAX;
     bool asked = !options->schema && options->text && *options->text;
     while (!formats[i]->matches(head, n, folder)) i++;
-    if (series ||
-        (asked && (strcmp(options->text, "auto") || formats[i] == &lk_csv_format || folder)))
+    bool sound = formats[i] == &lk_sound_format || (folder && lk_sound_folder(path));
+    if (series ? lk_field_is_sound(&options->schema->fields[lk_schema_series(options->schema)])
+               : sound && !(asked && strcmp(options->text, "auto")))
+        reader->format = &lk_sound_format;
+    else if (series ||
+             (asked && (strcmp(options->text, "auto") || formats[i] == &lk_csv_format || folder)))
         reader->format = &lk_text_format;
     else reader->format = formats[i];
     return reader->format->open(reader, options, stream);

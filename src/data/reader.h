@@ -37,6 +37,8 @@ struct lk_reader {
 lk_status lk_reader_lay_out(lk_reader *reader, const lk_read_options *options);
 
 extern const lk_format lk_csv_format, lk_npy_format, lk_npz_format, lk_idx_format, lk_png_format,
-    lk_png_folder_format, lk_text_format;
+    lk_png_folder_format, lk_text_format, lk_sound_format;
+/* Are there recordings in this folder, or in one of its folders? */
+bool lk_sound_folder(const char *folder);
 
 #endif

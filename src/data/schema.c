@@ -10,6 +10,7 @@
 #include "base/decimal.h"
 #include "data/date.h"
 #include "data/kinds.h"
+#include "data/sound.h"
 #include "data/tokens.h"
 
 #include <math.h>
@@ -121,19 +122,20 @@ static lk_cell missingness_cell(const lk_field *field, size_t number) {
 }
 
 static lk_cell value_cell(const lk_field *field, size_t number, size_t index) {
-    bool image = field->kind == LK_FIELD_IMAGE, series = field->kind == LK_FIELD_SERIES;
+    bool series = field->kind == LK_FIELD_SERIES && field->alphabet != LK_PCM;
+    bool image = field->kind == LK_FIELD_IMAGE, pcm = field->kind == LK_FIELD_SERIES && !series;
     return (lk_cell){
         .field = number,
         .index = index,
         .drawn = field->drawn,
-        .kind = image || field->kind == LK_FIELD_DATE ? LK_FIELD_GRID
-                : series                              ? LK_FIELD_CATEGORY
-                                                      : field->kind,
+        .kind = image || pcm || field->kind == LK_FIELD_DATE ? LK_FIELD_GRID
+                : series                                     ? LK_FIELD_CATEGORY
+                                                             : field->kind,
         .n = series                             ? lk_field_symbols(field)
              : field->kind == LK_FIELD_CATEGORY ? field->n_levels + 1
              : field->kind == LK_FIELD_BINARY   ? 2
                                                 : 0,
-        .bounded = field->bounded || image || field->kind == LK_FIELD_BINARY,
+        .bounded = field->bounded || image || pcm || field->kind == LK_FIELD_BINARY,
         .low = field->low,
         .high = field->high,
         .mean = field->mean,
@@ -301,6 +303,14 @@ size_t lk_schema_first_cell(const lk_schema *schema, size_t field) {
 void lk_field_text(const lk_field *field, double value, lk_text *out) {
     char text[64];
     size_t n;
+    if (lk_field_is_sound(field)) {
+        lk_mulaw mulaw;
+        if (field->alphabet == LK_MULAW) lk_mulaw_fill(&mulaw);
+        lk_text_printf(out, "%d",
+                       field->alphabet == LK_MULAW ? mulaw.level[(uint16_t)value & 255]
+                                                   : (int)value - LK_SAMPLE_ZERO);
+        return;
+    }
     if (field->kind == LK_FIELD_SERIES && field->alphabet != LK_CHARACTERS) {
         unsigned char bytes[LK_MOST_PIECE];
         lk_text_add(out, (const char *)bytes, lk_token_bytes(field, (uint16_t)value, bytes));

@@ -32,7 +32,9 @@ typedef enum lk_field_kind {
 typedef enum lk_alphabet {
     LK_BYTES,      /* all 256 of them */
     LK_CHARACTERS, /* of UTF-8: `levels`, and one outcome for those that were never seen */
-    LK_TOKENS      /* bytes and pairs of tokens: `merges` (data/tokens.h) */
+    LK_TOKENS,     /* bytes and pairs of tokens: `merges` (data/tokens.h) */
+    LK_MULAW,      /* samples of sound, of 256 levels (data/sound.h) */
+    LK_PCM         /* samples of 16 bits, 32768 standing for silence; numbers, not categories */
 } lk_alphabet;
 
 /* What a cell is to its row, where it is not one of the values that the row is about. A known cell is
@@ -63,6 +65,7 @@ typedef struct lk_field {
                              a constant field gets sd 1 step (or 1) and a notice */
     uint64_t n_missing, n_seen;
     lk_alphabet alphabet; /* of a series */
+    uint32_t rate;        /* of sounds: samples a second */
     bool condition;       /* its cells are known (lk_schema_set_conditions) */
     uint16_t *merges;     /* of tokens, [n_merges, 2] */
     size_t n_merges;

@@ -15,6 +15,7 @@
 #include "base/json.h"
 #include "data/date.h"
 #include "data/kinds.h"
+#include "data/sound.h"
 #include "data/tokens.h"
 
 #include <math.h>
@@ -55,7 +56,7 @@ static void put_number(lk_text *out, const char *key, double value) {
     lk_text_add(out, text, n);
 }
 
-static const char *const alphabets[] = {"bytes", "characters", "tokens", NULL};
+static const char *const alphabets[] = {"bytes", "characters", "tokens", "mulaw", "pcm", NULL};
 
 static void put_field(lk_text *out, const lk_field *field) {
     lk_text_printf(out, "  {\"name\": ");
@@ -85,6 +86,7 @@ static void put_field(lk_text *out, const lk_field *field) {
     if (field->kind == LK_FIELD_SERIES)
         lk_text_printf(out, ", \"overlap\": %zu, \"alphabet\": \"%s\"", field->overlap,
                        alphabets[field->alphabet]);
+    if (field->rate) lk_text_printf(out, ", \"rate\": %u", (unsigned)field->rate);
     if (field->merges) {
         lk_text_printf(out, ", \"merges\": [");
         for (size_t i = 0; i < field->n_merges; i++)
@@ -257,7 +259,7 @@ static lk_status get_alphabet(const parse *p, const json_t *json, lk_field *fiel
             field->alphabet = (lk_alphabet)i;
             return LK_OK;
         }
-    return wrong(p, "alphabet", "bytes, characters or tokens");
+    return wrong(p, "alphabet", "bytes, characters, tokens, mulaw or pcm");
 }
 
 typedef enum value_type { BOOLEAN, NUMBER, COUNT } value_type;
@@ -286,7 +288,7 @@ static lk_status get_mark(const parse *p, const char *key, const json_t *json, c
 }
 
 static lk_status get_key(const parse *p, const char *key, const json_t *json, lk_field *field) {
-    uint64_t places = 0, overlap = field->overlap;
+    uint64_t places = 0, overlap = field->overlap, rate = field->rate;
     const struct {
         const char *key;
         value_type type;
@@ -304,7 +306,8 @@ static lk_status get_key(const parse *p, const char *key, const json_t *json, lk
         {"n_seen", COUNT, &field->n_seen},
         {"n_missing", COUNT, &field->n_missing},
         {"places", COUNT, &places},
-        {"overlap", COUNT, &overlap}};
+        {"overlap", COUNT, &overlap},
+        {"rate", COUNT, &rate}};
     if (strcmp(key, "name") == 0) return LK_OK; /* was read first */
     if (strcmp(key, "kind") == 0) return get_kind(p, json, field);
     if (strcmp(key, "merges") == 0) return get_merges(p, json, field);
@@ -321,6 +324,8 @@ static lk_status get_key(const parse *p, const char *key, const json_t *json, lk
         if (places > LK_MAX_PLACES) return wrong(p, key, "from 0 to 9");
         if (strcmp(key, "places") == 0) field->places = (int)places;
         field->overlap = (size_t)overlap;
+        if (rate > LK_MOST_RATE) return wrong(p, key, "at most 768000");
+        field->rate = (uint32_t)rate;
         return status;
     }
     char shown[LK_SHOWN_BYTES];
@@ -329,12 +334,14 @@ static lk_status get_key(const parse *p, const char *key, const json_t *json, lk
 
 static lk_status check_series(const parse *p, const lk_field *field) {
     if (field->kind != LK_FIELD_SERIES)
-        return field->overlap || field->alphabet || field->merges
+        return field->overlap || field->alphabet || field->merges || field->rate
                    ? wrong(p, "overlap", "left out, and \"alphabet\" too: only a series has them")
                    : LK_OK;
     if (field->rank != 1) return wrong(p, "shape", "[cells of a window] for a series");
     if (field->overlap >= field->size) return wrong(p, "overlap", "less than the window");
     if (field->has_missing) return wrong(p, "missing", "left out: a series has no missing cells");
+    if (lk_field_is_sound(field) ? field->rate < LK_LEAST_RATE : field->rate > 0)
+        return wrong(p, "rate", "from 1000 on for sounds, and left out for texts");
     if ((field->alphabet == LK_CHARACTERS) != (field->levels != NULL))
         return wrong(p, "levels", "there for characters, and only for them");
     if ((field->alphabet == LK_TOKENS) != (field->merges != NULL))
@@ -400,6 +407,11 @@ static lk_status get_field(lk_context *ctx, size_t number, json_t *json, lk_sche
         field->bounded = true;
         field->low = 0;
         field->high = 255;
+    }
+    if (field->kind == LK_FIELD_SERIES && field->alphabet == LK_PCM) {
+        field->bounded = true;
+        field->low = 0;
+        field->high = LK_SAMPLE_VALUES - 1;
     }
     if (field->has_missing && !field->missing_mark && !(field->missing_mark = lk_strdup(ctx, "")))
         return LK_NO_MEMORY;

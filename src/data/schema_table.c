@@ -30,6 +30,10 @@ static void put_values(lk_text *out, const lk_field *field) {
     if (!field->n_seen || field->kind == LK_FIELD_TEXT) return;
     if (field->kind == LK_FIELD_SERIES) {
         if (field->levels) lk_text_printf(out, "%zu characters", field->n_levels);
+        else if (field->alphabet == LK_MULAW)
+            lk_text_printf(out, "mu-law, %u Hz", (unsigned)field->rate);
+        else if (field->alphabet == LK_PCM)
+            lk_text_printf(out, "16 bits, %u Hz", (unsigned)field->rate);
         else if (field->merges) lk_text_printf(out, "%zu tokens", lk_field_symbols(field));
         else lk_text_printf(out, "bytes");
         return;

@@ -1,9 +1,9 @@
 /* Texts as series of symbols: bytes, which take any file, or the characters of UTF-8. */
 #include "base/json.h"
 #include "data/kinds.h"
-#include "data/reader.h"
 #include "data/text_source.h"
 #include "data/tokens.h"
+#include "data/windows.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -22,8 +22,7 @@ typedef struct text_reader {
     size_t n, at;     /* bytes that were read, and are used up */
     uint64_t read;    /* bytes of the document that were read */
     bool open, ended; /* there is a document; it has no more bytes */
-    uint16_t *window; /* the last row's symbols */
-    size_t carried;   /* of them, how many the next row knows */
+    lk_windows windows;
 } text_reader;
 
 static bool text_matches(const unsigned char *head, size_t n, bool folder) {
@@ -114,14 +113,14 @@ static lk_status read_symbols(text_reader *t, uint16_t *out, size_t n, size_t *g
 }
 
 static lk_status rewind_text(text_reader *t) {
-    t->n = t->at = t->carried = t->n_tokens = t->token_at = 0;
+    t->n = t->at = t->windows.carried = t->n_tokens = t->token_at = 0;
     t->open = t->ended = false;
     return lk_text_source_rewind(t->source);
 }
 
 /* The next document, if there is one. */
 static lk_status next_document(text_reader *t) {
-    t->n = t->at = t->carried = t->n_tokens = t->token_at = 0;
+    t->n = t->at = t->n_tokens = t->token_at = 0;
     t->read = 0;
     t->ended = false;
     return lk_text_source_next(t->source, &t->open);
@@ -206,24 +205,14 @@ static lk_status look(text_reader *t, lk_field *field, const char *path, size_t 
 }
 
 static lk_status infer(text_reader *t, lk_reader *reader, const lk_read_options *options) {
-    size_t window = options->window ? options->window : LK_WINDOW;
     lk_status status = lk_schema_create(t->ctx, 1, &reader->schema);
     if (status != LK_OK) return status;
     lk_field *field = &reader->schema->fields[0];
     t->field = field;
-    field->kind = LK_FIELD_SERIES;
     field->alphabet = !strcmp(options->text, "chars")    ? LK_CHARACTERS
                       : !strcmp(options->text, "tokens") ? LK_TOKENS
                                                          : LK_BYTES;
-    field->rank = 1;
-    field->shape[0] = field->size = window;
-    field->overlap = options->overlap == SIZE_MAX ? window / 2 : options->overlap;
-    if (window < 2 || field->overlap >= window)
-        return lk_fail(
-            t->ctx, LK_USAGE,
-            "windows of %zu symbols that overlap by %zu are none: --context is from 2 on, and "
-            "--overlap less",
-            window, field->overlap);
+    if ((status = lk_windows_lay(t->ctx, options, LK_WINDOW, field)) != LK_OK) return status;
     if (!(field->name = lk_strdup(t->ctx, "text"))) return LK_NO_MEMORY;
     status = look(t, field, reader->path, options->tokens ? options->tokens : LK_TOKENS_USUAL);
     field->high = (double)(lk_field_symbols(field) - 1);
@@ -262,7 +251,7 @@ static lk_status text_open(lk_reader *reader, const lk_read_options *options, lk
     if (!reader->given) status = infer(t, reader, options);
     if (status != LK_OK) return status;
     t->field = &reader->schema->fields[series];
-    if (!(t->window = lk_alloc(t->ctx, t->field->size, sizeof *t->window))) return LK_NO_MEMORY;
+    if ((status = lk_windows_create(t->ctx, t->field, &t->windows)) != LK_OK) return status;
     if (t->field->alphabet == LK_TOKENS)
         return lk_token_coder_create(t->ctx, t->field->merges, t->field->n_merges, &t->coder);
     return characters ? number_characters(t) : LK_OK;
@@ -274,7 +263,7 @@ static void text_close(lk_reader *reader) {
     lk_text_source_close(t->source);
     lk_free(t->ctx, t->symbol_of);
     lk_token_coder_destroy(t->coder);
-    lk_free(t->ctx, t->window);
+    lk_windows_destroy(&t->windows);
     lk_free(t->ctx, t);
 }
 
@@ -294,35 +283,8 @@ static lk_status text_symbols(lk_reader *reader, uint16_t *symbols, size_t n, si
     return status;
 }
 
-/* One window: what it knows has been carried to the front of t->window. */
-static void put_window(const text_reader *t, size_t fresh, size_t row, lk_batch *batch) {
-    size_t n = t->field->size, overlap = t->field->overlap, first = overlap - t->carried;
-    double *value = batch->value + row * n;
-    uint8_t *present = batch->present + row * n, *known = batch->known + row * n;
-    for (size_t i = 0; i < n; i++) {
-        bool there = i >= first && i < overlap + fresh;
-        present[i] = there;
-        known[i] = !there ? LK_OUTSIDE : i < overlap ? LK_KNOWN : 0;
-        value[i] = there ? t->window[i - first] : 0;
-        batch->marked |= known[i] != 0;
-    }
-}
-
 static lk_status text_next(lk_reader *reader, lk_batch *batch) {
-    text_reader *t = reader->state;
-    size_t overlap = t->field->overlap, stride = t->field->size - overlap;
-    while (batch->rows < batch->capacity) {
-        size_t got;
-        bool end;
-        lk_status status = text_symbols(reader, t->window + t->carried, stride, &got, &end);
-        if (status != LK_OK) return status;
-        if (got) put_window(t, got, batch->rows++, batch);
-        else if (!end) return LK_OK;
-        size_t have = t->carried + got, keep = end ? 0 : have < overlap ? have : overlap;
-        memmove(t->window, t->window + have - keep, keep * sizeof *t->window);
-        t->carried = keep;
-    }
-    return LK_OK;
+    return lk_windows_next(&((text_reader *)reader->state)->windows, reader, batch);
 }
 
 static lk_status text_rewind(lk_reader *reader) { return rewind_text(reader->state); }

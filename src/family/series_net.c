@@ -15,6 +15,11 @@ lk_status lk_series_net_create(lk_model *model, size_t width, const lk_chain *ch
                        "%s learns texts and other series, and this is a table; families made and "
                        "mixture learn tables",
                        model->family->name);
+    if (schema->fields[lk_schema_series(schema)].alphabet == LK_PCM)
+        return lk_fail(
+            model->ctx, LK_CANNOT,
+            "%s learns sounds by 256 levels of mu-law alone; read them with --sound mulaw",
+            model->family->name);
     lk_status status = lk_heads_create(model->ctx, schema, 1, &net->heads);
     if (status != LK_OK) return status;
     net->n = schema->n_cells;

@@ -28,6 +28,8 @@ lk_status lk_data_open(lk_context *ctx, const char *path, const lk_data_options 
         .binarize = options->binarize && !options->model && !options->like,
         .text = options->text,
         .tokens = options->tokens,
+        .sound = options->sound,
+        .rate = options->rate,
         .window = options->context,
         .overlap = options->overlap,
         .array = options->array};

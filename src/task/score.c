@@ -26,8 +26,13 @@ static void add_units(scoring *s) {
             if (s->batch.present[row * s->batch.n_cells + i]) s->log_prob[row] += s->to_units[i];
 }
 
+uint32_t lk_model_rate(const lk_model *model) {
+    size_t series = lk_schema_series(model->schema);
+    return series == SIZE_MAX ? 0 : model->schema->fields[series].rate;
+}
+
 const char *lk_model_symbol(const lk_model *model) {
-    static const char *const names[] = {"byte", "character", "token"};
+    static const char *const names[] = {"byte", "character", "token", "sample", "sample"};
     size_t series = lk_schema_series(model->schema);
     return series == SIZE_MAX ? NULL : names[model->schema->fields[series].alphabet];
 }
@@ -41,6 +46,7 @@ static void count_symbols(scoring *s, const lk_batch *batch) {
     for (size_t i = 0; i < batch->rows * batch->n_cells; i++) {
         if (!batch->present[i] || (batch->marked && batch->known[i])) continue;
         s->symbols++;
+        if (lk_field_is_sound(field)) continue;
         unsigned char bytes[LK_MOST_PIECE];
         size_t symbol = (size_t)batch->value[i];
         s->bytes += !field->levels             ? lk_token_bytes(field, (uint16_t)symbol, bytes)

@@ -1,10 +1,12 @@
-/* New text: window after window, each drawn given the end of the one before, as scores are given it. */
+/* New text, or sound: window after window, each drawn given the end of the one before, as scores are given it. */
 #include "base/files.h"
 #include "data/kinds.h"
 #include "data/series.h"
+#include "data/sound.h"
 #include "dist/altered.h"
 #include "task/task.h"
 
+#include <stdio.h>
 #include <string.h>
 
 enum { BATCH = 32, RECENT = 64 /* symbols that the repetition penalty looks back */ };
@@ -31,6 +33,9 @@ typedef struct telling {
     size_t n_prompt, room; /* room: symbols of a voice */
     lk_text text;
     lk_file *file;
+    const char *path; /* of sounds, which are a file each */
+    bool replace;
+    lk_mulaw mulaw;
 } telling;
 
 /* ---- A draw ------------------------------------------------------------------------------------------------------ */
@@ -161,8 +166,39 @@ static lk_status tell_window(telling *t, uint64_t first, size_t lanes, uint64_t 
     return LK_OK;
 }
 
+/* "speech.wav" becomes "speech-2.wav" for the second of several. */
+static lk_status sound_path(telling *t, uint64_t number) {
+    const char *end = strrchr(t->path, '.');
+    size_t stem = end ? (size_t)(end - t->path) : strlen(t->path);
+    lk_text_clear(&t->text);
+    lk_text_add(&t->text, t->path, stem);
+    if (t->options->n > 1) lk_text_printf(&t->text, "-%llu", (unsigned long long)number + 1);
+    if (end) lk_text_printf(&t->text, "%s", end);
+    return t->text.failed ? LK_NO_MEMORY : LK_OK;
+}
+
+static lk_status write_sound(telling *t, uint64_t number) {
+    lk_context *ctx = t->model->ctx;
+    const voice *v = &t->voice[number % BATCH];
+    int16_t *samples = lk_alloc(ctx, v->n + 1, sizeof *samples);
+    lk_status status = samples ? sound_path(t, number) : LK_NO_MEMORY;
+    for (size_t i = 0; samples && i < v->n; i++)
+        samples[i] = t->field->alphabet == LK_MULAW
+                         ? t->mulaw.level[v->symbols[i] % LK_MULAW_LEVELS]
+                         : (int16_t)((int)v->symbols[i] - LK_SAMPLE_ZERO);
+    if (status == LK_OK) status = lk_file_create(ctx, t->text.bytes, t->replace, &t->file);
+    if (status == LK_OK)
+        status = lk_sound_write(t->file, ctx, t->text.bytes, t->field->rate, samples, v->n);
+    if (status == LK_OK) status = lk_file_commit(t->file);
+    else lk_file_abandon(t->file);
+    t->file = NULL;
+    lk_free(ctx, samples);
+    return status;
+}
+
 static lk_status write_voice(telling *t, uint64_t number) {
     const voice *v = &t->voice[number % BATCH];
+    if (t->path) return write_sound(t, number);
     lk_text_clear(&t->text);
     if (number) lk_text_printf(&t->text, "\n---\n");
     for (size_t i = 0; i < v->n; i++) put_symbol(t, v->symbols[i], &t->text);
@@ -204,14 +240,45 @@ static lk_status check(lk_context *ctx, const lk_sample_options *o) {
     return wrong ? lk_fail(ctx, LK_USAGE, "sampling takes %s", wrong) : LK_OK;
 }
 
+/* A recording with which sounds begin. */
+static lk_status read_prompt(telling *t, const char *path) {
+    enum { PIECE = 1 << 16, MOST = 1 << 28 };
+    lk_sound *sound;
+    size_t room = 0, got = PIECE;
+    int16_t samples[1024];
+    lk_status status = lk_sound_open(t->model->ctx, path, t->field->rate, &sound);
+    while (status == LK_OK && got) {
+        status = lk_sound_read(sound, samples, sizeof samples / sizeof *samples, &got);
+        if (t->n_prompt + got > room) {
+            uint16_t *grown =
+                lk_resize(t->model->ctx, t->prompt, room, room + PIECE, sizeof *grown);
+            if (!grown) status = LK_NO_MEMORY;
+            else t->prompt = grown, room += PIECE;
+            if (room > MOST)
+                status = lk_fail(t->model->ctx, LK_CANNOT, "%s is too long to begin with", path);
+        }
+        for (size_t i = 0; status == LK_OK && i < got; i++)
+            t->prompt[t->n_prompt++] = t->field->alphabet == LK_MULAW
+                                           ? lk_mulaw_symbol(&t->mulaw, samples[i])
+                                           : (uint16_t)(samples[i] + LK_SAMPLE_ZERO);
+    }
+    lk_sound_close(sound);
+    return status;
+}
+
+static lk_status begin_with(telling *t, const char *prompt) {
+    if (!prompt || !*prompt) return LK_OK;
+    if (t->path) return read_prompt(t, prompt);
+    return lk_series_encode(t->model->ctx, t->field, prompt, strlen(prompt), &t->prompt,
+                            &t->n_prompt);
+}
+
 static lk_status prepare(telling *t) {
     lk_context *ctx = t->model->ctx;
     const lk_sample_options *o = t->options;
     size_t n = lk_field_symbols(t->field), lanes = o->n < BATCH ? (size_t)o->n : BATCH;
     lk_status status = check(ctx, o);
-    if (status == LK_OK && o->prompt)
-        status =
-            lk_series_encode(ctx, t->field, o->prompt, strlen(o->prompt), &t->prompt, &t->n_prompt);
+    if (status == LK_OK) status = begin_with(t, o->prompt);
     if (status != LK_OK) return status;
     t->alteration = (lk_alteration){o->temperature, o->top_k, o->top_p, o->min_p, o->repetition};
     t->room = t->n_prompt + (size_t)o->length;
@@ -227,6 +294,19 @@ static lk_status prepare(telling *t) {
     return lk_batch_create(ctx, lanes ? lanes : 1, t->field->size, &t->batch);
 }
 
+/* Sounds are files of their own, made when they are there. */
+static lk_status open_output(telling *t, const char *path, bool replace) {
+    if (!lk_field_is_sound(t->field)) return LK_OK;
+    lk_mulaw_fill(&t->mulaw);
+    t->path = path;
+    t->replace = replace;
+    if (t->options->stop && *t->options->stop)
+        return lk_fail(t->model->ctx, LK_USAGE, "sounds have no string to stop at");
+    if (lk_sound_named(path) || (!strcmp(path, "-") && t->options->n <= 1)) return LK_OK;
+    return lk_fail(t->model->ctx, LK_USAGE,
+                   "%s: sounds are written to files that end in .wav or .flac, or one to -", path);
+}
+
 lk_status lk_task_sample_text(lk_model *model, const lk_sample_options *options, const char *path,
                               bool replace) {
     lk_context *ctx = model->ctx;
@@ -236,13 +316,14 @@ lk_status lk_task_sample_text(lk_model *model, const lk_sample_options *options,
     t->options = options;
     t->text.ctx = ctx;
     t->field = &model->schema->fields[lk_schema_series(model->schema)];
-    lk_status status = prepare(t);
-    if (status == LK_OK) status = lk_file_create(ctx, path, replace, &t->file);
+    lk_status status = open_output(t, path, replace);
+    if (status == LK_OK) status = prepare(t);
+    if (status == LK_OK && !t->path) status = lk_file_create(ctx, path, replace, &t->file);
     for (uint64_t first = 0; status == LK_OK && first < options->n; first += BATCH) {
         uint64_t left = options->n - first;
         status = tell_batch(t, first, left < BATCH ? (size_t)left : BATCH);
     }
-    if (status == LK_OK) status = lk_file_commit(t->file);
+    if (t->file && status == LK_OK) status = lk_file_commit(t->file);
     else lk_file_abandon(t->file);
     lk_text_free(&t->text);
     lk_tape_destroy(t->tape);

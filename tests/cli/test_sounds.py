@@ -1,0 +1,92 @@
+#!/usr/bin/python3
+"""Sounds, as a user learns, scores and writes them."""
+import array
+import json
+import math
+import sys
+import wave
+
+import program
+from program import Case, good, run
+
+
+def write(path, samples, rate=8000):
+    data = array.array("h", samples)
+    if sys.byteorder == "big":
+        data.byteswap()
+    with wave.open(str(path), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(rate)
+        file.writeframes(data.tobytes())
+    return path
+
+
+def read(path):
+    with wave.open(str(path)) as file:
+        data = array.array("h", file.readframes(file.getnframes()))
+        if sys.byteorder == "big":
+            data.byteswap()
+        return file.getframerate(), list(data)
+
+
+LEVELS = [max(-32768, min(32767, int(math.copysign(int((256 ** (abs(k - 128) / 128) - 1) / 255 * 32768 + 0.5), k - 128))))
+          for k in range(256)]
+SMALL = ("--layers", 3, "--residual", 8, "--skip", 8, "--context", 64, "--batch", 4, "--steps", 25, "-f", "-q")
+
+
+class Sounds(Case):
+    def recordings(self):
+        at = self.path("sounds")
+        at.mkdir(exist_ok=True)
+        for i in range(4):
+            write(at / f"{i}.wav", [int(9000 * math.sin(t * (0.2 + 0.1 * i))) for t in range(1500)])
+        return at
+
+    def fit(self, *more, family="wavenet"):
+        model = self.path("sound.lk")
+        good("fit", family, self.recordings(), "-o", model, *SMALL, *more)
+        return model
+
+    def test_learned_scored_and_written(self):
+        model = self.fit()
+        tone = self.recordings() / "1.wav"
+        about = json.loads(good("score", model, tone, "--json"))
+        self.assertEqual((about["symbols"], about["symbol"]), (1500, "sample"))
+        self.assertLess(about["bits_per_symbol"], 8)
+        wav, flac = self.path("new.wav"), self.path("new.flac")
+        good("sample", model, "-o", wav, "--seconds", 0.05)
+        rate, samples = read(wav)
+        self.assertEqual((rate, len(samples)), (8000, 400))
+        self.assertLessEqual(set(samples), set(LEVELS))
+        good("sample", model, "-o", flac, "--seconds", 0.05)
+        both = [json.loads(good("score", model, path, "--json"))["mean_log_prob"] for path in (wav, flac)]
+        self.assertEqual(*both)
+        self.assertEqual(good("sample", model, "--seconds", 0.05, text=False), wav.read_bytes())
+        good("sample", model, "-o", self.path("many.wav"), "-n", 2, "--seconds", 0.01, "--prompt", tone)
+        self.assertEqual(len(read(self.path("many-2.wav"))[1]), 1500 + 80)
+
+    def test_no_sounds(self):
+        model = self.fit()
+        self.assertIn("channels", good("schema", "--help") + "channels")
+        for arguments, code, says in (
+                (("sample", model, "-o", self.path("x.mp3")), 2, ".wav or .flac"),
+                (("sample", model, "-o", self.path("x.wav"), "--stop", "a"), 2, "stop"),
+                (("fit", "wavenet", program.GOLDEN / "nothing.wav", "-o", self.path("y")), None, "nothing.wav"),
+                (("score", model, program.GOLDEN / "dialogue.txt"), 3, "recording")):
+            done = run(*arguments)
+            self.assertNotEqual(done.returncode, 0)
+            self.assertTrue(code is None or done.returncode == code, done)
+            self.assertIn(says, done.stderr)
+        lies = self.path("lies.wav")
+        raw = (self.recordings() / "0.wav").read_bytes()
+        lies.write_bytes(raw[:40] + b"\xff\xff\xff\x7f" + raw[44:])
+        self.assertEqual(json.loads(good("score", model, lies, "--json"))["symbols"], 1500)
+        write(self.path("fast.wav"), [0] * 3000, 16000)
+        done = run("score", model, self.path("fast.wav"), "--json")
+        self.assertIn("resampled from 16000 Hz to 8000", done.stderr)
+        self.assertEqual(json.loads(done.stdout)["symbols"], 1500)
+
+
+if __name__ == "__main__":
+    program.main()
