@@ -274,6 +274,12 @@ lk_status lk_options_set(lk_options *options, const char *name, const char *text
     return status;
 }
 
+lk_status lk_options_preset(lk_options *options, const char *name, const char *text) {
+    value *v = find(options, name);
+    if (!v) return fail_unknown(options, name);
+    return v->is_set ? LK_OK : assign(options->ctx, v, text);
+}
+
 lk_status lk_options_copy(lk_options *to, const lk_options *from) {
     for (size_t i = 0; i < from->n; i++) {
         const value *source = &from->values[i];

@@ -14,6 +14,8 @@ lk_status lk_options_add(lk_options *options, const lk_option *table);
 /* Parses and checks the text against the option's type and range. LK_USAGE names the nearest
  * option when there is no such name. */
 lk_status lk_options_set(lk_options *options, const char *name, const char *text);
+/* What the option is where the user has not set it; it does not count as set. */
+lk_status lk_options_preset(lk_options *options, const char *name, const char *text);
 lk_status lk_options_copy(lk_options *to, const lk_options *from); /* same tables */
 
 bool lk_options_has(const lk_options *options, const char *name);

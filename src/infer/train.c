@@ -22,6 +22,8 @@
 const lk_option lk_gradient_options[] = {
     {"batch", LK_OPTION_INT, "100", 1, 1 << 20, NULL, "Rows of a step"},
     {"learning-rate", LK_OPTION_REAL, "0.001", 0, 10, NULL, "Of the optimiser"},
+    {"find-rate", LK_OPTION_INT, "0", 0, 1e6, NULL,
+     "Find the learning rate first, by so many steps at rising rates; 0: take --learning-rate"},
     {"optimiser", LK_OPTION_CHOICE, "adam", 1, 0, "adam|adamw|sgd", "How gradients become updates"},
     {"momentum", LK_OPTION_REAL, "0.9", 0, 1, NULL, "Of sgd"},
     {"weight-decay", LK_OPTION_REAL, "0", 0, 1, NULL,
@@ -120,6 +122,10 @@ static lk_status resume(training *t) {
     return status;
 }
 
+static void refresh(lk_model *model) {
+    if (model->family->loaded) model->family->loaded(model);
+}
+
 /* ---- A step -------------------------------------------------------------------------------------------- */
 
 static lk_status get_batch(training *t, uint64_t number) {
@@ -186,7 +192,7 @@ static lk_status take_step(training *t) {
         t->at.bad_steps = 0;
         t->at.train_sum += value;
         t->at.train_count++;
-        if (model->family->loaded) model->family->loaded(model);
+        refresh(model);
     } else {
         lk_status status = bad_step(t, value);
         if (status != LK_OK) return status;
@@ -256,10 +262,6 @@ static lk_status held_out(training *t, double *mean) {
     *mean = sum / total;
     if (total > 0) return LK_OK;
     return lk_fail(t->model->ctx, LK_BAD_DATA, "the rows that are held out all have weight 0");
-}
-
-static void refresh(lk_model *model) {
-    if (model->family->loaded) model->family->loaded(model);
 }
 
 /* Measures, keeps the best, says whether learning should go on. */
@@ -391,6 +393,80 @@ static lk_status optimiser_of(training *t) {
     return lk_optimiser_create(t->model->ctx, &t->optimiser, &t->model->params, &options);
 }
 
+/* ---- The learning rate, found -------------------------------------------------------------------------- */
+
+/* Steps at rates that rise by a constant factor, as in Smith 2017 ("Cyclical learning rates for training neural
+ * networks", section 3.3). The objective, a mean over about the last ten steps, rises, faster and faster, until a
+ * rate is too large; a tenth of the rate at which it was highest is safe and not slow. Two digits say the
+ * rate, so that --learning-rate can say the same. */
+static lk_status search_rate(training *t, uint64_t steps, char found[32]) {
+    const double least = 1e-6, most = 1, forget = 0.1;
+    lk_model *model = t->model;
+    lk_optimiser_options *o = &t->optimiser.options;
+    double rise = steps > 1 ? lk_exp(lk_log(most / least) / (double)(steps - 1)) : 1, rate = least;
+    double sum = 0, weight = 0, best = -INFINITY, best_rate = least, first = 0;
+    o->schedule = LK_CONSTANT;
+    o->warmup_steps = 0;
+    for (uint64_t i = 0; i < steps; i++, rate *= rise) {
+        double value = 0;
+        for (uint64_t b = 0; b < t->accumulate && value - value == 0; b++) {
+            lk_status status = add_gradient(t, i * t->accumulate + b, &value);
+            if (status != LK_OK) return status;
+        }
+        sum = (1 - forget) * sum + forget * value;
+        weight = (1 - forget) * weight + forget;
+        double mean = sum / weight;
+        if (i == 0) first = mean;
+        if (!(mean - mean == 0) || mean < first - fabs(first) - DIVERGED) break;
+        if (mean > best) {
+            best = mean;
+            best_rate = rate;
+        }
+        o->learning_rate = rate;
+        lk_optimiser_step(&t->optimiser);
+        refresh(model);
+        if (lk_cancelled(model->ctx))
+            return lk_fail(model->ctx, LK_INTERRUPTED,
+                           "interrupted while looking for the learning rate");
+    }
+    if (best_rate == least)
+        return lk_fail(
+            model->ctx, LK_NOT_CONVERGED,
+            "%llu steps at rates from %g to %g find no learning rate that learns; try more steps "
+            "with --find-rate, or set --learning-rate",
+            (unsigned long long)steps, least, most);
+    snprintf(found, 32, "%.2g", best_rate / 10);
+    return LK_OK;
+}
+
+/* Before the first step: what the search did to the model is undone, the rate that it found stays (and is
+ * recorded, so that the model says how it was learned). */
+static lk_status find_rate(training *t) {
+    lk_model *model = t->model;
+    uint64_t steps = (uint64_t)lk_options_int(model->options, "find-rate");
+    char found[32];
+    if (!steps || t->at.step) return LK_OK;
+    if (!t->control->resume && lk_options_is_set(model->options, "learning-rate"))
+        return lk_fail(model->ctx, LK_USAGE,
+                       "--find-rate finds the learning rate, and --learning-rate sets it; "
+                       "leave one of them out");
+    memcpy(t->best, model->params.values, model->params.bytes);
+    lk_status status = search_rate(t, steps, found);
+    memcpy(model->params.values, t->best, model->params.bytes);
+    lk_params_zero_grads(&model->params);
+    refresh(model);
+    if (status == LK_OK) status = lk_options_set(model->options, "learning-rate", found);
+    if (status == LK_OK)
+        lk_notice(model->ctx, "learning rate %s, found by %llu steps", found,
+                  (unsigned long long)steps);
+    lk_optimiser_destroy(&t->optimiser);
+    lk_status made = optimiser_of(t);
+    if (status == LK_INTERRUPTED && made == LK_OK && t->control->checkpoint) made = save(t);
+    return status == LK_OK ? made : status;
+}
+
+/* ---- Beginning --------------------------------------------------------------------------------------- */
+
 /* Held-out rows from the caller, or split off; none when there would be too few to say anything. */
 static lk_status split_rows(training *t, const lk_rows *rows) {
     double share = lk_options_real(t->model->options, "held-out");
@@ -446,8 +522,6 @@ static lk_status prepare(training *t, const lk_rows *rows) {
     status = lk_batch_create(ctx, t->batch_rows, model->schema->n_cells, &t->batch);
     if (status == LK_OK)
         status = lk_batch_create(ctx, t->check_rows, model->schema->n_cells, &t->check_batch);
-    if (status == LK_OK) status = optimiser_of(t);
-    if (status == LK_OK) status = begin_cosine(t);
     return status;
 }
 
@@ -460,10 +534,15 @@ lk_status lk_gradient_fit(lk_model *model, const lk_rows *rows, const lk_fit_con
     lk_status status = prepare(t, rows);
     if (status == LK_OK && !control->resume && model->family->prepare)
         status = model->family->prepare(model, t->rows);
+    if (status == LK_OK) status = optimiser_of(t); /* whose moving average begins at the weights */
+    if (status == LK_OK) status = begin_cosine(t);
     if (status == LK_OK && control->resume) status = resume(t);
     if (status == LK_OK) {
         refresh(model);
         lk_params_zero_grads(&model->params);
+        status = find_rate(t);
+    }
+    if (status == LK_OK) {
         lk_clock_start(&t->clock, t->at.step);
         if (t->valid && !t->at.step) status = held_out(t, &t->at.first);
         t->check_seconds = lk_seconds() - t->clock.began;

@@ -11,16 +11,16 @@ const lk_option *lk_task_learning_options(const lk_family *family) {
     return family->learn ? none : family->em ? lk_em_options : lk_gradient_options;
 }
 
-/* One "name=value", unless the user has set it and `weak`. */
-static lk_status set_option(lk_context *ctx, lk_options *options, const char *text, bool weak) {
+/* One "name=value", by lk_options_set or lk_options_preset. */
+static lk_status set_option(lk_context *ctx, lk_options *options, const char *text,
+                            lk_status (*set)(lk_options *, const char *, const char *)) {
     const char *equals = strchr(text, '=');
     char name[64];
     if (!equals || (size_t)(equals - text) >= sizeof name)
         return lk_fail(ctx, LK_USAGE, "the option \"%s\" is not of the form name=value", text);
     memcpy(name, text, (size_t)(equals - text));
     name[equals - text] = 0;
-    if (weak && lk_options_is_set(options, name)) return LK_OK;
-    return lk_options_set(options, name, equals + 1);
+    return set(options, name, equals + 1);
 }
 
 /* "name=value" strings into checked options. */
@@ -31,11 +31,11 @@ static lk_status set_options(lk_context *ctx, const lk_family *family, const cha
     lk_status status = lk_options_add(options, family->options);
     if (status == LK_OK) status = lk_options_add(options, lk_task_learning_options(family));
     for (size_t i = 0; status == LK_OK && texts && texts[i]; i++)
-        status = set_option(ctx, options, texts[i], false);
+        status = set_option(ctx, options, texts[i], lk_options_set);
     for (const lk_preset *p = family->presets; status == LK_OK && p && p->option; p++) {
         if (p->value && strcmp(lk_options_text(options, p->option), p->value)) continue;
         for (size_t i = 0; status == LK_OK && p->settings[i]; i++)
-            status = set_option(ctx, options, p->settings[i], true);
+            status = set_option(ctx, options, p->settings[i], lk_options_preset);
     }
     if (status == LK_OK && family->learned) status = lk_options_add(options, family->learned);
     return status;

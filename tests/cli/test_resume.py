@@ -112,6 +112,35 @@ class Resume(Case):
         good("fit", *small, "-o", replayed, "-f", "--steps", about["steps"] + 1)
         self.assertNotEqual(sha256(timed), sha256(replayed))
 
+    def test_found_rate(self):
+        """Looking for the learning rate leaves no trace but the rate: --learning-rate learns the same from it, and so does what
+        was interrupted in the search and resumed."""
+        small = ["made", TABLE, "--steps", 40, "--average", 0.9, "--dropout", 0.1, "--schedule", "cosine", "--warmup", 4]
+        found, said, other = self.path("found.lk"), self.path("said.lk"), self.path("other.lk")
+        good("fit", *small, "-o", found, "--find-rate", 60)
+        rate = json.loads(good("show", found))["options"]["learning-rate"]
+        self.assertTrue(1e-5 < float(rate) < 0.1, rate)
+        good("fit", *small, "-o", said, "--learning-rate", rate)
+        self.assertEqual(scores(said, TABLE), scores(found, TABLE))
+        good("fit", *small, "-o", other, "--learning-rate", float(rate) * 1.1)
+        self.assertNotEqual(scores(said, TABLE), scores(other, TABLE))
+        for options, status, word in ((["--find-rate", 60, "--learning-rate", 0.01], 2, "--learning-rate"),
+                                      (["--find-rate", 1], 6, "--find-rate")):
+            result = run("fit", *small, "-o", other, "-f", *options)
+            self.assertEqual(result.returncode, status)
+            self.assertIn(word, result.stderr)
+        whole, broken = self.path("whole.lk"), self.path("broken.lk")
+        good("fit", *small, "-o", whole, "--find-rate", 1500)
+        process = subprocess.Popen([PROGRAM, "fit", *map(str, small), "-o", str(broken), "--find-rate", "1500"],
+                                   stderr=subprocess.PIPE)
+        time.sleep(0.3)
+        process.send_signal(signal.SIGINT)
+        _, message = process.communicate(timeout=program.SECONDS)
+        if process.returncode: # else it was done before
+            self.assertEqual(process.returncode, 130, message)
+            good("fit", *small, "-o", broken, "-f", "--find-rate", 1500, "--resume")
+        self.assertEqual(sha256(broken), sha256(whole))
+
     def test_batches_add_up(self):
         """Two batches of 4 make the step that one of 8 makes, to rounding: the same windows, in the same order."""
         text = GOLDEN / "dialogue.txt"

@@ -1,4 +1,4 @@
-/* Which of many failures are tried: all of them, but where the address sanitizer makes each many times slower.
+/* Which of many failures are tried: all of them, but where a sanitizer makes each many times slower.
  * There the first 40 of an act are, and of the others each 7th, other ones from one act to the next. */
 #ifndef LK_TESTS_SAMPLED_H
 #define LK_TESTS_SAMPLED_H
@@ -7,12 +7,12 @@
 #include <stddef.h>
 
 #if defined(__has_feature)
-#if __has_feature(address_sanitizer)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
 enum { SAMPLED = 1 };
 #else
 enum { SAMPLED = 0 };
 #endif
-#elif defined(__SANITIZE_ADDRESS__)
+#elif defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 enum { SAMPLED = 1 };
 #else
 enum { SAMPLED = 0 };
