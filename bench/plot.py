@@ -19,7 +19,7 @@ def main(path, label, *curves):
         panel.set_title(f"{name} (dotted: in proportion)")
         panel.set_xlabel(label)
         panel.set_xticks(x, [f"{v:,.0f}" for v in x], rotation=45)
-        panel.set_yticks(y, [f"{v:,.3g}" for v in y])
+        panel.set_yticks(y, [f"{v:,.0f}" for v in y])
         panel.minorticks_off()
     figure.tight_layout()
     figure.savefig(path, metadata={"Date": None})

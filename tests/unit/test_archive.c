@@ -69,8 +69,8 @@ static void all_comes_back(void **state) {
     lk_help *h = *state;
     static const size_t sizes[] = {0, 1, 2, 3, 100, 5000, 70000};
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
-        for (int kind = 0; kind < 4; kind++)
-            for (int level = 1; level <= 9; level += sizes[i] > 5000 ? 5 : 1) {
+        for (int kind = SAMPLED; kind < 4; kind += 1 + SAMPLED)
+            for (int level = 1; level <= 9; level += sizes[i] > 5000 ? 5 : SAMPLED ? 4 : 1) {
                 lk_compress_options options = LK_COMPRESS_DEFAULTS;
                 uint8_t *bytes = make(sizes[i], kind);
                 sink again = {0};
