@@ -7,7 +7,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#define UNSEEN 0x1p-40 /* of a state that a network from a file does not have */
+#define UNSEEN \
+    0x1p-100 /* a state that BIF does not have: evidence much less probable than that is impossible */
 
 static bool edge(const lk_model *model, size_t i, size_t *parent, size_t *child) {
     const lk_bayesnet *s = model->state;
@@ -245,6 +246,8 @@ static lk_status read(lk_context *ctx, const char *path, lk_model **out) {
     if (status == LK_OK) status = lk_options_add(options, lk_family_bayesnet.options);
     if (status == LK_OK) status = lk_options_add(options, lk_family_bayesnet.learned);
     if (status == LK_OK) status = lk_options_set(options, "network", text.bytes);
+    /* The network is as it is: the tree may be as large as any is allowed to be. */
+    if (status == LK_OK) status = lk_options_set(options, "tree", "4194304");
     if (status == LK_OK)
         status = lk_model_create(ctx, &lk_family_bayesnet, schema, options, 1, out);
     else lk_options_destroy(options);
