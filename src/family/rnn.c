@@ -24,31 +24,31 @@ static const lk_option options[] = {
     {"width", LK_OPTION_INT, "256", 1, 65536, NULL, "Units of a layer"},
     {"dropout", LK_OPTION_REAL, "0", 0, 0.95, NULL,
      "Share of what layers show that is left out in each step of learning"},
+    LK_SERIES_COMPONENTS,
     {NULL, LK_OPTION_INT, NULL, 0, 0, NULL, NULL}};
 
 static lk_tensor *all(void *self, lk_trace *trace, lk_tensor *x, const uint8_t *present) {
     rnn_state *s = self;
     lk_tape *tape = trace->tape;
     lk_params *params = &s->net.model->params;
-    size_t *symbols = lk_series_net_symbols(&s->net, trace, x, present);
     lk_tensor *h = NULL;
-    if (!symbols) return lk_tape_empty(tape);
     for (size_t l = 0; l < s->depth; l++) {
         const rnn_layer *layer = &s->layers[l];
-        lk_tensor *input = lk_param(tape, params, layer->input), *gates;
+        lk_tensor *gates;
         if (l) {
+            lk_tensor *input = lk_param(tape, params, layer->input);
             lk_tensor *bias =
                 lk_reshape(tape, lk_param(tape, params, layer->bias), 1, s->gates * s->width);
             gates = lk_dense(tape, h, input, bias, NULL, LK_LINEAR);
         } else {
-            gates = lk_gather_rows(tape, input, lk_tensor_rows(x) * s->net.n, symbols);
+            gates = lk_series_net_embed(&s->net, trace, x, present);
         }
         lk_tensor *part = s->kind == LK_GRU ? lk_param(tape, params, layer->part) : NULL;
         h = lk_recurrent(tape, s->kind, gates, lk_param(tape, params, layer->state), part,
                          s->net.n);
         h = lk_series_net_thin(&s->net, trace, l, h);
     }
-    return lk_series_net_head(&s->net, trace, h);
+    return lk_series_net_head(&s->net, trace, h, x, present);
 }
 
 /* ---- One position after the other ------------------------------------------------------------------------- */
@@ -58,8 +58,7 @@ typedef struct cache {
     lk_real *kept;         /* [depth, lanes, 2·width] what is shown, and the cell */
     lk_real *gates, *work; /* [lanes, gates·width] */
     lk_real *h;            /* [lanes, width] */
-    lk_real *logits;       /* [lanes, alphabet] */
-    lk_series_weight head;
+    lk_series_head head;
     lk_series_weight *input, *state; /* [depth] */
 } cache;
 
@@ -74,12 +73,10 @@ static void *start(void *self, lk_trace *trace, size_t lanes) {
     c->gates = lk_arena_alloc_raw(arena, lanes * all_gates, size);
     c->work = lk_arena_alloc_raw(arena, lanes * all_gates, size);
     c->h = lk_arena_alloc_raw(arena, lanes * s->width, size);
-    c->logits = lk_arena_alloc_raw(arena, lanes * s->net.alphabet, size);
     c->input = lk_arena_alloc(arena, s->depth, sizeof *c->input);
     c->state = lk_arena_alloc(arena, s->depth, sizeof *c->state);
-    bool good =
-        c->kept && c->gates && c->work && c->h && c->logits && c->input && c->state &&
-        lk_series_net_pack(&s->net, trace, s->net.weight, s->width, s->net.alphabet, &c->head);
+    bool good = c->kept && c->gates && c->work && c->h && c->input && c->state &&
+                lk_series_net_start_head(&s->net, trace, lanes, &c->head);
     for (size_t l = 0; good && l < s->depth; l++) {
         const rnn_layer *layer = &s->layers[l];
         good = lk_series_net_pack(&s->net, trace, layer->state, s->width, all_gates, &c->state[l]);
@@ -106,8 +103,7 @@ static void input_one(const rnn_state *s, lk_trace *trace, const cache *c, size_
             const lk_real *bias = values(s, layer->bias);
             for (size_t j = 0; j < all_gates; j++) to[j] = to[j] + bias[j];
         } else {
-            size_t symbol = lk_series_net_symbol(&s->net, i, x + lane * n, present + lane * n);
-            memcpy(to, values(s, layer->input) + symbol * all_gates, all_gates * sizeof *to);
+            lk_series_net_embed_one(&s->net, i, x + lane * n, present + lane * n, to);
         }
     }
 }
@@ -131,7 +127,7 @@ static void one(void *self, lk_trace *trace, void *state, size_t i, const double
         for (size_t lane = 0; lane < c->lanes; lane++)
             memcpy(c->h + lane * w, kept + lane * 2 * w, w * sizeof *kept);
     }
-    lk_series_net_head_one(&s->net, trace, c->lanes, i, c->h, &c->head, c->logits, params);
+    lk_series_net_head_one(&s->net, trace, &c->head, i, c->h, x, present, params);
 }
 
 /* ---- The record -------------------------------------------------------------------------------------------- */
@@ -143,9 +139,12 @@ static lk_status declare(rnn_state *s) {
     for (size_t l = 0; l < s->depth; l++) {
         rnn_layer *layer = &s->layers[l];
         char name[64];
-        layer->input =
-            lk_series_net_weight(params, "layer", l, "input", l ? s->width : s->net.alphabet + 1,
-                                 all_gates, l ? deviation : 0.1);
+        if (l)
+            layer->input =
+                lk_series_net_weight(params, "layer", l, "input", s->width, all_gates, deviation);
+        else if (lk_series_net_declare_table(&s->net, "layer", l, "input", all_gates, 0.1) == LK_OK)
+            layer->input = s->net.table;
+        else return s->net.model->ctx->status;
         layer->state =
             lk_series_net_weight(params, "layer", l, "state", s->width, all_gates, deviation);
         lk_series_net_name(name, sizeof name, "layer", l, "bias", "");
@@ -188,13 +187,13 @@ static void destroy(lk_model *model) {
 static lk_status prepare(lk_model *model, const lk_rows *rows) {
     rnn_state *s = model->state;
     size_t w = s->width, all_gates = s->gates * w;
-    (void)rows;
+    lk_status status = lk_series_net_prepare(&s->net, rows);
     for (size_t l = 0; s->kind == LK_LSTM && l < s->depth; l++) {
         lk_real *bias = lk_param_values(&model->params, l ? s->layers[l].bias : s->layers[l].input);
         for (size_t row = 0; row < (l ? 1 : s->net.alphabet + 1); row++)
             for (size_t j = w; j < 2 * w; j++) bias[row * all_gates + j] += 1;
     }
-    return LK_OK;
+    return status;
 }
 
 static void step(lk_model *model, uint64_t number, bool training) {

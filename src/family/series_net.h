@@ -1,17 +1,35 @@
 /* What networks over a series share: symbols in, a softmax over symbols out. Position i of a window is given the symbol
- * before it, the first one a symbol of its own that stands for what is not there; so it is where a cell is outside. */
+ * before it, the first one a symbol of its own that stands for what is not there; so it is where a cell is outside.
+ * Samples of 16 bits are numbers: in goes the row of their mu-law level and y = (x - mean)/sd times a row of slopes; out comes a
+ * mixture of discretised logistics (Salimans et al., "PixelCNN++", 2017, section 2.1), whose parameters see the last
+ * LK_LAST values y, too, so that a linear prediction is at hand. */
 #ifndef LK_FAMILY_SERIES_NET_H
 #define LK_FAMILY_SERIES_NET_H
 
+#include "data/sound.h"
 #include "family/family.h"
 #include "nn/heads.h"
 #include "nn/layer.h"
 
+enum { LK_LAST = 16 };
+
+/* For the families' options. */
+#define LK_SERIES_COMPONENTS \
+    { \
+        "components", LK_OPTION_INT, "8", 1, 1024, NULL, \
+            "Logistics that the distribution of a sample of 16 bits is mixed of" \
+    }
+
 typedef struct lk_series_net {
     lk_model *model;
-    size_t n, alphabet, width; /* cells of a window, symbols, numbers that the head sees */
+    size_t n, alphabet,
+        width;            /* cells of a window, symbols, numbers that the network shows the head */
+    size_t last, outputs; /* samples that the head sees, too; parameters of a cell */
+    double mean, sd;      /* of samples that are numbers */
+    lk_mulaw mulaw;
+    size_t table, slope, columns; /* what symbols put in: [alphabet + 1, columns], [columns] */
     lk_heads heads;
-    size_t weight, bias; /* of the head: [width, alphabet], [alphabet] */
+    size_t weight, bias; /* of the head: [width + last, outputs], [outputs] */
     lk_dist row;
     lk_chain chain;
     bool learning;
@@ -23,23 +41,40 @@ typedef struct lk_series_weight {
     const void *packed; /* NULL: it is read where it stands */
 } lk_series_weight;
 
+/* The head while positions come one after the other. */
+typedef struct lk_series_head {
+    size_t lanes;
+    lk_series_weight weight;
+    lk_real *seen,
+        *outputs; /* [lanes, width + last], NULL where nothing is last; [lanes, outputs] */
+} lk_series_head;
+
 /* Checks that the schema is a series; `chain` has the family's functions. The head is declared apart. */
 lk_status lk_series_net_create(lk_model *model, size_t width, const lk_chain *chain, void *self,
                                lk_series_net *net);
 lk_status lk_series_net_declare_head(lk_series_net *net);
 void lk_series_net_destroy(lk_series_net *net);
 
-/* The symbols that positions are given: [rows·n]. NULL: the tape has failed. */
-size_t *lk_series_net_symbols(const lk_series_net *net, lk_trace *trace, const lk_tensor *x,
+/* What symbols put into the network, of a normal of this deviation: a parameter of this name. */
+lk_status lk_series_net_declare_table(lk_series_net *net, const char *layer, size_t number,
+                                      const char *name, size_t columns, double deviation);
+/* Before learning: where the distributions of samples begin. */
+lk_status lk_series_net_prepare(lk_series_net *net, const lk_rows *rows);
+/* What goes in at all positions, [rows·n, columns]. */
+lk_tensor *lk_series_net_embed(lk_series_net *net, lk_trace *trace, const lk_tensor *x,
+                               const uint8_t *present);
+/* What goes in at a lane's position i. */
+void lk_series_net_embed_one(const lk_series_net *net, size_t i, const double *x,
+                             const uint8_t *present, lk_real *to);
+/* h [rows·n, width] -> [rows, n·outputs]; x and present as they went in. */
+lk_tensor *lk_series_net_head(lk_series_net *net, lk_trace *trace, lk_tensor *h, const lk_tensor *x,
                               const uint8_t *present);
-/* The symbol that a lane's position i is given. */
-size_t lk_series_net_symbol(const lk_series_net *net, size_t i, const double *x,
-                            const uint8_t *present);
-/* h [rows·n, width] -> [rows, n·alphabet] */
-lk_tensor *lk_series_net_head(lk_series_net *net, lk_trace *trace, lk_tensor *h);
-/* h [lanes, width] -> position i of each lane's row of parameters; room [lanes, alphabet]. */
-void lk_series_net_head_one(const lk_series_net *net, lk_trace *trace, size_t lanes, size_t i,
-                            const lk_real *h, const lk_series_weight *head, lk_real *room,
+/* Room in the trace's arena; false: out of memory. */
+bool lk_series_net_start_head(const lk_series_net *net, lk_trace *trace, size_t lanes,
+                              lk_series_head *head);
+/* h [lanes, width] -> position i of each lane's row of parameters. */
+void lk_series_net_head_one(const lk_series_net *net, lk_trace *trace, const lk_series_head *head,
+                            size_t i, const lk_real *h, const double *x, const uint8_t *present,
                             void *params);
 /* Dropout by the rate of the option; sites are numbered. */
 lk_tensor *lk_series_net_thin(const lk_series_net *net, lk_trace *trace, size_t site, lk_tensor *h);

@@ -21,7 +21,7 @@ typedef struct transformer_state {
     bool rotary, centred,
         gated; /* positions turn; norms take the mean off; the hidden layer is gated */
     lk_unary map;
-    size_t embed, position, last, last_bias;
+    size_t position, last, last_bias;
     block *blocks;
     lk_real *angles; /* [n, width/heads] */
 } transformer_state;
@@ -40,6 +40,7 @@ static const lk_option options[] = {
      "By the root mean square, or by mean and deviation"},
     {"dropout", LK_OPTION_REAL, "0", 0, 0.95, NULL,
      "Share of numbers left out in each step of learning"},
+    LK_SERIES_COMPONENTS,
     {NULL, LK_OPTION_INT, NULL, 0, 0, NULL, NULL}};
 
 /* ---- All positions at once ------------------------------------------------------------------------------ */
@@ -74,15 +75,12 @@ static lk_tensor *apply_block(transformer_state *s, lk_trace *trace, size_t numb
 static lk_tensor *all(void *self, lk_trace *trace, lk_tensor *x, const uint8_t *present) {
     transformer_state *s = self;
     lk_tape *tape = trace->tape;
-    size_t rows = lk_tensor_rows(x);
-    size_t *symbols = lk_series_net_symbols(&s->net, trace, x, present);
-    if (!symbols) return lk_tape_empty(tape);
     lk_params *params = &s->net.model->params;
-    lk_tensor *h = lk_gather_rows(tape, lk_param(tape, params, s->embed), rows * s->net.n, symbols);
+    lk_tensor *h = lk_series_net_embed(&s->net, trace, x, present);
     if (!s->rotary) h = lk_add(tape, h, lk_param(tape, params, s->position));
     h = lk_series_net_thin(&s->net, trace, 0, h);
     for (size_t b = 0; b < s->depth; b++) h = apply_block(s, trace, b, h);
-    return lk_series_net_head(&s->net, trace, norm(s, trace, h, s->last, s->last_bias));
+    return lk_series_net_head(&s->net, trace, norm(s, trace, h, s->last, s->last_bias), x, present);
 }
 
 /* ---- One position after the other ------------------------------------------------------------------------- */
@@ -94,11 +92,10 @@ typedef struct cache {
     lk_real *h, *y;  /* [lanes, width] */
     lk_real *qkv;    /* [lanes, 3·width] */
     lk_real *u, *v;  /* [lanes, hidden] */
-    lk_real *logits; /* [lanes, alphabet] */
     struct packed_block {
         lk_series_weight qkv, out, up, gate, down;
     } * blocks; /* [depth] */
-    lk_series_weight head;
+    lk_series_head head;
 } cache;
 
 static bool pack_block(const transformer_state *s, lk_trace *trace, const block *b,
@@ -127,11 +124,9 @@ static void *start(void *self, lk_trace *trace, size_t lanes) {
     c->qkv = lk_arena_alloc_raw(arena, lanes * 3 * w, size);
     c->u = lk_arena_alloc_raw(arena, lanes * s->hidden, size);
     c->v = lk_arena_alloc_raw(arena, lanes * s->hidden, size);
-    c->logits = lk_arena_alloc_raw(arena, lanes * s->net.alphabet, size);
     c->blocks = lk_arena_alloc(arena, s->depth, sizeof *c->blocks);
-    bool good = c->keys && c->values && c->h && c->y && c->qkv && c->u && c->v && c->logits &&
-                c->blocks &&
-                lk_series_net_pack(&s->net, trace, s->net.weight, w, s->net.alphabet, &c->head);
+    bool good = c->keys && c->values && c->h && c->y && c->qkv && c->u && c->v && c->blocks &&
+                lk_series_net_start_head(&s->net, trace, lanes, &c->head);
     for (size_t l = 0; good && l < s->depth; l++)
         good = pack_block(s, trace, &s->blocks[l], &c->blocks[l]);
     return good ? c : NULL;
@@ -203,13 +198,12 @@ static void one(void *self, lk_trace *trace, void *state, size_t i, const double
     const cache *c = state;
     size_t w = s->width, n = s->net.n;
     for (size_t lane = 0; lane < c->lanes; lane++) {
-        size_t symbol = lk_series_net_symbol(&s->net, i, x + lane * n, present + lane * n);
-        memcpy(c->h + lane * w, values(s, s->embed) + symbol * w, w * sizeof *c->h);
+        lk_series_net_embed_one(&s->net, i, x + lane * n, present + lane * n, c->h + lane * w);
         if (!s->rotary) add_to(w, c->h + lane * w, values(s, s->position) + i * w);
     }
     for (size_t layer = 0; layer < s->depth; layer++) block_one(s, trace, c, layer, i);
     norm_one(s, c, s->last, s->last_bias);
-    lk_series_net_head_one(&s->net, trace, c->lanes, i, c->y, &c->head, c->logits, params);
+    lk_series_net_head_one(&s->net, trace, &c->head, i, c->y, x, present, params);
 }
 
 /* ---- The record -------------------------------------------------------------------------------------------- */
@@ -234,9 +228,7 @@ static lk_status declare(transformer_state *s) {
     size_t w = s->width;
     double deviation = 0.02, into = deviation / lk_sqrt(2 * (double)s->depth);
     bool good = true;
-    s->embed = lk_series_net_weight(params, "embed", SIZE_MAX, "weight", s->net.alphabet + 1, w,
-                                    deviation);
-    good = s->embed != SIZE_MAX;
+    good = lk_series_net_declare_table(&s->net, "embed", SIZE_MAX, "weight", w, deviation) == LK_OK;
     if (good && !s->rotary) {
         s->position =
             lk_series_net_weight(params, "position", SIZE_MAX, "weight", s->net.n, w, deviation);
@@ -323,6 +315,10 @@ static void step(lk_model *model, uint64_t number, bool training) {
     ((transformer_state *)model->state)->net.learning = training;
 }
 
+static lk_status prepare(lk_model *model, const lk_rows *rows) {
+    return lk_series_net_prepare(&((transformer_state *)model->state)->net, rows);
+}
+
 static void joint(lk_model *model, lk_trace *t) {
     lk_draw(t, LK_ROW_SITE, &((transformer_state *)model->state)->net.row);
 }
@@ -347,6 +343,7 @@ const lk_family lk_family_transformer = {
     .create = create,
     .joint = joint,
     .destroy = destroy,
+    .prepare = prepare,
     .presets = presets,
     .step = step,
     .series = true,

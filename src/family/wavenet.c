@@ -20,7 +20,7 @@ typedef struct conv_layer {
 typedef struct wavenet_state {
     lk_series_net net;
     size_t depth, taps, width, skips, groups; /* groups of SIDE layers */
-    size_t embed, skip_bias, hidden, hidden_bias;
+    size_t skip_bias, hidden, hidden_bias;
     size_t *skip; /* [groups] parameters [layers of the group·width, skips] */
     conv_layer *layers;
 } wavenet_state;
@@ -34,6 +34,7 @@ static const lk_option options[] = {
     {"skip", LK_OPTION_INT, "128", 1, 65536, NULL, "Channels from all layers to the head"},
     {"dropout", LK_OPTION_REAL, "0", 0, 0.95, NULL,
      "Share of what layers show that is left out in each step of learning"},
+    LK_SERIES_COMPONENTS,
     {NULL, LK_OPTION_INT, NULL, 0, 0, NULL, NULL}};
 
 static size_t in_group(const wavenet_state *s, size_t group) {
@@ -58,10 +59,7 @@ static lk_tensor *all(void *self, lk_trace *trace, lk_tensor *x, const uint8_t *
     wavenet_state *s = self;
     lk_tape *tape = trace->tape;
     lk_tensor *z[SIDE], *sum = NULL;
-    size_t *symbols = lk_series_net_symbols(&s->net, trace, x, present);
-    if (!symbols) return lk_tape_empty(tape);
-    lk_tensor *h = lk_gather_rows(tape, lk_param(tape, &s->net.model->params, s->embed),
-                                  lk_tensor_rows(x) * s->net.n, symbols);
+    lk_tensor *h = lk_series_net_embed(&s->net, trace, x, present);
     for (size_t l = 0; l < s->depth; l++) {
         const conv_layer *layer = &s->layers[l];
         lk_tensor *seen = lk_dilate(tape, h, s->net.n, s->taps, layer->dilation);
@@ -75,7 +73,7 @@ static lk_tensor *all(void *self, lk_trace *trace, lk_tensor *x, const uint8_t *
         sum = sum ? lk_add(tape, sum, y) : y;
     }
     h = linear(s, trace, lk_unary_op(tape, LK_RELU, sum), s->hidden, s->hidden_bias);
-    return lk_series_net_head(&s->net, trace, lk_unary_op(tape, LK_RELU, h));
+    return lk_series_net_head(&s->net, trace, lk_unary_op(tape, LK_RELU, h), x, present);
 }
 
 /* ---- One position after the other ------------------------------------------------------------------------- */
@@ -89,14 +87,15 @@ typedef struct ring {
 
 typedef struct cache {
     size_t lanes;
-    ring *rings;                          /* [depth] */
-    lk_real *h, *y;                       /* [lanes, width] */
-    lk_real *seen;                        /* [lanes, taps·width] */
-    lk_real *gates;                       /* [lanes, 2·width] */
-    lk_real *z;                           /* [lanes, SIDE·width] */
-    lk_real *sum, *up;                    /* [lanes, skips] */
-    lk_real *logits;                      /* [lanes, alphabet] */
-    lk_series_weight *skip, hidden, head; /* skip: [groups] */
+    ring *rings;                    /* [depth] */
+    lk_real *h, *y;                 /* [lanes, width] */
+    lk_real *seen;                  /* [lanes, taps·width] */
+    lk_real *gates;                 /* [lanes, 2·width] */
+    lk_real *z;                     /* [lanes, SIDE·width] */
+    lk_real *sum, *up;              /* [lanes, skips] */
+    lk_real *logits;                /* [lanes, alphabet] */
+    lk_series_weight *skip, hidden; /* skip: [groups] */
+    lk_series_head head;
 } cache;
 
 static bool make_room(const wavenet_state *s, lk_arena *arena, cache *c) {
@@ -104,14 +103,9 @@ static bool make_room(const wavenet_state *s, lk_arena *arena, cache *c) {
     const struct {
         lk_real **to;
         size_t n;
-    } rooms[] = {{&c->h, w},
-                 {&c->y, w},
-                 {&c->seen, s->taps * w},
-                 {&c->gates, 2 * w},
-                 {&c->z, SIDE * w},
-                 {&c->sum, s->skips},
-                 {&c->up, s->skips},
-                 {&c->logits, s->net.alphabet}};
+    } rooms[] = {{&c->h, w},         {&c->y, w},        {&c->seen, s->taps * w},
+                 {&c->gates, 2 * w}, {&c->z, SIDE * w}, {&c->sum, s->skips},
+                 {&c->up, s->skips}};
     for (size_t i = 0; i < sizeof rooms / sizeof *rooms; i++)
         if (!(*rooms[i].to = lk_arena_alloc_raw(arena, lanes * rooms[i].n, sizeof(lk_real))))
             return false;
@@ -139,10 +133,9 @@ static void *start(void *self, lk_trace *trace, size_t lanes) {
     cache *c = lk_arena_alloc(trace->arena, 1, sizeof *c);
     if (!c) return NULL;
     c->lanes = lanes;
-    bool good =
-        make_room(s, trace->arena, c) &&
-        lk_series_net_pack(&s->net, trace, s->hidden, s->skips, s->skips, &c->hidden) &&
-        lk_series_net_pack(&s->net, trace, s->net.weight, s->skips, s->net.alphabet, &c->head);
+    bool good = make_room(s, trace->arena, c) &&
+                lk_series_net_pack(&s->net, trace, s->hidden, s->skips, s->skips, &c->hidden) &&
+                lk_series_net_start_head(&s->net, trace, lanes, &c->head);
     for (size_t l = 0; good && l < s->depth; l++) good = make_ring(s, trace, l, c);
     for (size_t g = 0; good && g < s->groups; g++)
         good = lk_series_net_pack(&s->net, trace, s->skip[g], in_group(s, g) * s->width, s->skips,
@@ -209,16 +202,14 @@ static void one(void *self, lk_trace *trace, void *state, size_t i, const double
     const wavenet_state *s = self;
     const cache *c = state;
     size_t w = s->width, n = s->net.n, skips = s->skips;
-    for (size_t lane = 0; lane < c->lanes; lane++) {
-        size_t symbol = lk_series_net_symbol(&s->net, i, x + lane * n, present + lane * n);
-        memcpy(c->h + lane * w, values(s, s->embed) + symbol * w, w * sizeof *c->h);
-    }
+    for (size_t lane = 0; lane < c->lanes; lane++)
+        lk_series_net_embed_one(&s->net, i, x + lane * n, present + lane * n, c->h + lane * w);
     for (size_t l = 0; l < s->depth; l++) layer_one(s, trace, c, l, i);
     relu(trace, c->lanes * skips, c->sum);
     lk_series_net_product(&s->net, trace, c->lanes, c->sum, &c->hidden, c->up);
     add_row(c->lanes, skips, values(s, s->hidden_bias), c->up);
     relu(trace, c->lanes * skips, c->up);
-    lk_series_net_head_one(&s->net, trace, c->lanes, i, c->up, &c->head, c->logits, params);
+    lk_series_net_head_one(&s->net, trace, &c->head, i, c->up, x, present, params);
 }
 
 /* ---- The record -------------------------------------------------------------------------------------------- */
@@ -253,8 +244,7 @@ static bool declare_layer(wavenet_state *s, size_t l) {
 static lk_status declare(wavenet_state *s) {
     lk_params *params = &s->net.model->params;
     size_t w = s->width, skips = s->skips;
-    s->embed = lk_series_net_weight(params, "embed", SIZE_MAX, "weight", s->net.alphabet + 1, w, 1);
-    bool good = s->embed != SIZE_MAX;
+    bool good = lk_series_net_declare_table(&s->net, "embed", SIZE_MAX, "weight", w, 1) == LK_OK;
     for (size_t l = 0; good && l < s->depth; l++) good = declare_layer(s, l);
     for (size_t g = 0; good && g < s->groups; g++) {
         s->skip[g] = lk_series_net_weight(params, "skip", g, "weight", in_group(s, g) * w, skips,
@@ -306,6 +296,10 @@ static void step(lk_model *model, uint64_t number, bool training) {
     ((wavenet_state *)model->state)->net.learning = training;
 }
 
+static lk_status prepare(lk_model *model, const lk_rows *rows) {
+    return lk_series_net_prepare(&((wavenet_state *)model->state)->net, rows);
+}
+
 static void joint(lk_model *model, lk_trace *t) {
     lk_draw(t, LK_ROW_SITE, &((wavenet_state *)model->state)->net.row);
 }
@@ -323,6 +317,7 @@ const lk_family lk_family_wavenet = {
     .create = create,
     .joint = joint,
     .destroy = destroy,
+    .prepare = prepare,
     .presets = presets,
     .step = step,
     .series = true,

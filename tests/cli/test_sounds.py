@@ -66,6 +66,17 @@ class Sounds(Case):
         good("sample", model, "-o", self.path("many.wav"), "-n", 2, "--seconds", 0.01, "--prompt", tone)
         self.assertEqual(len(read(self.path("many-2.wav"))[1]), 1500 + 80)
 
+    def test_samples_of_16_bits(self):
+        model = self.fit("--sound", "pcm")
+        about = json.loads(good("score", model, self.recordings(), "--json"))
+        self.assertLess(about["bits_per_symbol"], 13)  # of 16; they go up to 9000
+        wav = self.path("new.wav")
+        good("sample", model, "-o", wav, "--seconds", 0.05)
+        self.assertGreater(len(set(read(wav)[1]) - set(LEVELS)), 100)
+        refused = run("fit", "ngram", self.recordings(), "--sound", "pcm", "-o", self.path("x"))
+        self.assertEqual(refused.returncode, 5)
+        self.assertIn("65536", refused.stderr)
+
     def test_no_sounds(self):
         model = self.fit()
         self.assertIn("channels", good("schema", "--help") + "channels")
