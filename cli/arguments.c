@@ -236,7 +236,14 @@ bool cli_parse(const cli_command *command, int argc, char **argv, const lk_optio
     return true;
 }
 
-static void print_table(FILE *out, const lk_option *o) {
+const char *cli_default(const lk_option *o, const char *const *defaults) {
+    size_t n = strlen(o->name);
+    for (; defaults && *defaults; defaults++)
+        if (!strncmp(*defaults, o->name, n) && (*defaults)[n] == '=') return *defaults + n + 1;
+    return o->default_text ? o->default_text : "";
+}
+
+static void print_table(FILE *out, const lk_option *o, const char *const *defaults) {
     for (; o->name; o++) {
         char left[64];
         snprintf(left, sizeof left, "--%s%s", o->name,
@@ -246,16 +253,17 @@ static void print_table(FILE *out, const lk_option *o) {
                                              : " TEXT");
         fprintf(out, "  %-24s %s", left, o->help);
         if (o->choices) fprintf(out, " (%s)", o->choices);
-        if (o->type != LK_OPTION_FLAG && o->default_text && *o->default_text)
-            fprintf(out, " [%s]", o->default_text);
+        const char *value = cli_default(o, defaults);
+        if (o->type != LK_OPTION_FLAG && *value) fprintf(out, " [%s]", value);
         fputc('\n', out);
     }
 }
 
-void cli_help(FILE *out, const cli_command *command, const lk_option *const *more) {
+void cli_help(FILE *out, const cli_command *command, const lk_family_info *family) {
     fprintf(out, "likely %s %s\n\n%s.\n\n", command->name, command->arguments, command->summary);
-    for (size_t t = 0; more && more[t]; t++) print_table(out, more[t]);
-    for (size_t t = 0; command->tables[t]; t++) print_table(out, command->tables[t]);
+    if (family) print_table(out, family->options, family->defaults);
+    if (family) print_table(out, family->learning_options, family->defaults);
+    for (size_t t = 0; command->tables[t]; t++) print_table(out, command->tables[t], NULL);
     fprintf(out, "\nexample: %s\n", command->example);
 }
 

@@ -34,7 +34,10 @@ extern const lk_option cli_common_options[], cli_compute_options[], cli_data_opt
 /* False: a message is on standard error. `family` may add its options (fit). */
 bool cli_parse(const cli_command *command, int argc, char **argv, const lk_option *const *more,
                cli_arguments *out);
-void cli_help(FILE *out, const cli_command *command, const lk_option *const *more);
+/* With the options of a family, or NULL. */
+void cli_help(FILE *out, const cli_command *command, const lk_family_info *family);
+/* What an option is where nobody says, given a family's own defaults (NULL: none). */
+const char *cli_default(const lk_option *option, const char *const *defaults);
 /* The last value given for an option, or the default in the tables it was parsed with. */
 const char *cli_value(const cli_arguments *arguments, const char *name, const char *otherwise);
 bool cli_flag(const cli_arguments *arguments, const char *name);

@@ -2,11 +2,11 @@
 
 static const lk_option *const tables[] = {cli_common_options, NULL};
 
-static void print_options_json(const lk_option *o, const char *key) {
+static void print_options_json(const lk_option *o, const char *key, const char *const *defaults) {
     printf(", \"%s\": [", key);
     for (size_t i = 0; o[i].name; i++) {
         printf("%s{\"name\": \"%s\", \"default\": ", i ? ", " : "", o[i].name);
-        cli_json_string(stdout, o[i].default_text);
+        cli_json_string(stdout, cli_default(&o[i], defaults));
         fputs(", \"help\": ", stdout);
         cli_json_string(stdout, o[i].help);
         putchar('}');
@@ -22,8 +22,8 @@ static void print_json(void) {
             "%s{\"name\": \"%s\", \"taxonomy\": \"%s\", \"summary\": \"%s\", \"log_prob\": \"%s\", "
             "\"posterior\": \"%s\", \"learning\": \"%s\"",
             i ? ",\n " : "", f.name, f.taxonomy, f.summary, f.log_prob, f.posterior, f.learning);
-        print_options_json(f.options, "options");
-        print_options_json(f.learning_options, "learning_options");
+        print_options_json(f.options, "options", f.defaults);
+        print_options_json(f.learning_options, "learning_options", f.defaults);
         putchar('}');
     }
     puts("]");

@@ -59,21 +59,13 @@ static const cli_command *find(const char *name) {
     return NULL;
 }
 
-/* Options of the family that `fit FAMILY` names, so that they are checked and shown with the rest. */
-static bool family_options(const cli_command *command, int argc, char **argv,
-                           const lk_option *more[3]) {
-    lk_family_info info;
-    more[0] = NULL;
-    if (command != &cli_fit) return true;
-    for (int i = 0; i < argc; i++)
-        for (size_t f = 0; lk_family_at(f, &info); f++)
-            if (!strcmp(argv[i], info.name)) {
-                more[0] = info.options;
-                more[1] = info.learning_options;
-                more[2] = NULL;
-                return true;
-            }
-    return true;
+/* The family that `fit FAMILY` names, so that its options are checked and shown with the rest. */
+static bool named_family(const cli_command *command, int argc, char **argv,
+                         lk_family_info *family) {
+    for (int i = 0; command == &cli_fit && i < argc; i++)
+        for (size_t f = 0; lk_family_at(f, family); f++)
+            if (!strcmp(argv[i], family->name)) return true;
+    return false;
 }
 
 static bool asks_for_help(int argc, char **argv) {
@@ -83,13 +75,15 @@ static bool asks_for_help(int argc, char **argv) {
 }
 
 static int run(const cli_command *command, int argc, char **argv) {
-    const lk_option *more[3] = {NULL, NULL, NULL};
+    lk_family_info family;
     static cli_arguments arguments;
-    family_options(command, argc, argv, more);
+    bool named = named_family(command, argc, argv, &family);
     if (asks_for_help(argc, argv)) {
-        cli_help(stdout, command, more);
+        cli_help(stdout, command, named ? &family : NULL);
         return cli_flush();
     }
+    const lk_option *more[] = {named ? family.options : NULL,
+                               named ? family.learning_options : NULL, NULL};
     if (!cli_parse(command, argc, argv, more, &arguments)) return LK_USAGE;
     lk_context *ctx = lk_context_create(NULL);
     if (!ctx) return LK_NO_MEMORY;
@@ -119,7 +113,10 @@ int main(int argc, char **argv) {
     }
     if (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h") || !strcmp(argv[1], "help")) {
         const cli_command *about = argc > 2 ? find(argv[2]) : NULL;
-        if (about) cli_help(stdout, about, NULL);
+        lk_family_info family;
+        if (about)
+            cli_help(stdout, about,
+                     named_family(about, argc - 3, argv + 3, &family) ? &family : NULL);
         else print_commands(stdout);
         return cli_flush();
     }

@@ -209,6 +209,8 @@ typedef struct lk_family_info {
     const char *learning;     /* "EM", "stochastic gradient" */
     const lk_option *options; /* of the family; ends at name == NULL */
     const lk_option *learning_options;
+    /* "name=value": the family's own defaults of those options; ends at NULL. Or NULL: there are none. */
+    const char *const *defaults;
     bool series; /* it learns texts and other sequences, and wants data to be read so */
 } lk_family_info;
 /* The i-th family; false after the last. */

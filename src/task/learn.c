@@ -257,6 +257,12 @@ lk_status lk_model_load(lk_context *ctx, const char *path, lk_model **out) {
     return lk_model_read(ctx, path, lk_task_learning_options, out);
 }
 
+static const char *const *own_defaults(const lk_family *family) {
+    for (const lk_preset *p = family->presets; p && p->option; p++)
+        if (!p->value) return p->settings;
+    return NULL;
+}
+
 bool lk_family_at(size_t i, lk_family_info *info) {
     const lk_family *f = lk_families[i];
     if (!f) return false;
@@ -271,6 +277,7 @@ bool lk_family_at(size_t i, lk_family_info *info) {
                              : "stochastic gradient",
         .options = f->options,
         .learning_options = lk_task_learning_options(f),
+        .defaults = own_defaults(f),
         .series = f->series};
     return true;
 }
