@@ -81,7 +81,7 @@ static const struct {
                {'l', "list"},    {'t', "test"},   {'v', "verbose"}};
 
 static const char *letter_name(char letter) {
-    if (letter >= '1' && letter <= '9') return "level"; /* -9 */
+    if (letter >= '0' && letter <= '9') return "level"; /* -9 */
     for (size_t k = 0; k < sizeof letters / sizeof letters[0]; k++)
         if (letters[k].letter == letter) return letters[k].name;
     return NULL;
@@ -190,7 +190,7 @@ static bool take_option(const cli_command *command, const lk_option *const *more
     } else {
         name = letter_name(text[1]);
         length = name ? strlen(name) : 0;
-        if (text[1] >= '1' && text[1] <= '9') value = text + 1;
+        if (text[1] >= '0' && text[1] <= '9') value = text + 1;
         else if (name && text[2]) value = text + 2;
     }
     const lk_option *o = name ? find_option(command, more, name, length) : NULL;

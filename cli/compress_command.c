@@ -10,8 +10,9 @@ enum { MOST_PATH = 4096 };
 static const char ending[] = ".lk";
 
 static const lk_option compress_own[] = {
-    {"level", LK_OPTION_INT, "6", 1, 19, NULL,
-     "-1 … -9: 1 is the fastest and takes 5 MB of memory, 9 the strongest and takes 0.6 GB, as "
+    {"level", LK_OPTION_INT, "6", 0, 19, NULL,
+     "-0: bytes by how often they occur, as --codec order0. -1 … -9: 1 is the fastest and takes 5 "
+     "MB of memory, 9 the strongest and takes 0.6 GB, as "
      "does "
      "decompressing it"},
     {"learn", LK_OPTION_CHOICE, "bytes", 1, 0,
@@ -19,8 +20,9 @@ static const lk_option compress_own[] = {
      "What is learned, so that no model file is needed: \"bytes\" while coding; a family's model "
      "from "
      "the rows of a table, which goes into the archive; \"auto\": what makes the smallest archive"},
-    {"codec", LK_OPTION_CHOICE, "bytes", 1, 0, "bytes|rows|stored",
-     "\"rows\" goes with --model; \"stored\": as it is, with checksums"},
+    {"codec", LK_OPTION_CHOICE, "bytes", 1, 0, "bytes|rows|order0|stored",
+     "\"order0\": hundreds of MB a second, and little compression; \"rows\" goes with --model; "
+     "\"stored\": as it is, with checksums"},
     {"embed", LK_OPTION_FLAG, "false", 1, 0, NULL,
      "Put the model into the archive, which then needs no model file to be decompressed"},
     {"chunk-size", LK_OPTION_INT, "0", 0, 268435456, NULL,
@@ -182,7 +184,10 @@ static int one_file(lk_context *ctx, const cli_arguments *a, const char *from, b
     if (c.learn && (*model || *cli_value(a, "codec", "")))
         return cli_usage("--learn %s learns a model: it goes with neither --model nor --codec",
                          learn);
-    c.codec = cli_value(a, "codec", *model ? "rows" : "bytes");
+    bool fastest = *cli_value(a, "level", "") && cli_count(a, "level", 0) == 0;
+    c.codec = cli_value(a, "codec", *model ? "rows" : fastest ? "order0" : "bytes");
+    if (!decode && fastest && (c.learn || strcmp(c.codec, "order0") != 0))
+        return cli_usage("-0 is the codec order0, which learns nothing and takes no model");
     c.level = strcmp(c.codec, "stored") ? (int)cli_count(a, "level", 0) : 0;
     c.chunk_bytes = (size_t)cli_count(a, "chunk-size", 0);
     c.verify = !strcmp(verify, "all")    ? LK_VERIFY_ALL

@@ -11,6 +11,7 @@ import zlib
 
 sys.dont_write_bytecode = True
 from decode_bytes import Bytes, Damaged  # noqa: E402
+from decode_order0 import decode_order0  # noqa: E402
 from decode_rows import Made, decode_chunk, unpack_model  # noqa: E402
 
 MAGIC = b"\x8clka\r\n\x1a\n"
@@ -51,7 +52,7 @@ def decode(data, model_file=None):
         if tag == "HEAD":
             version, contract, name, codec_version, level, most, needs, digest = struct.unpack_from("<II16sIIII32s", body)
             codec = name.rstrip(b"\0").decode("ascii")
-            known = {"stored": 0, "bytes": 0, "rows": 1}
+            known = {"stored": 0, "bytes": 0, "order0": 0, "rows": 1}
             if (version, contract, codec_version) != (1, 1, 1) or known.get(codec) != needs:
                 raise Damaged(f"not known: format {version}, codec {codec} {codec_version}, model {needs}")
         elif tag == "MODL":
@@ -67,6 +68,8 @@ def decode(data, model_file=None):
                     raise Damaged(f"it needs --model, the model of SHA-256 {digest.hex()}")
                 model = model or model_of(model_file, digest)
                 chunk = decode_chunk(model, level, n, body[24:])
+            elif method and codec == "order0":
+                chunk = decode_order0(n, body[24:])
             else:
                 chunk = Bytes(level, n).decode(body[24:]) if method else body[24:]
             if len(chunk) != n or hashlib.sha256(chunk).digest()[:8] != body[16:24]:

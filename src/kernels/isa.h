@@ -4,6 +4,7 @@
 #define LK_KERNELS_ISA_H
 
 #include "kernels/kernels.h"
+#include "kernels/rans_lanes.h"
 
 /* A product's chunk of k; sums' virtual lanes. */
 enum { LK_CHUNK = 256, LK_LANES = 64 };
@@ -70,6 +71,11 @@ typedef struct lk_isa {
     double (*categorical[2])(size_t n, const void *logits, size_t k, double *e);
     void (*categorical_back[2])(size_t n, const void *logits, size_t k, double g, double *e,
                                 void *grad);
+    /* As lk_lanes_encode and lk_lanes_decode (rans_lanes.h). */
+    uint8_t *(*lanes_encode)(const lk_byte_shares *s, const uint8_t *bytes, size_t n,
+                             uint32_t state[LK_RANS_LANES], uint8_t *end);
+    const uint8_t *(*lanes_decode)(const lk_byte_shares *s, const uint8_t *word, const uint8_t *end,
+                                   uint32_t state[LK_RANS_LANES], uint8_t *bytes, size_t n);
 } lk_isa;
 
 extern const lk_isa lk_isa_scalar;

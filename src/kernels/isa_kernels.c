@@ -258,6 +258,8 @@ static void normal_quantiles(size_t n, const double *p, double *x) {
         if (!(p[i] - 0.5 >= -CENTRAL && p[i] - 0.5 <= CENTRAL)) x[i] = lk_normal_quantile(p[i]);
 }
 
+#include "kernels/rans_lanes.inc"
+
 #define STRING_(x) #x
 #define STRING(x) STRING_(x)
 
@@ -295,4 +297,6 @@ const lk_isa JOIN(lk_isa_, LK_ISA) = {
     .gated_back = {gated_back_f32, gated_back_f64},
     .categorical = {categorical_f32, categorical_f64},
     .categorical_back = {categorical_back_f32, categorical_back_f64},
+    .lanes_encode = LANES_ENCODE,
+    .lanes_decode = LANES_DECODE,
 };

@@ -168,4 +168,6 @@ const lk_isa lk_isa_scalar = {
     .gated_back = {lk_reference_gated_back_f32, lk_reference_gated_back_f64},
     .categorical = {lk_reference_categorical_f32, lk_reference_categorical_f64},
     .categorical_back = {lk_reference_categorical_back_f32, lk_reference_categorical_back_f64},
+    .lanes_encode = lk_lanes_encode,
+    .lanes_decode = lk_lanes_decode,
 };

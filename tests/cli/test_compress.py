@@ -29,7 +29,7 @@ class Archives(Case):
     def test_golden(self):
         original = (ARCHIVES / "original.txt").read_bytes()
         names = sorted(ARCHIVES.glob("*.lk"))
-        self.assertEqual(len(names), 12)
+        self.assertEqual(len(names), 13)
         for turn, path in enumerate(names):
             want = b"" if "empty" in path.name else original
             self.assertEqual(good("decompress", "-cq", path, text=False), want, path.name)
@@ -37,9 +37,9 @@ class Archives(Case):
                 continue
             done = subprocess.run([sys.executable, DECODER, path], capture_output=True, timeout=600, check=True)
             self.assertEqual(done.stdout, want, path.name)
-        for level in (1, 5, 9) if program.SANITIZED else range(1, 10):  # encoding is a function of the input and the options, too
+        for level in (0, 1, 5, 9) if program.SANITIZED else range(10):  # encoding is a function of the input and the options, too
             good("compress", "-q", f"-{level}", ARCHIVES / "original.txt", "-f", "-o", self.folder / "again.lk")
-            self.assertEqual((self.folder / "again.lk").read_bytes(), (ARCHIVES / f"bytes_level_{level}.lk").read_bytes())
+            self.assertEqual((self.folder / "again.lk").read_bytes(), (ARCHIVES / (f"bytes_level_{level}.lk" if level else "order0.lk")).read_bytes())
 
     def test_decoder_refuses(self):
         data = bytearray((ARCHIVES / "bytes_chunks.lk").read_bytes())
@@ -89,6 +89,7 @@ class Archives(Case):
     def test_usage(self):
         path = self.path("a.txt", "x" * 20)
         for arguments, code, word in ((["compress", "-19", path], 2, "levels 1 to 9"),
+                                      (["compress", "-0", "--learn", "gmm", path], 2, "order0"),
                                       (["compress", self.folder], 2, "folder"),
                                       (["compress", self.folder / "none"], 8, "No such file"),
                                       (["compress", path, path, "-o", self.folder / "o"], 2, "2 inputs"),
@@ -134,7 +135,7 @@ class Archives(Case):
 
     def test_streams(self):
         data = b"a line of a log, 17:03:59\n" * 3000
-        for options in ([], ["-1", "--chunk-size", "5000", "-T", "2"], ["--codec", "stored"], ["--verify", "all"]):
+        for options in ([], ["-0"], ["-0", "--chunk-size", "7000", "--verify", "all", "-T", "3"], ["-1", "--chunk-size", "5000", "-T", "2"], ["--codec", "stored"], ["--verify", "all"]):
             archive = packed(data, *options)
             self.assertEqual(unpacked(archive), data)
             self.assertEqual(unpacked(archive, "-T", "1"), data)

@@ -31,17 +31,17 @@ static lk_status decode(lk_context *ctx, bool salvage, const uint8_t *bytes, siz
 }
 
 /* Chunks whose code is the input and whose checksums fit: what only an encoder's bug, or malice, makes. */
-static void fits(fuzz *f, const uint8_t *data, size_t size, sink *archive, sink *out) {
-    lk_archive_head head = {
-        .version = 1,
-        .order_contract = 1,
-        .codec = "bytes",
-        .codec_version = 1,
-        .level = 1 + size % 9,
-        .chunk_bytes = 300};
+static void fits(fuzz *f, const char *codec, const uint8_t *data, size_t size, sink *archive,
+                 sink *out) {
+    lk_archive_head head = {.version = 1,
+                            .order_contract = 1,
+                            .codec_version = 1,
+                            .level = strcmp(codec, "order0") ? 1 + size % 9 : 0,
+                            .chunk_bytes = 300};
     lk_chunk_head chunk = {.bytes = 200, .method = 1};
     uint8_t body[LK_HEAD_BYTES], record[LK_RECORD_HEAD_BYTES], sum[4];
     if (size < 8) return;
+    strcpy(head.codec, codec);
     archive->n = 0;
     to_sink(archive, lk_archive_magic, LK_ARCHIVE_MAGIC_BYTES);
     lk_archive_put_head(&head, body);
@@ -64,6 +64,7 @@ static void fits(fuzz *f, const uint8_t *data, size_t size, sink *archive, sink 
 static void again(fuzz *f, sink *archive, sink *out, sink *second) {
     lk_encoder *encoder;
     lk_compress_options options = {.level = 2, .chunk_bytes = 1000};
+    if (out->n % 2) options = (lk_compress_options){.codec = "order0", .chunk_bytes = 1000};
     archive->n = 0;
     lk_status status = lk_encoder_create(f->ctx, &options, to_sink, archive, &encoder);
     if (status == LK_OK) status = lk_encoder_write(encoder, out->bytes, out->n);
@@ -88,7 +89,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     if (status == LK_OK) again(&f, &archive, &out, &second);
     status = decode(f.ctx, true, data, size, &out);
     if (status != LK_IO) fuzz_status(&f, status);
-    if (size % 8 == 0) fits(&f, data, size, &archive, &out);
+    if (size % 8 == 0) fits(&f, "bytes", data, size, &archive, &out);
+    fits(&f, "order0", data, size, &archive, &out);
     fuzz_end(&f);
     return 0;
 }

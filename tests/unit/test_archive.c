@@ -23,6 +23,14 @@ static lk_status to_sink(void *user, const void *bytes, size_t n) {
     return LK_OK;
 }
 
+/* 0: the codec `order0`. */
+static lk_compress_options at_level(int level) {
+    lk_compress_options options = LK_COMPRESS_DEFAULTS;
+    options.level = level;
+    if (!level) options.codec = "order0";
+    return options;
+}
+
 static sink encode(lk_context *ctx, const lk_compress_options *options, const uint8_t *bytes,
                    size_t n, size_t piece) {
     sink out = {0};
@@ -70,12 +78,15 @@ static void all_comes_back(void **state) {
     static const size_t sizes[] = {0, 1, 2, 3, 100, 5000, 70000};
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
         for (int kind = SAMPLED; kind < 4; kind += 1 + SAMPLED)
-            for (int level = 1; level <= 9; level += sizes[i] > 5000 ? 5 : SAMPLED ? 4 : 1) {
-                lk_compress_options options = LK_COMPRESS_DEFAULTS;
+            for (int level = 0; level <= 9;
+                 level += !level            ? 1
+                          : sizes[i] > 5000 ? 5
+                          : SAMPLED         ? 4
+                                            : 1) {
+                lk_compress_options options = at_level(level);
                 uint8_t *bytes = make(sizes[i], kind);
                 sink again = {0};
-                options.level = level;
-                options.chunk_bytes = level == 6 ? 30000 : 0;
+                options.chunk_bytes = level == 6 || level == 0 ? 30000 : 0;
                 sink archive = encode(h->ctx, &options, bytes, sizes[i], 1000);
                 assert_int_equal(decode(h->ctx, false, archive.bytes, archive.n, 777, &again),
                                  LK_OK);
