@@ -22,12 +22,13 @@
 #include "dist/gaussian_chain.h"
 #include "family/copula_cells.h"
 #include "family/factor_start.h"
+#include "trace/filter.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { BLOCK = 256, PIECES = 16, MOST_TABLE = 1 << 24 };
+enum { BLOCK = 256, MOST_TABLE = 1 << 24 };
 
 typedef struct copula_state {
     lk_model *model;
@@ -39,6 +40,7 @@ typedef struct copula_state {
     double *params;        /* [width] of a row in which nothing is known */
     double *factor, *zero; /* [n, n], [n] */
     lk_dist row;
+    lk_filter filter;
     lk_chain chain;
     double shrunk;
 } copula_state;
@@ -64,105 +66,30 @@ static double open_variance(const copula_state *s, size_t i) {
     return v > 0 ? v : 0;
 }
 
-static void write_cell(const copula_state *s, lk_conditioner *c, size_t i, double *params) {
+static void begin(const void *self, void *state, size_t lane) {
+    const copula_state *s = self;
+    (void)lane;
+    lk_conditioner_lay(state, s->n, (double *)((lk_conditioner *)state + 1));
+    lk_conditioner_begin(state, s->zero, s->factor, values(s, s->covariance));
+}
+
+static void predict(const void *self, void *state, size_t i, double *params) {
+    const copula_state *s = self;
+    lk_conditioner *c = state;
     size_t at = s->dist[i].at;
     lk_conditioner_predict(c, i);
+    if (!params) return;
     double variance = c->sd * c->sd + open_variance(s, i);
     memcpy(params + at, s->params + at, (size_t)lk_cell_n_params(&s->dist[i]) * sizeof *params);
     params[at] = c->mean;
     params[at + 1] = 0.5 * lk_log(variance < 1 ? variance : 1);
 }
 
-static void observe(const copula_state *s, lk_conditioner *c, size_t i, double x) {
+static void observe(const void *self, void *state, size_t i, double x) {
+    const copula_state *s = self;
+    lk_conditioner *c = state;
     if (c->sd > 0)
         lk_conditioner_observe(c, i, lk_copula_score(&s->dist[i], s->params + s->dist[i].at, x));
-}
-
-typedef struct all_job {
-    const copula_state *s;
-    const lk_tensor *x;
-    const uint8_t *present;
-    double *scratch, *out;
-} all_job;
-
-static void all_pieces(void *argument, size_t begin, size_t end) {
-    const all_job *job = argument;
-    const copula_state *s = job->s;
-    size_t n = s->n, rows = lk_tensor_rows(job->x);
-    for (size_t piece = begin; piece < end; piece++) {
-        lk_conditioner c;
-        lk_conditioner_lay(&c, n, job->scratch + piece * lk_conditioner_doubles(n));
-        for (size_t r = piece * rows / PIECES; r < (piece + 1) * rows / PIECES; r++) {
-            lk_conditioner_begin(&c, s->zero, s->factor, values(s, s->covariance));
-            for (size_t i = 0; i < n; i++) {
-                if (job->present && !job->present[r * n + i]) continue;
-                write_cell(s, &c, i, job->out + r * s->width);
-                observe(s, &c, i, ((const double *)job->x->data)[r * n + i]);
-            }
-        }
-    }
-}
-
-static lk_tensor *all(void *self, lk_trace *trace, lk_tensor *x, const uint8_t *present) {
-    const copula_state *s = self;
-    lk_tensor *out = lk_zeros(trace->tape, LK_F64, lk_tensor_rows(x), s->width);
-    double *scratch =
-        lk_arena_alloc(trace->arena, PIECES * lk_conditioner_doubles(s->n), sizeof *scratch);
-    if (!scratch || lk_trace_status(trace) != LK_OK) {
-        lk_tape_fail(trace->tape, LK_NO_MEMORY, "out of memory for %zu rows", lk_tensor_rows(x));
-        return lk_tape_empty(trace->tape);
-    }
-    all_job job = {s, x, present, scratch, out->data};
-    lk_parallel(trace->ctx, PIECES, 1, all_pieces, &job);
-    return out;
-}
-
-typedef struct cache {
-    lk_conditioner *lanes;
-    size_t n;
-    const uint8_t *known; /* [n, cells] seen before the others; NULL: none */
-} cache;
-
-static void *start_given(void *self, lk_trace *trace, size_t lanes, const double *x,
-                         const uint8_t *known) {
-    const copula_state *s = self;
-    size_t n = s->n, each = lk_conditioner_doubles(n);
-    cache *c = lk_arena_alloc(trace->arena, 1, sizeof *c);
-    double *room = lk_arena_alloc(trace->arena, lanes * each, sizeof *room);
-    if (!c || !room) return NULL;
-    c->lanes = lk_arena_alloc(trace->arena, lanes, sizeof *c->lanes);
-    c->n = lanes;
-    c->known = known;
-    for (size_t lane = 0; c->lanes && lane < lanes; lane++) {
-        lk_conditioner *one_lane = &c->lanes[lane];
-        lk_conditioner_lay(one_lane, n, room + lane * each);
-        lk_conditioner_begin(one_lane, s->zero, s->factor, values(s, s->covariance));
-        for (size_t i = 0; known && i < n; i++) {
-            if (!known[lane * n + i]) continue;
-            lk_conditioner_predict(one_lane, i);
-            observe(s, one_lane, i, x[lane * n + i]);
-        }
-    }
-    return c->lanes ? c : NULL;
-}
-
-static void *start(void *self, lk_trace *trace, size_t lanes) {
-    return start_given(self, trace, lanes, NULL, NULL);
-}
-
-static void one(void *self, lk_trace *trace, void *state, size_t i, const double *x,
-                const uint8_t *present, void *params) {
-    const copula_state *s = self;
-    cache *c = state;
-    size_t n = s->n;
-    (void)trace;
-    for (size_t lane = 0; lane < c->n; lane++) {
-        const uint8_t *known = c->known ? c->known + lane * n : NULL;
-        if (i > 0 && !(known && known[i - 1]) && present[lane * n + i - 1])
-            observe(s, &c->lanes[lane], i - 1, x[lane * n + i - 1]);
-        if (!known || !known[i])
-            write_cell(s, &c->lanes[lane], i, (double *)params + lane * s->width);
-    }
 }
 
 static void joint(lk_model *model, lk_trace *t) {
@@ -451,15 +378,15 @@ static lk_status create(lk_model *model) {
     if (s->cells == SIZE_MAX || s->order == SIZE_MAX || s->covariance == SIZE_MAX)
         return model->ctx->status;
     s->factor = lk_alloc(model->ctx, s->n * s->n, sizeof *s->factor);
-    s->chain = (lk_chain){
+    s->filter = (lk_filter){
+        .cells = s->n,
         .width = s->width,
-        .dtype = LK_F64,
-        .marginalises = true,
-        .all = all,
-        .start = start,
-        .one = one,
-        .start_given = start_given,
+        .state_bytes = sizeof(lk_conditioner) + lk_conditioner_doubles(s->n) * sizeof(double),
+        .begin = begin,
+        .predict = predict,
+        .observe = observe,
         .self = s};
+    s->chain = lk_filter_chain(&s->filter);
     s->row = (lk_dist){s->n, s->dist, s->marginals.gate, NULL, &s->chain};
     return s->factor ? LK_OK : LK_NO_MEMORY;
 }

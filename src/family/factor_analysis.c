@@ -19,10 +19,10 @@
  * rounding, step²/12; the one of `ppca` at or above the smallest of these. */
 #include "family/family.h"
 
-#include "base/threads.h"
 #include "dist/factor_chain.h"
 #include "family/factor_start.h"
 #include "nn/heads.h"
+#include "trace/filter.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -50,6 +50,7 @@ typedef struct factor_state {
     lk_cell_dist *cells; /* [n_cells] */
     size_t *gate, width;
     lk_dist row;
+    lk_filter filter;
     lk_chain chain;
     size_t floored;
 } factor_state;
@@ -82,109 +83,30 @@ static size_t n_levels(const lk_cell *cell) { return cell->kind == LK_FIELD_BINA
 
 /* ---- The chain ------------------------------------------------------------------------------------------ */
 
-static void write_cell(const factor_state *s, size_t cell, lk_factor_state *f, double *params) {
+static void begin(const void *self, void *state, size_t lane) {
+    const factor_state *s = self;
+    (void)lane;
+    lk_factor_begin(state, &s->factor, (double *)((lk_factor_state *)state + 1));
+}
+
+static void predict(const void *self, void *state, size_t cell, double *params) {
+    const factor_state *s = self;
     const lk_cell_dist *dist = &s->cells[cell];
-    if (s->place[cell] == SIZE_MAX) {
+    lk_factor_state *f = state;
+    if (s->place[cell] != SIZE_MAX) {
+        lk_factor_predict(f, s->place[cell]);
+        if (!params) return;
+        params[dist->at] = f->mean;
+        params[dist->at + 1] = 0.5 * lk_log(f->variance);
+    } else if (params) {
         memcpy(params + dist->at, values(s->model, s->logits) + dist->at - 2 * s->d,
                (size_t)lk_cell_n_params(dist) * sizeof *params);
-        return;
-    }
-    lk_factor_predict(f, s->place[cell]);
-    params[dist->at] = f->mean;
-    params[dist->at + 1] = 0.5 * lk_log(f->variance);
-}
-
-/* Rows are cut in a fixed number of pieces, each with its own scratch. */
-enum { PIECES = 16 };
-
-typedef struct all_job {
-    const factor_state *s;
-    const lk_tensor *x;
-    const uint8_t *present;
-    double *scratch, *out;
-} all_job;
-
-static void all_pieces(void *argument, size_t begin, size_t end) {
-    const all_job *job = argument;
-    const factor_state *s = job->s;
-    size_t n = s->row.n, rows = lk_tensor_rows(job->x);
-    for (size_t piece = begin; piece < end; piece++) {
-        double *scratch = job->scratch + piece * lk_factor_state_doubles(s->q);
-        for (size_t r = piece * rows / PIECES; r < (piece + 1) * rows / PIECES; r++) {
-            const double *row = (const double *)job->x->data + r * n;
-            const uint8_t *there = job->present ? job->present + r * n : NULL;
-            lk_factor_state f;
-            lk_factor_begin(&f, &s->factor, scratch);
-            for (size_t i = 0; i < n; i++) {
-                if (there && !there[i]) continue;
-                write_cell(s, i, &f, job->out + r * s->width);
-                if (s->place[i] != SIZE_MAX) lk_factor_observe(&f, s->place[i], row[i]);
-            }
-        }
     }
 }
 
-static lk_tensor *all(void *self, lk_trace *trace, lk_tensor *x, const uint8_t *present) {
+static void observe(const void *self, void *state, size_t cell, double x) {
     const factor_state *s = self;
-    lk_tensor *out = lk_zeros(trace->tape, LK_F64, lk_tensor_rows(x), s->width);
-    double *scratch =
-        lk_arena_alloc(trace->arena, PIECES * lk_factor_state_doubles(s->q), sizeof *scratch);
-    if (!scratch || lk_trace_status(trace) != LK_OK) {
-        lk_tape_fail(trace->tape, LK_NO_MEMORY, "out of memory for %zu rows", lk_tensor_rows(x));
-        return lk_tape_empty(trace->tape);
-    }
-    all_job job = {s, x, present, scratch, out->data};
-    lk_parallel(trace->ctx, PIECES, 1, all_pieces, &job);
-    return out;
-}
-
-typedef struct cache {
-    lk_factor_state *lanes;
-    size_t n;
-    const uint8_t *known; /* [n, cells] seen before the others; NULL: none */
-} cache;
-
-static void *start_given(void *self, lk_trace *trace, size_t lanes, const double *x,
-                         const uint8_t *known) {
-    const factor_state *s = self;
-    size_t n = s->row.n, each = lk_factor_state_doubles(s->q);
-    cache *c = lk_arena_alloc(trace->arena, 1, sizeof *c);
-    double *room = lk_arena_alloc(trace->arena, lanes * each, sizeof *room);
-    if (!c || !room) return NULL;
-    c->lanes = lk_arena_alloc(trace->arena, lanes, sizeof *c->lanes);
-    c->n = lanes;
-    c->known = known;
-    for (size_t lane = 0; c->lanes && lane < lanes; lane++) {
-        lk_factor_state *f = &c->lanes[lane];
-        lk_factor_begin(f, &s->factor, room + lane * each);
-        for (size_t i = 0; known && i < s->d; i++) {
-            size_t cell = s->numeric[i];
-            if (!known[lane * n + cell]) continue;
-            lk_factor_predict(f, i);
-            lk_factor_observe(f, i, x[lane * n + cell]);
-        }
-    }
-    return c->lanes ? c : NULL;
-}
-
-static void *start(void *self, lk_trace *trace, size_t lanes) {
-    return start_given(self, trace, lanes, NULL, NULL);
-}
-
-static void one(void *self, lk_trace *trace, void *state, size_t i, const double *x,
-                const uint8_t *present, void *params) {
-    const factor_state *s = self;
-    cache *c = state;
-    size_t n = s->row.n;
-    (void)trace;
-    for (size_t lane = 0; lane < c->n; lane++) {
-        lk_factor_state *f = &c->lanes[lane];
-        const uint8_t *known = c->known ? c->known + lane * n : NULL;
-        if (i > 0 && s->place[i - 1] != SIZE_MAX && !(known && known[i - 1]) &&
-            present[lane * n + i - 1])
-            lk_factor_observe(f, s->place[i - 1], x[lane * n + i - 1]);
-        if (!known || !known[i]) write_cell(s, i, f, (double *)params + lane * s->width);
-    }
+    if (s->place[cell] != SIZE_MAX) lk_factor_observe(state, s->place[cell], x);
 }
 
 static void joint(lk_model *model, lk_trace *t) {
@@ -768,15 +690,15 @@ static lk_status create(lk_model *model) {
     lk_status status = lay_out_cells(model, s);
     if (status == LK_OK) status = set_room(model, s);
     if (status == LK_OK) status = declare(model, s);
-    s->chain = (lk_chain){
+    s->filter = (lk_filter){
+        .cells = model->schema->n_cells,
         .width = s->width,
-        .dtype = LK_F64,
-        .marginalises = true,
-        .all = all,
-        .start = start,
-        .one = one,
-        .start_given = start_given,
+        .state_bytes = sizeof(lk_factor_state) + lk_factor_state_doubles(s->room) * sizeof(double),
+        .begin = begin,
+        .predict = predict,
+        .observe = observe,
         .self = s};
+    s->chain = lk_filter_chain(&s->filter);
     s->row = (lk_dist){model->schema->n_cells, s->cells, s->gate, NULL, &s->chain};
     return status;
 }

@@ -8,7 +8,7 @@
  * of the normal with sd times √((ν + q)/(ν + n)) and ν + n degrees of freedom. */
 #include "family/mixtures.h"
 
-#include "base/threads.h"
+#include "trace/filter.h"
 
 #include <string.h>
 
@@ -53,128 +53,43 @@ double lk_mixture_row_observe(lk_mixture_row *c, const lk_mixtures *s, size_t i,
 typedef struct mixture_chain {
     lk_mixtures *s;
     const lk_tensor *z; /* [rows, 1] the component of each lane */
+    lk_filter filter;
 } mixture_chain;
 
-static size_t component_of(const mixture_chain *c, size_t lane) {
-    return (size_t)((const double *)c->z->data)[lane % lk_tensor_rows(c->z)];
+static void begin(const void *self, void *state, size_t lane) {
+    const mixture_chain *chain = self;
+    lk_mixture_row *c = state;
+    const double *z = chain->z->data;
+    lk_mixture_row_lay(c, chain->s, (double *)(c + 1));
+    lk_mixture_row_begin(c, chain->s, (size_t)z[lane % lk_tensor_rows(chain->z)]);
 }
 
-static void write_cell(const lk_mixtures *s, size_t cell, lk_mixture_row *c, double *params) {
+static void predict(const void *self, void *state, size_t cell, double *params) {
+    const lk_mixtures *s = ((const mixture_chain *)self)->s;
+    lk_mixture_row *c = state;
     const lk_cell_dist *dist = &s->cells[cell];
-    size_t numbers = s->per * s->d;
-    if (s->place[cell] == SIZE_MAX) {
+    bool number = s->place[cell] != SIZE_MAX;
+    if (number) lk_mixture_row_predict(c, s, s->place[cell]);
+    if (!params) return;
+    params += dist->at;
+    if (!number) {
+        size_t numbers = s->per * s->d;
         const double *logits =
             lk_mixture_values(s, s->logits) + c->k * (s->width - numbers) + dist->at - numbers;
-        memcpy(params + dist->at, logits, (size_t)lk_cell_n_params(dist) * sizeof *params);
+        memcpy(params, logits, (size_t)lk_cell_n_params(dist) * sizeof *params);
         return;
     }
-    lk_mixture_row_predict(c, s, s->place[cell]);
-    params[dist->at] = c->mean;
-    params[dist->at + 1] = lk_log(c->sd);
+    params[0] = c->mean;
+    params[1] = lk_log(c->sd);
     if (!s->heavy) return;
     double freedom = lk_mixture_values(s, s->freedoms)[c->k], n = freedom + (double)c->seen;
-    if (c->seen) params[dist->at + 1] += 0.5 * lk_log((freedom + c->squares) / n);
-    params[dist->at + 2] = lk_log(n);
+    if (c->seen) params[1] += 0.5 * lk_log((freedom + c->squares) / n);
+    params[2] = lk_log(n);
 }
 
-/* Lanes are cut in a fixed number of pieces, each with its own scratch; a lane asks no other. */
-enum { PIECES = 16 };
-
-typedef struct all_job {
-    const mixture_chain *chain;
-    const lk_tensor *x;
-    const uint8_t *present;
-    size_t lanes;
-    double *scratch, *out;
-} all_job;
-
-static void all_pieces(void *argument, size_t begin, size_t end) {
-    const all_job *job = argument;
-    const lk_mixtures *s = job->chain->s;
-    size_t n = s->row.n, rows = lk_tensor_rows(job->x);
-    for (size_t piece = begin; piece < end; piece++) {
-        lk_mixture_row c;
-        lk_mixture_row_lay(&c, s, job->scratch + piece * lk_mixture_row_doubles(s));
-        for (size_t lane = piece * job->lanes / PIECES; lane < (piece + 1) * job->lanes / PIECES;
-             lane++) {
-            const double *row = (const double *)job->x->data + lane % rows * n;
-            const uint8_t *there = job->present ? job->present + lane % rows * n : NULL;
-            lk_mixture_row_begin(&c, s, component_of(job->chain, lane));
-            for (size_t i = 0; i < n; i++) {
-                if (there && !there[i]) continue;
-                write_cell(s, i, &c, job->out + lane * s->width);
-                if (s->place[i] != SIZE_MAX) lk_mixture_row_observe(&c, s, s->place[i], row[i]);
-            }
-        }
-    }
-}
-
-static lk_tensor *all(void *self, lk_trace *trace, lk_tensor *x, const uint8_t *present) {
-    mixture_chain *chain = self;
-    const lk_mixtures *s = chain->s;
-    lk_tensor *out = lk_zeros(trace->tape, LK_F64, trace->lanes, s->width);
-    double *scratch =
-        lk_arena_alloc(trace->arena, PIECES * lk_mixture_row_doubles(s), sizeof *scratch);
-    if (!scratch || lk_trace_status(trace) != LK_OK) {
-        lk_tape_fail(trace->tape, LK_NO_MEMORY, "out of memory for %zu rows", trace->lanes);
-        return lk_tape_empty(trace->tape);
-    }
-    all_job job = {chain, x, present, trace->lanes, scratch, out->data};
-    lk_parallel(trace->ctx, PIECES, 1, all_pieces, &job);
-    return out;
-}
-
-typedef struct mixture_cache {
-    lk_mixture_row *lanes;
-    size_t n;
-    const uint8_t *known; /* [n, cells] seen before the others; NULL: none */
-} mixture_cache;
-
-static void *start_given(void *self, lk_trace *trace, size_t lanes, const double *x,
-                         const uint8_t *known) {
-    mixture_chain *chain = self;
-    const lk_mixtures *s = chain->s;
-    size_t n = s->row.n;
-    mixture_cache *cache = lk_arena_alloc(trace->arena, 1, sizeof *cache);
-    size_t each = lk_mixture_row_doubles(s);
-    double *scratch = lk_arena_alloc(trace->arena, lanes * each, sizeof *scratch);
-    if (!cache || !scratch) return NULL;
-    cache->lanes = lk_arena_alloc(trace->arena, lanes, sizeof *cache->lanes);
-    cache->n = lanes;
-    cache->known = known;
-    for (size_t lane = 0; cache->lanes && lane < lanes; lane++) {
-        lk_mixture_row *c = &cache->lanes[lane];
-        lk_mixture_row_lay(c, s, scratch + lane * each);
-        lk_mixture_row_begin(c, s, component_of(chain, lane));
-        for (size_t i = 0; known && i < s->d; i++) {
-            size_t cell = s->numeric[i];
-            if (!known[lane * n + cell]) continue;
-            lk_mixture_row_predict(c, s, i);
-            lk_mixture_row_observe(c, s, i, x[lane * n + cell]);
-        }
-    }
-    return cache->lanes ? cache : NULL;
-}
-
-static void *start(void *self, lk_trace *trace, size_t lanes) {
-    return start_given(self, trace, lanes, NULL, NULL);
-}
-
-static void one(void *self, lk_trace *trace, void *state, size_t i, const double *x,
-                const uint8_t *present, void *params) {
-    lk_mixtures *s = ((mixture_chain *)self)->s;
-    mixture_cache *cache = state;
-    size_t n = s->row.n;
-    (void)trace;
-    for (size_t lane = 0; lane < cache->n; lane++) {
-        lk_mixture_row *c = &cache->lanes[lane];
-        const uint8_t *known = cache->known ? cache->known + lane * n : NULL;
-        if (i > 0 && s->place[i - 1] != SIZE_MAX && !(known && known[i - 1])) {
-            if (present[lane * n + i - 1])
-                lk_mixture_row_observe(c, s, s->place[i - 1], x[lane * n + i - 1]);
-        }
-        if (!known || !known[i]) write_cell(s, i, c, (double *)params + lane * s->width);
-    }
+static void observe(const void *self, void *state, size_t cell, double x) {
+    const lk_mixtures *s = ((const mixture_chain *)self)->s;
+    if (s->place[cell] != SIZE_MAX) lk_mixture_row_observe(state, s, s->place[cell], x);
 }
 
 void lk_mixture_joint(lk_model *model, lk_trace *t) {
@@ -187,14 +102,15 @@ void lk_mixture_joint(lk_model *model, lk_trace *t) {
     s->z.params = lk_constant(t->tape, LK_F64, 1, s->k, s->log_weights);
     c->s = s;
     c->z = lk_draw(t, "z", &s->z);
-    s->chain = (lk_chain){
+    c->filter = (lk_filter){
+        .cells = s->row.n,
         .width = s->width,
-        .dtype = LK_F64,
-        .marginalises = true,
-        .all = all,
-        .start = start,
-        .one = one,
-        .start_given = start_given,
+        .state_bytes = sizeof(lk_mixture_row) + lk_mixture_row_doubles(s) * sizeof(double),
+        .lanes_differ = true,
+        .begin = begin,
+        .predict = predict,
+        .observe = observe,
         .self = c};
+    s->chain = lk_filter_chain(&c->filter);
     lk_draw(t, LK_ROW_SITE, &s->row);
 }
