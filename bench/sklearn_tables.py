@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 """sklearn_tables.py split TABLE TRAIN TEST [FIELD …]: a fifth of the rows, drawn by a seed of their own, into TEST, the others into
-TRAIN; of the fields named, if any are (c1, c2, … where there is no header).
+TRAIN; of the fields named, if any are, and rows without missing cells (c1, c2, … where there is no header).
 sklearn_tables.py bits TRAIN TEST SCHEMA K: bits a row of TEST by scikit-learn's mixture of K normals, learned from TRAIN. All
 fields are numbers. SCHEMA (JSON) tells their decimals: a uniform number of half a step's width on both sides is added to each,
 whose density is, in expectation, no more than the mass of what rounds to the value (Theis, van den Oord and Bethge 2016), as
@@ -44,6 +44,8 @@ def split(table, train, test, *fields):
     called = names or [f"c{i + 1}" for i in range(len(rows[0]))]
     keep = [called.index(f) for f in fields] or range(len(called))
     names = names and [names[i] for i in keep]
+    if fields:
+        rows = [row for row in rows if not any(missing(row[i]) for i in keep)]
     held = numpy.random.default_rng(1).random(len(rows)) < 0.2
     for path, side in ((train, False), (test, True)):
         write(path, names, [[row[i] for i in keep] for row, h in zip(rows, held) if h == side])

@@ -124,6 +124,18 @@ static void lay_levels(const copula_state *s, size_t i, double *out) {
     }
 }
 
+/* Is the covariance a diagonal, as it is until pairs have been looked at? Then so is its factor, which is laid down. */
+static bool is_diagonal(copula_state *s) {
+    const double *c = values(s, s->covariance);
+    size_t n = s->n;
+    for (size_t i = 0; i < n; i++)
+        for (size_t j = 0; j < i; j++)
+            if (c[i * n + j] != 0) return false;
+    memset(s->factor, 0, n * n * sizeof *s->factor);
+    for (size_t i = 0; i < n; i++) s->factor[i * n + i] = c[i * n + i] > 0 ? sqrt(c[i * n + i]) : 1;
+    return true;
+}
+
 static void refresh(lk_model *model) {
     copula_state *s = model->state;
     for (size_t i = 0; i < s->n; i++) {
@@ -135,6 +147,7 @@ static void refresh(lk_model *model) {
             memcpy(out + 2, values(s, s->cells) + marginal->at,
                    (size_t)lk_cell_n_params(marginal) * sizeof *out);
     }
+    if (is_diagonal(s)) return;
     if (lk_cholesky(s->n, values(s, s->covariance), s->factor)) { /* not yet learned, or not ours */
         memset(s->factor, 0, s->n * s->n * sizeof *s->factor);
         for (size_t i = 0; i < s->n; i++) s->factor[i * s->n + i] = 1;
@@ -284,11 +297,13 @@ static lk_status order_levels(copula_state *s, const lk_rows *rows) {
 
 /* Pairs' covariances are no covariance matrix together: they are shrunk to the diagonal until they are,
  * and a thousandth of a row's worth always, so that cells which repeat each other are not certain. */
-static void make_definite(copula_state *s, const double *sums, const double *weights) {
+static lk_status make_definite(copula_state *s, const double *sums, const double *weights) {
     double *c = values(s, s->covariance);
     size_t n = s->n;
     s->shrunk = 1e-6;
     for (int tries = 0; tries < 40; tries++, s->shrunk = s->shrunk < 0.5 ? 2 * s->shrunk : 1) {
+        bool enough = lk_cancelled(s->model->ctx);
+        if (enough) s->shrunk = 1;
         for (size_t i = 0; i < n; i++)
             for (size_t j = 0; j < n; j++) {
                 double w = weights[i * n + j], v = w > 0 ? sums[i * n + j] / w : 0;
@@ -296,8 +311,12 @@ static void make_definite(copula_state *s, const double *sums, const double *wei
                 else if (w < 2) v = 0;
                 c[i * n + j] = i == j ? v : (1 - s->shrunk) * v;
             }
-        if (!lk_cholesky(n, c, s->factor)) return;
+        if (enough)
+            return lk_fail(s->model->ctx, LK_INTERRUPTED,
+                           "interrupted; the columns are independent in the model");
+        if (!lk_cholesky(n, c, s->factor)) break;
     }
+    return LK_OK;
 }
 
 static lk_status learn(lk_model *model, const lk_rows *rows) {
@@ -312,8 +331,10 @@ static lk_status learn(lk_model *model, const lk_rows *rows) {
     if (status == LK_OK) status = order_levels(s, rows);
     refresh(model);
     if (status == LK_OK) status = go_through(&p, rows, s->n * s->n, s->n * s->n, add_pairs);
-    if (p.sums && p.weights && (status == LK_OK || status == LK_INTERRUPTED))
-        make_definite(s, p.sums, p.weights);
+    if (p.sums && p.weights && (status == LK_OK || status == LK_INTERRUPTED)) {
+        lk_status made = make_definite(s, p.sums, p.weights);
+        if (status == LK_OK) status = made;
+    }
     free_pass(&p);
     if (status == LK_OK && s->shrunk > 0.05)
         lk_notice(

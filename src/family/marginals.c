@@ -13,6 +13,7 @@
 
 enum { BLOCK = 1024, LEAST_ATOMS = 512, MOST_ATOMS = 4096, FITTED = 256, MOST_COMPONENTS = 100 };
 enum { MOST_STEPS = 40, PATIENCE = 2 };
+enum { AT_ONCE = 32 }; /* cells learned between two looks at whether to go on */
 
 /* ---- What the cells are ------------------------------------------------------------------------------ */
 
@@ -275,12 +276,12 @@ static void write_mixture(const lk_cell_dist *dist, const mixture *m, double row
     }
 }
 
-/* More components as long as BIC, log p - (3k - 1)/2·log n, gains. */
-static void learn_number(sketch *s, double *params) {
+/* More components, `most` of them, as long as BIC, log p - (3k - 1)/2·log n, gains. */
+static void learn_number(sketch *s, size_t most, double *params) {
     const lk_cell_dist *dist = s->dist;
     mixture best, m;
     double top = -INFINITY, rows = 0;
-    size_t worse = 0, most = (size_t)dist->form.n - 1;
+    size_t worse = 0;
     compact(s, FITTED);
     for (size_t i = 0; i < s->n; i++) rows += s->atom[i].w;
     if (!(rows > 0)) {
@@ -311,6 +312,8 @@ typedef struct pass {
     size_t *count_at; /* [n] */
     size_t capacity;  /* of a sketch */
     double *params;
+    size_t first; /* of the cells that are learned now */
+    bool hurried; /* interrupted: numbers are one normal */
 } pass;
 
 static void add_cells(void *argument, size_t begin, size_t end) {
@@ -336,13 +339,13 @@ static void add_cells(void *argument, size_t begin, size_t end) {
 
 static void learn_cells(void *argument, size_t begin, size_t end) {
     const pass *p = argument;
-    for (size_t i = begin; i < end; i++) {
+    for (size_t i = p->first + begin; i < p->first + end; i++) {
         const lk_cell_dist *dist = &p->m->cells[i];
         const double *c = p->counts + p->count_at[i];
         double *out = p->params + dist->at, total = 0;
         sketch *s = &p->sketches[i];
         if (s->atom) {
-            learn_number(s, p->params);
+            learn_number(s, p->hurried ? 1 : (size_t)dist->form.n - 1, p->params);
             continue;
         }
         size_t levels = dist->form.kind == &lk_bernoulli ? 2 : (size_t)dist->form.n;
@@ -404,7 +407,15 @@ lk_status lk_marginals_learn(const lk_marginals *m, const lk_schema *schema, con
     lk_status status = lay_out(ctx, &p);
     if (status == LK_OK) status = read_rows(ctx, rows, &p);
     if (status == LK_OK || status == LK_INTERRUPTED) {
-        lk_parallel(ctx, m->n, 1, learn_cells, &p);
+        p.hurried = status == LK_INTERRUPTED;
+        for (; p.first < m->n; p.first += AT_ONCE) {
+            lk_parallel(ctx, m->n - p.first < AT_ONCE ? m->n - p.first : AT_ONCE, 1, learn_cells,
+                        &p);
+            if (p.hurried || !lk_cancelled(ctx)) continue;
+            p.hurried = true;
+            status = lk_fail(ctx, LK_INTERRUPTED, "interrupted after %zu of %zu columns",
+                             p.first + AT_ONCE < m->n ? p.first + AT_ONCE : m->n, m->n);
+        }
         *log_prob = 0;
         for (size_t i = 0; i < m->n; i++) *log_prob += p.sketches[i].log_prob;
     }

@@ -5,9 +5,26 @@
 #include <math.h>
 #include <string.h>
 
+enum { SIDE = 4 }; /* rows side by side, whose sums do not wait for each other */
+
+/* Columns 0 … i - 1 of the rows from i on, `rows` of them. */
+static void cholesky_left(size_t n, size_t i, size_t rows, const double *a, double *l) {
+    const double *of[SIDE];
+    for (size_t r = 0; r < SIDE; r++) of[r] = l + (i + (r < rows ? r : 0)) * n;
+    for (size_t j = 0; j < i; j++) {
+        const double *with = l + j * n;
+        double sum[SIDE];
+        for (size_t r = 0; r < SIDE; r++) sum[r] = a[(i + (r < rows ? r : 0)) * n + j];
+        for (size_t k = 0; k < j; k++)
+            for (size_t r = 0; r < SIDE; r++) sum[r] -= of[r][k] * with[k];
+        for (size_t r = 0; r < rows; r++) l[(i + r) * n + j] = sum[r] / with[j];
+    }
+}
+
 size_t lk_cholesky(size_t n, const double *a, double *l) {
     for (size_t i = 0; i < n; i++) {
-        for (size_t j = 0; j <= i; j++) {
+        if (i % SIDE == 0) cholesky_left(n, i, n - i < SIDE ? n - i : SIDE, a, l);
+        for (size_t j = i - i % SIDE; j <= i; j++) {
             double sum = a[i * n + j];
             for (size_t k = 0; k < j; k++) sum -= l[i * n + k] * l[j * n + k];
             if (j < i) {

@@ -245,12 +245,35 @@ static void test_interrupted(void **state) {
     }
 }
 
+/* Many columns of few rows: learning ends between columns, and those left are one normal each. Uninterrupted, the same columns have more. */
+static void test_interrupted_between_columns(void **state) {
+    enum { COLUMNS = 100, ROWS = 60 };
+    (void)state;
+    for (int whole = 0; whole < 2; whole++) {
+        bench b;
+        FILE *f = begin(&b);
+        for (int row = -1; row < ROWS; row++)
+            for (int i = 0; i < COLUMNS; i++)
+                fprintf(f, row < 0 ? "c%d%c" : "%d.5%c", row < 0 ? i : row % 2 * 100 + row,
+                        i + 1 < COLUMNS ? ',' : '\n');
+        if (!whole) b.stops_after = 2; /* of which the rows take one */
+        assert_int_equal(learn(&b, f, NULL, 8), whole ? LK_OK : LK_INTERRUPTED);
+        if (!whole)
+            assert_non_null(
+                strstr(lk_context_message(b.ctx), "interrupted after 64 of 100 columns"));
+        assert_true(log_prob(&b, 0, 25) == log_prob(&b, 63, 25));
+        assert_true((log_prob(&b, 0, 25) == log_prob(&b, 64, 25)) == whole);
+        assert_true(isfinite(log_prob(&b, 99, 25)));
+        end(&b);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_counts),      cmocka_unit_test(test_moments),
         cmocka_unit_test(test_grouped),     cmocka_unit_test(test_mixture),
         cmocka_unit_test(test_spike),       cmocka_unit_test(test_weights),
-        cmocka_unit_test(test_interrupted),
+        cmocka_unit_test(test_interrupted), cmocka_unit_test(test_interrupted_between_columns),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
