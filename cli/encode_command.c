@@ -5,6 +5,9 @@ static const lk_option own[] = {
      "After the means of a continuous latent, its standard deviations"},
     {"hard", LK_OPTION_FLAG, "false", 1, 0, NULL,
      "Of a finite latent its most probable value alone: the row's cluster, from 0"},
+    {"stability", LK_OPTION_INT, "0", 0, 1000, NULL,
+     "Tell how much the clusters are the same when the family is fitted to so many halves of the "
+     "rows"},
     {"particles", LK_OPTION_INT, "256", 1, 1e6, NULL,
      "Importance samples, where the posterior is estimated"},
     {NULL, LK_OPTION_INT, NULL, 0, 0, NULL, NULL}};
@@ -24,6 +27,7 @@ static int run(lk_context *ctx, const cli_arguments *a) {
     options.particles = (size_t)cli_count(a, "particles", 256);
     options.seed = cli_count(a, "seed", 1);
     options.hard = cli_flag(a, "hard");
+    options.stability = (size_t)cli_count(a, "stability", 0);
     lk_status status = lk_model_load(ctx, a->plain[0], &model);
     if (status == LK_OK) status = cli_open_data(ctx, a, a->plain[1], model, NULL, &data);
     if (status == LK_OK)

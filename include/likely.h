@@ -312,9 +312,12 @@ typedef struct lk_infer_options {
     uint64_t seed;
     bool
         hard; /* lk_encode: of a finite latent the most probable value alone, the first of equals */
+    size_t
+        stability; /* lk_encode: notices tell how much clusters are the same when the family is fitted
+                      to so many halves of the rows (Hennig 2007); 0: they do not. Each is a fit */
 } lk_infer_options;
 #define LK_INFER_DEFAULTS \
-    { 0, 1, false }
+    { 0, 1, false, 0 }
 
 typedef struct lk_infer_summary {
     uint64_t rows;

@@ -109,6 +109,14 @@ lk_status lk_encode(lk_model *model, lk_data *data, const lk_infer_options *opti
     }
     if (status == LK_OK) status = lk_file_commit(e.file);
     else lk_file_abandon(e.file);
+    if (status == LK_OK && options && options->stability) {
+        const lk_rows *rows = NULL;
+        lk_rows *owned = NULL;
+        status = lk_data_all(data, &rows, &owned);
+        if (status == LK_OK)
+            status = lk_task_stability(model, rows, options->stability, options->seed);
+        lk_rows_destroy(owned);
+    }
     if (summary) *summary = about;
     return status;
 }

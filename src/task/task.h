@@ -26,6 +26,10 @@ typedef struct lk_task_fit {
 } lk_task_fit;
 lk_status lk_task_choose(lk_context *ctx, const lk_task_fit *fit, lk_model **out);
 
+/* Tells in notices how far fits of the model's family and options to `fits` halves of the rows find the same clusters
+ * (stability.c). LK_CANNOT for families without. */
+lk_status lk_task_stability(lk_model *model, const lk_rows *rows, size_t fits, uint64_t seed);
+
 /* Options of the learning that the family is learned by. */
 const lk_option *lk_task_learning_options(const lk_family *family);
 const lk_schema *lk_data_fields(const lk_data *data);

@@ -5,6 +5,7 @@ import io
 import json
 import math
 import random
+import re
 import struct
 
 import program
@@ -361,6 +362,26 @@ class Conditions(Case):
             refused = run("fit", "made", data, "--condition", names, "-o", model)
             self.assertEqual(refused.returncode, 3)
             self.assertIn(says, refused.stderr)
+
+
+class Stability(Case):
+    def test_clusters(self):
+        """Three clusters far apart come back from each half of the rows; seven of them do not."""
+        rows = [(10 * (i % 3) + (i * 37 % 100) / 60, (i * 61 % 100) / 60 - 5 * (i % 3)) for i in range(300)]
+        data = self.path("c.csv", "x,y\n" + "".join(f"{x:.3f},{y:.3f}\n" for x, y in rows))
+        found = {}
+        for k in (3, 7):
+            model, out = self.path(f"{k}.lk"), self.path("c.out.csv")
+            good("fit", "gmm", data, "-o", model, "--components", k, "--restarts", 5)
+            told = run("encode", model, data, "--hard", "-o", out, "-f", "--stability", 5).stderr
+            found[k] = float(re.search(r"adjusted Rand index (-?[0-9.]+)", told).group(1))
+            jaccard = [float(line.split()[-1]) for line in told.splitlines() if re.match(r"likely: note: +\d+ +\d+ ", line)]
+            self.assertEqual(len(jaccard), len(set(out.read_text().split()[1:])), told)
+            self.assertTrue(all(0 <= j <= 1 for j in jaccard), told)
+        self.assertEqual(found[3], 1)
+        self.assertLess(found[7], 0.98)
+        good("fit", "fa", data, "-o", model, "-f")
+        self.assertEqual(run("encode", model, data, "-o", out, "-f", "--stability", 2).returncode, 5)
 
 
 if __name__ == "__main__":
