@@ -69,5 +69,7 @@ lk_status lk_fit_auto(lk_context *ctx, lk_data *data, double share, const lk_fit
                         &best);
     lk_data_close(train);
     lk_data_close(held);
-    return status == LK_OK && best ? lk_fit(ctx, best->name, data, &o, out) : status;
+    if (status != LK_OK || !best) return status;
+    lk_notice(ctx, "%s needs the fewest bits and learns from all rows", best->name);
+    return lk_fit(ctx, best->name, data, &o, out);
 }

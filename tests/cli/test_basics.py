@@ -205,6 +205,7 @@ class Basics(Case):
         """Every family's figure is shown, the best is kept, and it is the one that `fit` makes by its name."""
         model, same = self.path("auto.lk"), self.path("same.lk")
         done = run("fit", "auto", PULSES, "-o", model, "--steps", 20)
+        self.assertRegex(done.stderr, "note: [a-z]+ needs the fewest bits")
         self.assertEqual(done.returncode, 0, done.stderr)
         lines = {line.split()[0]: line.split() for line in done.stderr.splitlines()}
         self.assertTrue(set(FAMILIES) <= set(lines), done.stderr)
