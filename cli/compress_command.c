@@ -150,12 +150,13 @@ static int print_about(lk_context *ctx, const cli_arguments *a, const char *from
         cli_json_string(stdout, from);
         printf(", \"name\": ");
         cli_json_string(stdout, info.name);
-        printf(
-            ", \"codec\": \"%s\", \"level\": %d, \"version\": %u, \"bytes\": %llu, "
-            "\"archive_bytes\": %llu, \"chunks\": %llu, \"sha256\": \"%s\", \"model\": \"%s\"}\n",
-            info.codec, info.level, info.version, (unsigned long long)info.bytes,
-            (unsigned long long)info.archive_bytes, (unsigned long long)info.chunks, info.sha256,
-            info.model_hash);
+        printf(", \"codec\": \"%s\", \"level\": %d, \"version\": %u, \"bytes\": %llu, "
+               "\"archive_bytes\": %llu, \"chunks\": %llu, \"sha256\": \"%s\", \"model\": \"%s\", "
+               "\"rows\": %llu, \"predicted_bits\": %llu, \"coded_bits\": %llu}\n",
+               info.codec, info.level, info.version, (unsigned long long)info.bytes,
+               (unsigned long long)info.archive_bytes, (unsigned long long)info.chunks, info.sha256,
+               info.model_hash, (unsigned long long)info.rows,
+               (unsigned long long)info.predicted_bits, (unsigned long long)info.coded_bits);
         return 0;
     }
     printf("%12llu %12llu %6.2f %% %5llu  %s -%d  %s", (unsigned long long)info.archive_bytes,
@@ -165,6 +166,11 @@ static int print_about(lk_context *ctx, const cli_arguments *a, const char *from
     putchar('\n');
     if (cli_flag(a, "verbose")) printf("  sha256 %s\n", info.sha256);
     if (info.model_hash[0]) printf("  model  %s\n", info.model_hash);
+    if (info.rows)
+        printf("  rows   %llu: %llu bits by the model's density, %llu as coded, %llu of all else\n",
+               (unsigned long long)info.rows, (unsigned long long)info.predicted_bits,
+               (unsigned long long)info.coded_bits,
+               (unsigned long long)(8 * info.archive_bytes - info.coded_bits));
     return 0;
 }
 

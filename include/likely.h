@@ -560,6 +560,9 @@ typedef struct lk_archive_info {
     uint32_t version;
     uint64_t bytes, archive_bytes, chunks;
     char sha256[65], model_hash[65]; /* model_hash: "" where none is needed */
+    /* Of what a model coded; 0 where the archive does not say: rows, their bits by the model's density (or a draw
+     * of its bound), and the bits that they took. The rest of the archive is what it takes besides. */
+    uint64_t rows, predicted_bits, coded_bits;
 } lk_archive_info;
 /* What an archive file says of itself; no chunk is decoded. */
 LK_API lk_status lk_archive_describe(lk_context *ctx, const char *path, lk_archive_info *info);

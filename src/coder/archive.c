@@ -91,6 +91,22 @@ bool lk_archive_take_chunk(const uint8_t *body, size_t n, uint32_t most, lk_chun
     return chunk->bytes <= most && chunk->method <= 1;
 }
 
+void lk_archive_put_rows(const lk_row_tally *tally, uint8_t body[LK_ROW_TALLY_BYTES]) {
+    double most = 0x1p62, predicted = tally->predicted;
+    if (!(predicted > 0)) predicted = 0; /* densities above 1 on all */
+    lk_put_u64(body, tally->rows);
+    lk_put_u64(body + 8, predicted < most ? (uint64_t)(predicted + 0.5) : (uint64_t)most);
+    lk_put_u64(body + 16, (uint64_t)(tally->coded + 0.5));
+}
+
+bool lk_archive_take_rows(const uint8_t *body, size_t n, lk_row_tally *tally) {
+    if (n < LK_ROW_TALLY_BYTES) return false;
+    tally->rows = lk_get_u64(body);
+    tally->predicted = (double)lk_get_u64(body + 8);
+    tally->coded = (double)lk_get_u64(body + 16);
+    return true;
+}
+
 uint64_t lk_archive_hash(const void *bytes, size_t n) {
     unsigned char digest[32];
     lk_sha256(bytes, n, digest);

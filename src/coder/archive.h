@@ -67,6 +67,15 @@ typedef struct lk_archive_done {
 void lk_archive_put_done(const lk_archive_done *done, uint8_t body[LK_DONE_BYTES]);
 bool lk_archive_take_done(const uint8_t *body, size_t n, lk_archive_done *done);
 
+/* Rows of chunks that were coded by a model: bits by its density, and bits of their code. */
+typedef struct lk_row_tally {
+    uint64_t rows;
+    double predicted, coded;
+} lk_row_tally;
+enum { LK_ROW_TALLY_BYTES = 24 };
+void lk_archive_put_rows(const lk_row_tally *tally, uint8_t body[LK_ROW_TALLY_BYTES]);
+bool lk_archive_take_rows(const uint8_t *body, size_t n, lk_row_tally *tally);
+
 /* A codec: what a chunk becomes. One row of the table in src/task/codecs.c each. */
 typedef struct lk_codec_setup {
     int level;
@@ -95,6 +104,8 @@ typedef struct lk_codec {
     /* How many of the n bytes at hand, which are not the last, should be a chunk: 1 … n. NULL: all. For
      * codecs with own_threads. */
     size_t (*cut)(void *worker, const uint8_t *bytes, size_t n);
+    /* What the last chunk had, after encode. NULL: the codec knows of no rows. */
+    void (*tally)(void *worker, lk_row_tally *tally);
 } lk_codec;
 
 #endif

@@ -258,6 +258,51 @@ bool lk_code_row_fits(const lk_model *model, const double *value, const uint8_t 
     return true;
 }
 
+/* Rows [first, first + rows) of a batch, borrowed. */
+static lk_batch part_of(const lk_batch *batch, size_t first, size_t rows) {
+    lk_batch part = *batch;
+    part.first_row += first;
+    part.rows = part.capacity = rows;
+    part.row += first;
+    part.value += first * batch->n_cells;
+    part.present += first * batch->n_cells;
+    part.known += first * batch->n_cells;
+    if (part.weight) part.weight += first;
+    return part;
+}
+
+/* The exponent of the distance between a float32 and the next. */
+static int float_exponent(double value) {
+    float x = (float)value;
+    uint32_t word;
+    memcpy(&word, &x, sizeof word);
+    int exponent = (int)(word >> 23 & 0xff);
+    return (exponent ? exponent : 1) - 150;
+}
+
+lk_status lk_code_predicted(lk_row_coder *c, const lk_batch *batch, double *bits) {
+    double log_prob[MOST_ROWS];
+    const lk_cell *cells = c->model->schema->cells;
+    lk_status status = LK_OK;
+    *bits = 0;
+    for (size_t done = 0, rows; status == LK_OK && done < batch->rows; done += rows) {
+        rows = batch->rows - done < MOST_ROWS ? batch->rows - done : MOST_ROWS;
+        lk_batch part = part_of(batch, done, rows);
+        lk_evaluation e = {.particles = 1, .salt = "code", .log_prob = log_prob};
+        part.row = c->row;
+        part.first_row = 0;
+        status = lk_evaluate(c->model, c->tape, &part, &e);
+        for (size_t i = 0; status == LK_OK && i < rows; i++)
+            *bits -= log_prob[i] * 0x1.71547652b82fep+0; /* 1 / log 2 */
+        for (size_t i = 0; i < rows * part.n_cells; i++)
+            if (part.present[i] && cells[i % part.n_cells].kind == LK_FIELD_REAL)
+                *bits -= float_exponent(part.value[i]);
+        if (status == LK_OK && lk_cancelled(c->model->ctx))
+            status = lk_fail(c->model->ctx, LK_INTERRUPTED, "interrupted while coding");
+    }
+    return status;
+}
+
 /* ---- Mixed rows ----------------------------------------------------------------------------------------- */
 
 bool lk_row_coder_mixes(const lk_row_coder *c) {

@@ -35,6 +35,9 @@ bool lk_code_row_fits(const lk_model *model, const double *value, const uint8_t 
  * cannot be coded. report may be NULL. */
 lk_status lk_code_rows(lk_row_coder *coder, const lk_batch *batch, uint8_t **bytes, size_t *n,
                        lk_code_report *report);
+/* -log2 p of the batch's rows as the model predicts them, a real value's density times the width of its float32. Where
+ * the model bounds p, of one draw of its latents. Evaluates once more. */
+lk_status lk_code_predicted(lk_row_coder *coder, const lk_batch *batch, double *bits);
 /* The rows of a chunk into the batch, whose capacity they must not exceed. LK_BAD_DATA when `bytes` are not
  * what lk_code_rows makes of so many rows; then the batch holds none. Where the batch was marked, it is to be
  * again, with the values of what is known. */

@@ -329,6 +329,26 @@ static lk_status open_archive(lk_context *ctx, const char *path, input *in, lk_a
     return status;
 }
 
+/* What stands right before the index, if it is that. */
+static lk_status find_rows(input *in, const lk_archive_done *done, lk_archive_info *info) {
+    enum { ALL = LK_ROW_TALLY_BYTES + LK_RECORD_BYTES };
+    uint8_t record[ALL];
+    char tag[5];
+    size_t n;
+    lk_row_tally tally;
+    if (done->index_at < LK_ARCHIVE_MAGIC_BYTES + ALL) return LK_OK;
+    lk_status status = read_at(in, done->index_at - ALL, record, ALL);
+    const uint8_t *body = record + LK_RECORD_HEAD_BYTES;
+    if (status != LK_OK || !lk_record_take_head(record, tag, &n) || strcmp(tag, "rows") != 0 ||
+        n != LK_ROW_TALLY_BYTES || lk_crc32(body, n) != lk_get_u32(body + n) ||
+        !lk_archive_take_rows(body, n, &tally))
+        return status;
+    info->rows = tally.rows;
+    info->predicted_bits = (uint64_t)tally.predicted;
+    info->coded_bits = (uint64_t)tally.coded;
+    return LK_OK;
+}
+
 lk_status lk_archive_describe(lk_context *ctx, const char *path, lk_archive_info *info) {
     input in;
     lk_archive_done done;
@@ -355,6 +375,7 @@ lk_status lk_archive_describe(lk_context *ctx, const char *path, lk_archive_info
         lk_hex(done.sha256, 32, info->sha256);
         if (head.has_model) lk_hex(head.model_hash, 32, info->model_hash);
     }
+    if (status == LK_OK) status = find_rows(&in, &done, info);
     /* The name stands before the first chunk. */
     while (status == LK_OK && !info->name[0]) {
         status = read_at(&in, at, next, sizeof next);

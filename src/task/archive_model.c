@@ -124,13 +124,34 @@ static void set_rounded(lk_model *model, const double *whole, unsigned kept) {
     if (model->family->loaded) model->family->loaded(model);
 }
 
+/* The rows' log-probability by the model as it is read again: what it derives from its parameters, such as factors of
+ * covariances, must not be left from before. */
+static lk_status score_anew(const lk_model *model, lk_data *data, double *log_prob) {
+    lk_context *ctx = model->ctx;
+    lk_score_options options = LK_SCORE_DEFAULTS;
+    lk_score_summary score = {0};
+    unsigned char *bytes = NULL;
+    size_t n;
+    lk_model *again = NULL;
+    options.particles = 1;
+    lk_status status = lk_model_bytes(model, NULL, 0, &bytes, &n);
+    if (status == LK_OK)
+        status = lk_model_read_bytes(ctx, "the model", bytes, n, lk_task_learning_options, &again);
+    if (status == LK_OK) status = lk_score(again, data, &options, NULL, NULL, &score);
+    *log_prob = (double)score.rows * score.mean_log_prob;
+    if (again) lk_model_release(again);
+    lk_free(ctx, bytes);
+    return status;
+}
+
 /* As few bits of each parameter as make data and model together the shortest. */
 static lk_status make_short(lk_model *model, lk_data *data) {
     static const unsigned trials[] = {6, 10, 14, 20};
     lk_params *p = &model->params;
     size_t n = 0, at = 0;
     double best = 0;
-    unsigned kept = 0;
+    unsigned kept = trials[sizeof trials / sizeof *trials - 1];
+    bool found = false;
     for (size_t i = 0; i < p->n; i++) n += p->info[i].size;
     double *whole = lk_alloc(model->ctx, n, sizeof *whole);
     lk_status status = whole ? LK_OK : LK_NO_MEMORY;
@@ -139,14 +160,15 @@ static lk_status make_short(lk_model *model, lk_data *data) {
             whole[at++] = p->info[i].dtype == LK_F64 ? ((double *)lk_param_values(p, i))[j]
                                                      : ((float *)lk_param_values(p, i))[j];
     for (size_t i = 0; status == LK_OK && i < sizeof trials / sizeof *trials; i++) {
-        lk_score_summary score;
-        lk_score_options options = LK_SCORE_DEFAULTS;
-        options.particles = 1;
+        double log_prob;
         set_rounded(model, whole, trials[i]);
-        status = lk_score(model, data, &options, NULL, NULL, &score);
-        double nats = (double)n * trials[i] * 0x1.62e42fefa39efp-1 -
-                      (double)score.rows * score.mean_log_prob;
-        if (status == LK_OK && (!kept || nats < best)) best = nats, kept = trials[i];
+        status = score_anew(model, data, &log_prob);
+        double nats = (double)n * trials[i] * 0x1.62e42fefa39efp-1 - log_prob;
+        /* Rounded too much, a covariance may be none, and no score a number. */
+        if (status != LK_OK || !(nats - nats == 0) || (found && nats >= best)) continue;
+        best = nats;
+        kept = trials[i];
+        found = true;
     }
     if (status == LK_OK) set_rounded(model, whole, kept);
     lk_free(model->ctx, whole);

@@ -21,6 +21,7 @@ struct lk_encoder {
     uint64_t bytes, archive_bytes, chunks;
     uint8_t *index; /* 16 bytes a chunk: where it begins in the archive, and in the original */
     size_t index_room;
+    lk_row_tally tally;
     lk_status status; /* of the first failure; what comes after it is refused with it */
 };
 
@@ -165,8 +166,12 @@ static lk_status flush(lk_encoder *e, bool last) {
     crew->verify = e->verify == LK_VERIFY_ALL || (e->verify == LK_VERIFY_SMALL && small);
     status = lk_crew_encode(crew);
     for (size_t i = 0; i < crew->n && status == LK_OK; i++) {
+        const lk_row_tally *t = &crew->job[i].tally;
         status = put_chunk(e, &crew->job[i], first);
         first += crew->job[i].n;
+        e->tally.rows += t->rows;
+        e->tally.predicted += t->predicted;
+        e->tally.coded += t->coded;
     }
     if (rest) memmove(crew->job->bytes, crew->job->bytes + crew->job->n, rest);
     for (size_t i = 0; i < crew->n; i++) crew->job[i].n = 0;
@@ -204,6 +209,11 @@ lk_status lk_encoder_finish(lk_encoder *e, lk_compress_summary *summary) {
     lk_archive_done done = {0};
     uint8_t body[LK_DONE_BYTES];
     if (e->status == LK_OK) e->status = flush(e, true);
+    if (e->status == LK_OK && e->tally.rows) {
+        uint8_t rows[LK_ROW_TALLY_BYTES];
+        lk_archive_put_rows(&e->tally, rows);
+        e->status = put_record(e, "rows", rows, sizeof rows, NULL, 0);
+    }
     done.bytes = e->bytes;
     done.chunks = e->chunks;
     done.index_at = e->archive_bytes;

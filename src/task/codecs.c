@@ -94,6 +94,7 @@ static const lk_codec bytes_codec = {
     bytes_close,
     bytes_encode,
     bytes_decode,
+    NULL,
     NULL};
 static const lk_codec order0_codec = {
     "order0",
@@ -110,6 +111,7 @@ static const lk_codec order0_codec = {
     order0_close,
     order0_encode,
     order0_decode,
+    NULL,
     NULL};
 static const lk_codec stored_codec = {
     "stored",
@@ -126,6 +128,7 @@ static const lk_codec stored_codec = {
     NULL,
     stored_encode,
     stored_decode,
+    NULL,
     NULL};
 static const lk_codec *const codecs[] = {&bytes_codec, &lk_rows_codec, &order0_codec, &stored_codec,
                                          NULL};
@@ -248,6 +251,8 @@ static void encode_one(lk_crew *crew, size_t i) {
     job->status =
         crew->codec->encode(crew->worker[i], job->bytes, job->n, job->code, job->n, &job->made);
     if (job->status != LK_OK) return;
+    job->tally = (lk_row_tally){0};
+    if (job->made < job->n && crew->codec->tally) crew->codec->tally(crew->worker[i], &job->tally);
     if (job->made >= job->n) {
         job->head.method = 0;
         job->made = job->n;

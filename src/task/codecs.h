@@ -16,8 +16,9 @@ typedef struct lk_chunk_job {
     uint8_t *bytes, *code; /* what is outside, what is inside; grown by lk_job_room */
     size_t n, bytes_room, made, code_room;
     lk_chunk_head head;
-    lk_status status; /* of the codec; LK_BAD_DATA: damaged */
-    bool wrong;       /* verified, and not the same */
+    lk_status status;   /* of the codec; LK_BAD_DATA: damaged */
+    bool wrong;         /* verified, and not the same */
+    lk_row_tally tally; /* of what was encoded */
 } lk_chunk_job;
 
 typedef struct lk_crew {

@@ -22,6 +22,7 @@ typedef struct rows_worker {
     lk_array_layout array; /* of the file whose chunks come; row_bytes 0: it is no array */
     int level;
     bool told;
+    lk_row_tally tally; /* of the last chunk */
 } rows_worker;
 
 static size_t rows_chunk(int level) {
@@ -140,6 +141,8 @@ static lk_status encode_rows(rows_worker *w, int kind, const lk_batch *rows, con
         lk_put_u32(code + 9, (uint32_t)n_side);
         memcpy(code + ROWS_HEAD + n_side, row_code, n_rows);
         *made = ROWS_HEAD + n_side + n_rows;
+        w->tally = (lk_row_tally){.rows = rows->rows, .coded = 8 * (double)n_rows};
+        status = lk_code_predicted(w->coder, rows, &w->tally.predicted);
     }
     lk_free(w->ctx, row_code);
     return status;
@@ -186,6 +189,7 @@ static lk_status rows_encode(void *worker, const uint8_t *bytes, size_t n, uint8
     lk_text side = {.ctx = w->ctx};
     lk_array_layout a;
     bool good = false, array = find_array(w, bytes, n, &a) && a.head <= n;
+    w->tally = (lk_row_tally){0};
     lk_status status = array ? divide_array(w, &a, bytes, n, &rows, &side, &good)
                              : divide_text(w, bytes, n, &rows, &side, &good);
     if (status == LK_OK && good) {
@@ -200,6 +204,10 @@ static lk_status rows_encode(void *worker, const uint8_t *bytes, size_t n, uint8
     lk_batch_destroy(w->ctx, &rows);
     lk_text_free(&side);
     return status;
+}
+
+static void rows_tally(void *worker, lk_row_tally *tally) {
+    *tally = ((rows_worker *)worker)->tally;
 }
 
 /* ---- Decoding ------------------------------------------------------------------------------------------ */
@@ -286,4 +294,5 @@ const lk_codec lk_rows_codec = {
     rows_close,
     rows_encode,
     rows_decode,
-    rows_cut};
+    rows_cut,
+    rows_tally};

@@ -161,6 +161,29 @@ class Archives(Case):
         os.close(slave)
         os.close(master)
 
+    def test_killed_while_decompressing(self):
+        """Nothing stands under the final name, and what was there stays."""
+        path = self.path("big", b"a line of a log, 17:03:59\n" * 100000)
+        good("compress", "-qf", "-2", "--chunk-size", "100000", path, "-o", self.folder / "a.lk")
+        old = self.path("old", "old")
+        for number in (signal.SIGKILL, signal.SIGTERM):
+            for target in (self.folder / "new", old):
+                process = subprocess.Popen([PROGRAM, "decompress", "-qf", "-T", "1", self.folder / "a.lk", "-o", target], stderr=subprocess.DEVNULL)
+                deadline = time.monotonic() + 60
+                # Half-way: its hidden file is there.
+                while process.poll() is None and time.monotonic() < deadline and not [p for p in self.folder.iterdir() if p.name.startswith(".")]:
+                    time.sleep(0.001)
+                process.send_signal(number)
+                code = process.wait()
+                self.assertNotEqual(code, 0)
+                self.assertEqual(code, 130 if number == signal.SIGTERM else -signal.SIGKILL)
+                self.assertFalse((self.folder / "new").exists())
+                self.assertEqual(old.read_text(), "old")
+                for left in self.folder.iterdir():
+                    if left.name.startswith("."):
+                        self.assertEqual(number, signal.SIGKILL, "a signal that can be caught leaves nothing")
+                        left.unlink()
+
     def test_killed(self):
         path = self.path("big", os.urandom(3000000))
         for number in (signal.SIGKILL, signal.SIGTERM):

@@ -73,6 +73,26 @@ class Disk(Case):
         self.assertNotEqual(code, 0)
         self.assertNotEqual(files, old)
 
+    def test_full_disk_of_archives(self):
+        if not may_mount():
+            self.skipTest("skipped: a disk of one's own needs root")
+        disk = self.folder / "disk"
+        big = self.path("big.bin", os.urandom(200000))
+        archive, rows = self.folder / "big.lk", self.path("rows.csv", PULSES.read_text() + "".join(PULSES.read_text().split("\n", 1)[1] * 300))
+        good("compress", "-q", "-0", big, "-o", archive)
+        good("compress", "-q", "--model", self.model, rows)
+        old = ["old.csv 4", "old.lk 4", "old.npy 4"]
+        for arguments in (["compress", "-q", "-1", big, "-f", "-o", disk / "old.lk"],
+                          ["compress", "-q", "-0", big, "-o", disk / "new.lk"],
+                          ["decompress", "-q", archive, "-o", disk / "new.bin"],
+                          ["decompress", "-q", archive, "--salvage", "-o", disk / "new.bin"],
+                          ["decompress", "-q", "--model", self.model, f"{rows}.lk", "-f", "-o", disk / "old.csv"]):
+            with self.subTest(arguments=[str(a) for a in arguments]):
+                code, error, files = self.listing(PROGRAM, *arguments)
+                self.assertEqual((code, files), (8, old), error)
+                self.assertIn("No space left on device", error)
+                self.assertIn(pathlib.Path(str(arguments[-1])).name, error)
+
     def as_nobody(self, *arguments):
         more = {"user": NOBODY} if os.geteuid() == 0 else {}
         return run(*arguments, **more)

@@ -27,6 +27,17 @@ def table(rows, seed=1):
     return "\n".join(lines) + "\n"
 
 
+def records(archive):
+    """Tags and bodies, without where the index begins."""
+    at, found = 8, []
+    while at < len(archive):
+        tag, n = struct.unpack_from("<4sI", archive, at)
+        body = archive[at + 12:at + 12 + n]
+        found.append((tag, body[:16] + body[24:] if tag == b"DONE" else body))
+        at += 16 + n
+    return found
+
+
 class Rows(Case):
     def setUp(self):
         super().setUp()
@@ -71,7 +82,25 @@ class Rows(Case):
             given = [] if options else ["--model", folder / model]
             self.assertEqual(good("decompress", "-cq", *given, stored, text=False), whole, stored)
             good("compress", "-qf", "--model", folder / model, *options, folder / name, "-o", self.folder / "again.lk")
-            self.assertEqual((self.folder / "again.lk").read_bytes(), stored.read_bytes(), stored)
+            # Since then archives have a record `rows`, for whoever lists.
+            again = records((self.folder / "again.lk").read_bytes())
+            self.assertEqual([r for r in again if r[0] != b"rows"], records(stored.read_bytes()), stored)
+            self.assertEqual(sum(tag == b"rows" for tag, _ in again), 1)
+
+    def test_listing(self):
+        """What the density predicts is what `score` says, and what is listed adds up to the archive."""
+        path = self.path("in.csv", table(300, 7))
+        good("compress", "-qf", "--model", self.model, "--chunk-size", 4000, path)
+        about = json.loads(good("-l", "--json", f"{path}.lk"))
+        bits = -sum(program.scores(self.model, path)) / math.log(2)
+        self.assertEqual(about["rows"], 300)
+        self.assertAlmostEqual(about["predicted_bits"], bits, delta=1)
+        self.assertTrue(0 < about["coded_bits"] < 8 * about["archive_bytes"])
+        self.assertIn(f"{about['predicted_bits']} bits by the model's density, {about['coded_bits']} as coded",
+                      good("-l", f"{path}.lk"))
+        good("compress", "-qf", path)
+        about = json.loads(good("-l", "--json", f"{path}.lk"))
+        self.assertEqual((about["rows"], about["coded_bits"]), (0, 0))
 
     def test_length_is_what_the_density_says(self):
         text = "\n".join(line.rsplit(",", 1)[0] for line in table(3000).splitlines()) + "\n"
@@ -136,6 +165,7 @@ class Rows(Case):
             self.back(whole, "--learn", family, model=False)
             about = json.loads(good("-l", "--json", self.folder / "in.lk"))
             self.assertEqual(about["codec"], "rows")
+            self.assertGreater(about["predicted_bits"], 0, family)
         sizes = [self.back(whole, "--learn", learn, model=False) for learn in ("auto", "bytes", "independent")]
         self.assertLessEqual(sizes[0], min(sizes[1:]))
         self.assertEqual(len(re.findall("bytes by", self.told)), 0)

@@ -137,6 +137,28 @@ static void check_told(lk_help *h, lk_status status, const sink *out, const uint
     if (out->n) assert_memory_equal(out->bytes, bytes, out->n);
 }
 
+/* Every byte with some of its bits changed, and the archive cut before every byte: how many were taken for good. */
+static size_t damage(lk_help *h, const sink *archive, const uint8_t *bytes, size_t n, int every) {
+    size_t good = 0;
+    for (size_t i = 0; i < archive->n; i++) {
+        for (int bit = 0; bit < 8; bit += every) {
+            sink out = {0};
+            archive->bytes[i] ^= (uint8_t)(1 << bit);
+            lk_status status = decode(h->ctx, false, archive->bytes, archive->n, archive->n, &out);
+            archive->bytes[i] ^= (uint8_t)(1 << bit);
+            check_told(h, status, &out, bytes, n);
+            good += status == LK_OK;
+            free(out.bytes);
+        }
+        sink out = {0};
+        lk_status status = decode(h->ctx, false, archive->bytes, i, i + 1, &out);
+        assert_int_equal(status, LK_BAD_DATA);
+        check_told(h, status, &out, bytes, n);
+        free(out.bytes);
+    }
+    return good;
+}
+
 static void every_byte_counts(void **state) {
     lk_help *h = *state;
     enum { N = 2000 };
@@ -146,25 +168,7 @@ static void every_byte_counts(void **state) {
     options.name = "name.txt";
     uint8_t *bytes = make(N, 1);
     sink archive = encode(h->ctx, &options, bytes, N, N);
-    size_t good = 0;
-    for (size_t i = 0; i < archive.n; i++) {
-        if (!is_tried(i, 0)) continue;
-        for (int bit = 0; bit < 8; bit += 3) {
-            sink out = {0};
-            archive.bytes[i] ^= (uint8_t)(1 << bit);
-            lk_status status = decode(h->ctx, false, archive.bytes, archive.n, archive.n, &out);
-            archive.bytes[i] ^= (uint8_t)(1 << bit);
-            check_told(h, status, &out, bytes, N);
-            good += status == LK_OK;
-            free(out.bytes);
-        }
-        sink out = {0};
-        lk_status status = decode(h->ctx, false, archive.bytes, i, i + 1, &out);
-        assert_int_equal(status, LK_BAD_DATA);
-        check_told(h, status, &out, bytes, N);
-        free(out.bytes);
-    }
-    assert_int_equal(good, 0);
+    assert_int_equal(damage(h, &archive, bytes, N, 3), 0);
     /* Planted: with the record's checksum made to fit, the chunk's hash still tells. */
     for (size_t i = 0; i + 4 < archive.n; i++)
         if (!memcmp(archive.bytes + i, "CHNK", 4)) {
@@ -182,6 +186,48 @@ static void every_byte_counts(void **state) {
         }
     free(archive.bytes);
     free(bytes);
+}
+
+static void every_byte_of_other_codecs_counts(void **state) {
+    lk_help *h = *state;
+    enum { N = 1500 };
+    static const char *const codecs[] = {"order0", "stored"};
+    uint8_t *bytes = make(N, 1);
+    for (size_t i = 0; i < sizeof codecs / sizeof *codecs; i++) {
+        lk_compress_options options = {.codec = codecs[i], .chunk_bytes = 800};
+        sink archive = encode(h->ctx, &options, bytes, N, N);
+        assert_int_equal(damage(h, &archive, bytes, N, 3), 0);
+        free(archive.bytes);
+    }
+    free(bytes);
+}
+
+/* A table with the model of its rows in the archive, in three chunks. */
+static void every_byte_of_rows_counts(void **state) {
+    lk_help *h = *state;
+    char path[160], text[1200] = "kind,x,n\n";
+    lk_data *data;
+    lk_model *model;
+    for (int i = 0; i < 60; i++)
+        snprintf(text + strlen(text), 20, "%c,%d.%d,%d\n", "abb"[i % 3], i * 7 % 30, i * 3 % 10,
+                 i % 4);
+    size_t n = strlen(text);
+    snprintf(path, sizeof path, "%s/table.csv", h->folder);
+    FILE *file = fopen(path, "w");
+    assert_true(file && fputs(text, file) >= 0 && fclose(file) == 0);
+    assert_int_equal(lk_data_open(h->ctx, path, NULL, &data), LK_OK);
+    assert_int_equal(lk_fit(h->ctx, "independent", data, NULL, &model), LK_OK);
+    snprintf(path, sizeof path, "%s/model.lk", h->folder);
+    assert_int_equal(lk_model_save(model, path, true), LK_OK);
+    lk_compress_options options = {
+        .codec = "rows", .chunk_bytes = 250, .model = path, .embed = true, .level = 1};
+    sink archive = encode(h->ctx, &options, (const uint8_t *)text, n, n);
+    assert_true(archive.n < 4000);
+    size_t good = damage(h, &archive, (const uint8_t *)text, n, 8);
+    assert_int_equal(good, 0);
+    lk_model_destroy(model);
+    lk_data_close(data);
+    free(archive.bytes);
 }
 
 static void the_rest_is_salvaged(void **state) {
@@ -313,6 +359,9 @@ int main(void) {
         cmocka_unit_test_setup_teardown(threads_and_pieces_do_not_matter, help_setup,
                                         help_teardown),
         cmocka_unit_test_setup_teardown(every_byte_counts, help_setup, help_teardown),
+        cmocka_unit_test_setup_teardown(every_byte_of_other_codecs_counts, help_setup,
+                                        help_teardown),
+        cmocka_unit_test_setup_teardown(every_byte_of_rows_counts, help_setup, help_teardown),
         cmocka_unit_test_setup_teardown(the_rest_is_salvaged, help_setup, help_teardown),
         cmocka_unit_test_setup_teardown(sizes_are_bounded, help_setup, help_teardown),
         cmocka_unit_test_setup_teardown(optional_records_are_skipped, help_setup, help_teardown),
