@@ -75,6 +75,8 @@ lk_status lk_reader_rewind(lk_reader *reader);
 /* The next symbols of a series' current document, n at most; *end: it ends with them. At the end of all
  * *got is 0 and *end false. Not to be mixed with lk_reader_next without a rewind between. */
 lk_status lk_reader_symbols(lk_reader *reader, uint16_t *symbols, size_t n, size_t *got, bool *end);
+/* Where the series has a label, which is its rows' first cell and known: that of the document whose symbols came last. */
+double lk_reader_label(const lk_reader *reader);
 
 /* The text of rows as it stands in a delimited file, to be written again with some cells replaced:
  * everything since it was last cleared, what stands between and before the rows included. */

@@ -105,7 +105,7 @@ lk_status lk_reader_next(lk_reader *reader, lk_batch *batch) {
             lk_draw_greys(reader->schema, 0, reader->row, batch->value + i * n_cells,
                           batch->present + i * n_cells);
         batch->row[i] = reader->row++;
-        if (!reader->schema->n_known) continue;
+        if (!reader->schema->n_known || reader->format->symbols) continue; /* series are marked */
         lk_schema_mark(reader->schema, batch->present + i * n_cells, batch->known + i * n_cells);
         batch->marked = true;
     }
@@ -125,6 +125,8 @@ lk_status lk_reader_symbols(lk_reader *reader, uint16_t *symbols, size_t n, size
     if (reader->format->symbols) return reader->format->symbols(reader, symbols, n, got, end);
     return lk_fail(reader->ctx, LK_CANNOT, "%s is not read as a text", reader->path);
 }
+
+double lk_reader_label(const lk_reader *reader) { return reader->label; }
 
 lk_status lk_reader_keep_text(lk_reader *reader, lk_verbatim *keep) {
     if (reader->format->keep_text) return reader->format->keep_text(reader, keep);

@@ -27,8 +27,10 @@ struct lk_reader {
     const lk_format *format;
     char *path;
     lk_schema *schema;
-    bool given;   /* the schema was given, not inferred */
-    bool greys;   /* leave drawn cells as the greys that the file holds */
+    bool given; /* the schema was given, not inferred */
+    bool greys; /* leave drawn cells as the greys that the file holds */
+    double
+        label; /* of a series with labels, set by `symbols`: that of the document that they are of */
     uint64_t row; /* number of the next row */
     void *state;  /* of the format */
 };

@@ -47,6 +47,7 @@ typedef struct store {
     int fd;                   /* >= 0: what is in the file, while it is written */
     uint64_t in_file;         /* bytes there */
     uint64_t *begin;          /* of a series: [n_documents + 1] where each document begins */
+    double *label;            /* [n_documents + 1] of a series that has labels */
     size_t n_documents, room; /* room: of `begin` */
 } store;
 
@@ -208,6 +209,7 @@ static void release(store *s) {
     if (s->fd >= 0) close(s->fd);
     lk_free(s->ctx, s->run);
     lk_free(s->ctx, s->begin);
+    lk_free(s->ctx, s->label);
     lk_free(s->ctx, s);
 }
 
@@ -325,6 +327,9 @@ static bool add_document(store *s) {
         uint64_t *grown = lk_resize(s->ctx, s->begin, s->room, room, sizeof *s->begin);
         if (!grown) return false;
         s->begin = grown;
+        double *labels = lk_resize(s->ctx, s->label, s->room, room, sizeof *labels);
+        if (!labels) return false;
+        s->label = labels;
         s->room = room;
     }
     s->begin[++s->n_documents] = s->n;
@@ -347,6 +352,7 @@ static lk_status fill_series(lk_reader *reader, store *s) {
         status = append(s, bytes, got * s->row_bytes);
         s->n += got;
         if (status == LK_OK && end && !add_document(s)) status = LK_NO_MEMORY;
+        if (status == LK_OK && end) s->label[s->n_documents - 1] = lk_reader_label(reader);
         if (status == LK_OK && lk_cancelled(s->ctx))
             status = lk_fail(s->ctx, LK_INTERRUPTED, "interrupted");
     }
@@ -444,7 +450,8 @@ lk_status lk_rows_read_within(lk_reader *reader, size_t in_memory, lk_rows **out
         status = series ? fill_series(reader, rows->store) : fill_store(reader, rows->store);
     if (status == LK_OK && series)
         status = lk_series_create(rows->ctx, series, rows->store->row_bytes, 0,
-                                  rows->store->n_documents, rows->store->begin, &rows->series);
+                                  rows->store->n_documents, rows->store->begin,
+                                  rows->schema->n_known ? rows->store->label : NULL, &rows->series);
     if (status != LK_OK) {
         lk_rows_destroy(rows);
         return status;
@@ -608,13 +615,22 @@ static void hash_row(const lk_schema *schema, const double *value, const uint8_t
     SHA256Update(sha, scratch, n);
 }
 
-/* Of a series: how long each document is, 8 bytes least first, and its symbols, two bytes each. */
+static void hash_weight(double weight, SHA2_CTX *sha) {
+    unsigned char bytes[8];
+    uint64_t bits;
+    memcpy(&bits, &weight, sizeof bits);
+    for (int k = 0; k < 8; k++) bytes[k] = (unsigned char)(bits >> 8 * k);
+    SHA256Update(sha, bytes, sizeof bytes);
+}
+
+/* Of a series: how long each document is, 8 bytes least first, its label, if there are any, and its symbols, two bytes each. */
 static void hash_series(const lk_series *s, const unsigned char *bytes_of, SHA2_CTX *sha) {
     for (uint64_t d = 0; d < s->n_documents; d++) {
         unsigned char bytes[4096];
         uint64_t length = s->begin[d + 1] - s->begin[d];
         for (int k = 0; k < 8; k++) bytes[k] = (unsigned char)(length >> 8 * k);
         SHA256Update(sha, bytes, 8);
+        if (s->label) hash_weight(s->label[d], sha);
         for (uint64_t i = 0, n; i < length; i += n) {
             n = length - i < sizeof bytes / 2 ? length - i : sizeof bytes / 2;
             for (uint64_t j = 0; j < n; j++) {
@@ -625,14 +641,6 @@ static void hash_series(const lk_series *s, const unsigned char *bytes_of, SHA2_
             SHA256Update(sha, bytes, (size_t)(2 * n));
         }
     }
-}
-
-static void hash_weight(double weight, SHA2_CTX *sha) {
-    unsigned char bytes[8];
-    uint64_t bits;
-    memcpy(&bits, &weight, sizeof bits);
-    for (int k = 0; k < 8; k++) bytes[k] = (unsigned char)(bits >> 8 * k);
-    SHA256Update(sha, bytes, sizeof bytes);
 }
 
 void lk_rows_hash(const lk_rows *rows, char hex[65]) {

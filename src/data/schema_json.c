@@ -377,11 +377,12 @@ static lk_status check_field(const parse *p, const lk_field *field) {
     return check_series(p, field);
 }
 
-/* A row of a series has no other cells: windows of one text do not line up with anything else. */
+/* A row of a series has no other cells but labels that are known: windows of one text do not line up with anything else. */
 static lk_status check_alone(lk_context *ctx, const lk_schema *schema) {
     size_t n = 0, series = 0;
     for (size_t i = 0; i < schema->n_fields; i++) {
-        n += lk_field_has_cells(&schema->fields[i]);
+        const lk_field *field = &schema->fields[i];
+        n += lk_field_has_cells(field) && !(field->condition && field->kind == LK_FIELD_CATEGORY);
         series += schema->fields[i].kind == LK_FIELD_SERIES;
     }
     if (!series || (series == 1 && n == 1)) return LK_OK;

@@ -19,7 +19,8 @@ static uint64_t examples_of(const lk_series *s, uint64_t n) {
 }
 
 lk_status lk_series_create(lk_context *ctx, const lk_field *field, size_t bytes, uint64_t first,
-                           uint64_t n, const uint64_t *begin, lk_series **out) {
+                           uint64_t n, const uint64_t *begin, const double *label,
+                           lk_series **out) {
     lk_series *s = *out = lk_alloc(ctx, 1, sizeof *s);
     if (!s) return LK_NO_MEMORY;
     s->ctx = ctx;
@@ -31,13 +32,15 @@ lk_status lk_series_create(lk_context *ctx, const lk_field *field, size_t bytes,
     s->begin = lk_alloc(ctx, (size_t)n + 1, sizeof *s->begin);
     s->row = lk_alloc(ctx, (size_t)n + 1, sizeof *s->row);
     s->example = lk_alloc(ctx, (size_t)n + 1, sizeof *s->example);
-    if (!s->begin || !s->row || !s->example) {
+    if (label) s->label = lk_alloc(ctx, (size_t)n + 1, sizeof *s->label);
+    if (!s->begin || !s->row || !s->example || (label && !s->label)) {
         lk_series_destroy(s);
         *out = NULL;
         return LK_NO_MEMORY;
     }
     for (uint64_t d = 0; d < n; d++) {
         uint64_t length = begin[d + 1] - begin[d];
+        if (label) s->label[d] = label[d];
         s->begin[d + 1] = s->begin[d] + length;
         s->row[d + 1] = s->row[d] + rows_of(s, length);
         s->example[d + 1] = s->example[d] + examples_of(s, length);
@@ -50,23 +53,31 @@ void lk_series_destroy(lk_series *s) {
     lk_free(s->ctx, s->begin);
     lk_free(s->ctx, s->row);
     lk_free(s->ctx, s->example);
+    lk_free(s->ctx, s->label);
     lk_free(s->ctx, s);
 }
 
 lk_status lk_series_part(const lk_series *s, const lk_field *field, uint64_t from, uint64_t to,
                          lk_series **out) {
     uint64_t *begin = lk_alloc(s->ctx, (size_t)s->n_documents + 2, sizeof *begin), n = 0;
+    double *label = s->label ? lk_alloc(s->ctx, (size_t)s->n_documents + 1, sizeof *label) : NULL;
     *out = NULL;
-    if (!begin) return LK_NO_MEMORY;
+    if (!begin || (s->label && !label)) {
+        lk_free(s->ctx, begin);
+        return LK_NO_MEMORY;
+    }
     for (uint64_t d = 0; d < s->n_documents; d++) {
         uint64_t a = s->begin[d] > from ? s->begin[d] : from,
                  b = s->begin[d + 1] < to ? s->begin[d + 1] : to;
         if (a >= b) continue;
+        if (label) label[n] = s->label[d];
         begin[n++] = a - from;
         begin[n] = b - from;
     }
-    lk_status status = lk_series_create(s->ctx, field, s->bytes, s->first + from, n, begin, out);
+    lk_status status =
+        lk_series_create(s->ctx, field, s->bytes, s->first + from, n, begin, label, out);
     lk_free(s->ctx, begin);
+    lk_free(s->ctx, label);
     return status;
 }
 
@@ -88,12 +99,20 @@ static uint64_t document_of(const uint64_t *start, uint64_t n, uint64_t at) {
     return low;
 }
 
+void lk_series_label(double label, size_t at, lk_batch *batch) {
+    batch->value[at] = label;
+    batch->present[at] = 1;
+    batch->known[at] = LK_KNOWN;
+    batch->marked = true;
+}
+
 /* The window that begins `shift` symbols before symbol `from` of document d; `known` of its cells are. */
 static void fill(const lk_series *s, const unsigned char *store, uint64_t d, uint64_t from,
                  uint64_t shift, size_t known, size_t at, lk_batch *batch) {
-    size_t n = s->window;
-    double *value = batch->value + at * n;
-    uint8_t *present = batch->present + at * n, *marks = batch->known + at * n;
+    size_t n = s->window, first = at * (n + (s->label != NULL));
+    if (s->label) lk_series_label(s->label[d], first++, batch);
+    double *value = batch->value + first;
+    uint8_t *present = batch->present + first, *marks = batch->known + first;
     uint64_t length = s->begin[d + 1] - s->begin[d];
     for (size_t i = 0; i < n; i++) {
         bool there = from + i >= shift && from + i - shift < length;

@@ -13,11 +13,14 @@ typedef struct lk_series {
     uint64_t *begin;   /* [n_documents + 1] of each document, counted from `first` */
     uint64_t *row;     /* [n_documents + 1] its first row when scoring */
     uint64_t *example; /* [n_documents + 1] its first row when learning */
+    double *label; /* [n_documents], the first cell of rows, which is known; NULL: there is none */
 } lk_series;
 
-/* begin [n + 1]: where the documents begin, from 0, and at last how many symbols there are. */
+/* The label at cell `at` of the batch. */
+void lk_series_label(double label, size_t at, lk_batch *batch);
+/* begin [n + 1]: where the documents begin, from 0, and at last how many symbols there are; label [n] or NULL. */
 lk_status lk_series_create(lk_context *ctx, const lk_field *field, size_t bytes, uint64_t first,
-                           uint64_t n, const uint64_t *begin, lk_series **out);
+                           uint64_t n, const uint64_t *begin, const double *label, lk_series **out);
 void lk_series_destroy(lk_series *series);
 /* A text's symbols, *symbols (for lk_free). LK_BAD_DATA for what is no UTF-8, where the alphabet is of characters. */
 lk_status lk_series_encode(lk_context *ctx, const lk_field *field, const char *text, size_t n,

@@ -19,8 +19,11 @@ typedef struct sound_reader {
     lk_windows windows;
     lk_mulaw mulaw;
     char **path;
-    size_t n_paths, room, next;
-    lk_sound *sound; /* the current one */
+    size_t n_paths, room, next; /* next: after the current one */
+    size_t root;                /* bytes of the folder's name */
+    const lk_field *labels;     /* NULL: there are none */
+    double label;               /* of the current document */
+    lk_sound *sound;            /* the current one */
     bool told_rate, told_channels;
     int16_t samples[PIECE];
 } sound_reader;
@@ -106,6 +109,48 @@ static bool holds_sound(const char *folder, bool deeper) {
 
 bool lk_sound_folder(const char *folder) { return holds_sound(folder, true); }
 
+/* ---- Labels: the folder of the folder in which a recording lies ---------------------------------------------------- */
+
+/* Its name, *n bytes; none where it lies in the folder itself. */
+static const char *label_of(const sound_reader *s, const char *path, size_t *n) {
+    const char *name = path + s->root + 1, *end = strlen(path) > s->root ? strchr(name, '/') : NULL;
+    *n = end ? (size_t)(end - name) : 0;
+    return name;
+}
+
+static size_t level_of(const sound_reader *s, const lk_field *field, const char *path) {
+    size_t n, level = 0;
+    const char *name = label_of(s, path, &n);
+    while (level < field->n_levels &&
+           (strlen(field->levels[level]) != n || memcmp(field->levels[level], name, n)))
+        level++;
+    return level;
+}
+
+/* Paths are sorted, and so are the folders. */
+static lk_status make_levels(const sound_reader *s, lk_field *field) {
+    field->kind = LK_FIELD_CATEGORY;
+    field->condition = true;
+    field->levels = lk_alloc(s->ctx, s->n_paths, sizeof *field->levels);
+    if (!field->levels || !(field->name = lk_strdup(s->ctx, "label"))) return LK_NO_MEMORY;
+    for (size_t i = 0; i < s->n_paths; i++) {
+        size_t n;
+        const char *name = label_of(s, s->path[i], &n);
+        if (!n || level_of(s, field, s->path[i]) < field->n_levels) continue;
+        char *level = field->levels[field->n_levels] = lk_alloc(s->ctx, n + 1, 1);
+        if (!level) return LK_NO_MEMORY;
+        memcpy(level, name, n);
+        field->n_levels++;
+    }
+    field->n_seen = s->n_paths;
+    field->high = (double)field->n_levels;
+    if (field->n_levels) return LK_OK;
+    return lk_fail(s->ctx, LK_BAD_DATA,
+                   "recordings have one field to be a condition, label, the folder in which they "
+                   "lie; and these "
+                   "are not in folders of the folder");
+}
+
 /* ---- Samples --------------------------------------------------------------------------------------------------- */
 
 static lk_status next_sound(sound_reader *s, uint32_t rate) {
@@ -148,6 +193,7 @@ static lk_status sound_symbols(lk_reader *reader, uint16_t *symbols, size_t n, s
     if (!s->sound) {
         if (s->next == s->n_paths) return LK_OK;
         status = next_sound(s, s->windows.field->rate);
+        if (s->labels) reader->label = (double)level_of(s, s->labels, s->path[s->next - 1]);
     }
     while (status == LK_OK && *got < n && !*end) {
         size_t want = n - *got < PIECE ? n - *got : PIECE, have;
@@ -204,9 +250,12 @@ static lk_status look(lk_reader *reader, lk_field *field) {
 
 static lk_status infer(lk_reader *reader, const lk_read_options *options) {
     sound_reader *s = reader->state;
-    lk_status status = lk_schema_create(s->ctx, 1, &reader->schema);
+    bool labels = options->condition && *options->condition;
+    lk_status status = lk_schema_create(s->ctx, 1 + labels, &reader->schema);
+    if (status == LK_OK && labels) status = make_levels(s, &reader->schema->fields[0]);
     if (status != LK_OK) return status;
-    lk_field *field = &reader->schema->fields[0];
+    s->labels = labels ? reader->schema->fields : NULL;
+    lk_field *field = &reader->schema->fields[labels];
     if (!(field->name = lk_strdup(s->ctx, "sound"))) return LK_NO_MEMORY;
     field->alphabet = options->sound && !strcmp(options->sound, "pcm") ? LK_PCM : LK_MULAW;
     status = lk_windows_lay(s->ctx, options, LK_SOUND_WINDOW, field);
@@ -232,9 +281,11 @@ static lk_status sound_open(lk_reader *reader, const lk_read_options *options, l
     if (!s) return LK_NO_MEMORY;
     s->ctx = reader->ctx;
     lk_mulaw_fill(&s->mulaw);
+    s->root = strlen(reader->path);
     lk_status status = list_all(s, reader->path, !stream);
     if (status == LK_OK && !reader->given) status = infer(reader, options);
     if (status != LK_OK) return status;
+    if (reader->schema->fields[0].condition) s->labels = reader->schema->fields;
     return lk_windows_create(s->ctx, &reader->schema->fields[lk_schema_series(reader->schema)],
                              &s->windows);
 }

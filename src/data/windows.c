@@ -1,5 +1,7 @@
 #include "data/windows.h"
 
+#include "data/series.h"
+
 #include <string.h>
 
 lk_status lk_windows_create(lk_context *ctx, const lk_field *field, lk_windows *w) {
@@ -13,10 +15,13 @@ void lk_windows_destroy(lk_windows *w) {
 }
 
 /* One window: what it knows has been carried to the front. */
-static void put_window(const lk_windows *w, size_t fresh, size_t row, lk_batch *batch) {
+static void put_window(const lk_windows *w, const lk_reader *reader, size_t fresh, size_t row,
+                       lk_batch *batch) {
     size_t n = w->field->size, overlap = w->field->overlap, first = overlap - w->carried;
-    double *value = batch->value + row * n;
-    uint8_t *present = batch->present + row * n, *known = batch->known + row * n;
+    size_t at = row * batch->n_cells, labels = batch->n_cells - n;
+    if (labels) lk_series_label(lk_reader_label(reader), at, batch);
+    double *value = batch->value + at + labels;
+    uint8_t *present = batch->present + at + labels, *known = batch->known + at + labels;
     for (size_t i = 0; i < n; i++) {
         bool there = i >= first && i < overlap + fresh;
         present[i] = there;
@@ -34,7 +39,7 @@ lk_status lk_windows_next(lk_windows *w, lk_reader *reader, lk_batch *batch) {
         lk_status status =
             reader->format->symbols(reader, w->window + w->carried, stride, &got, &end);
         if (status != LK_OK) return status;
-        if (got) put_window(w, got, batch->rows++, batch);
+        if (got) put_window(w, reader, got, batch->rows++, batch);
         else if (!end) return LK_OK;
         size_t have = w->carried + got, keep = end ? 0 : have < overlap ? have : overlap;
         memmove(w->window, w->window + have - keep, keep * sizeof *w->window);

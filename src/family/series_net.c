@@ -19,9 +19,18 @@ lk_status lk_series_net_create(lk_model *model, size_t width, const lk_chain *ch
     int components = numbers ? (int)lk_options_int(model->options, "components") : 1;
     lk_status status = lk_heads_create(model->ctx, schema, components, &net->heads);
     if (status != LK_OK) return status;
-    const lk_cell_dist *cell = &net->heads.cells[0];
+    const lk_cell_dist *cell = &net->heads.cells[schema->n_known];
     net->n = schema->n_cells;
+    net->known = schema->n_known;
     net->outputs = (size_t)lk_cell_n_params(cell);
+    for (size_t i = 0; i < net->n; i++) { /* labels are known: theirs are like the others */
+        if (i < net->known) {
+            net->labels += (size_t)net->heads.cells[i].form.n;
+            net->heads.cells[i] = *cell;
+        }
+        net->heads.cells[i].at = i * net->outputs;
+    }
+    net->heads.width = net->n * net->outputs;
     net->alphabet = numbers ? LK_MULAW_LEVELS : (size_t)cell->form.n;
     net->last = numbers ? LK_LAST : 0;
     net->mean = cell->shift;
@@ -65,8 +74,9 @@ size_t lk_series_net_weight(lk_params *params, const char *layer, size_t number,
 /* ---- Symbols in --------------------------------------------------------------------------------------- */
 
 /* Is there a cell before i? Then *value is what it holds. */
-static bool before(size_t i, const double *x, const uint8_t *present, double *value) {
-    if (!i || (present && !present[i - 1])) return false;
+static bool before(const lk_series_net *net, size_t i, const double *x, const uint8_t *present,
+                   double *value) {
+    if (i <= net->known || (present && !present[i - 1])) return false;
     *value = x[i - 1];
     return true;
 }
@@ -79,7 +89,7 @@ static lk_real standard(const lk_series_net *net, double value) {
 static size_t symbol_of(const lk_series_net *net, size_t i, const double *x,
                         const uint8_t *present) {
     double symbol;
-    if (!before(i, x, present, &symbol)) return net->alphabet;
+    if (!before(net, i, x, present, &symbol)) return net->alphabet;
     if (net->last)
         return symbol >= 0 && symbol < LK_SAMPLE_VALUES
                    ? lk_mulaw_symbol(&net->mulaw, (int16_t)(symbol - LK_SAMPLE_ZERO))
@@ -92,7 +102,7 @@ static void last_of(const lk_series_net *net, size_t i, const double *x, const u
                     size_t n, lk_real *to) {
     double value;
     for (size_t j = 0; j < n; j++)
-        to[j] = i >= j && before(i - j, x, present, &value) ? standard(net, value) : 0;
+        to[j] = i >= j && before(net, i - j, x, present, &value) ? standard(net, value) : 0;
 }
 
 lk_status lk_series_net_declare_table(lk_series_net *net, const char *layer, size_t number,
@@ -105,10 +115,13 @@ lk_status lk_series_net_declare_table(lk_series_net *net, const char *layer, siz
         lk_series_net_weight(params, layer, number, name, net->alphabet + 1, columns, deviation);
     if (net->table == SIZE_MAX) return net->model->ctx->status;
     lk_series_net_name(full, sizeof full, layer, number, name, ".slope");
+    if (net->known)
+        net->condition = lk_series_net_weight(params, "condition", SIZE_MAX, "weight", net->labels,
+                                              columns, deviation);
     if (net->last)
         net->slope =
             lk_params_add(params, full, LK_REAL, 1, shape, LK_INIT_NORMAL, deviation, true);
-    return net->slope == SIZE_MAX ? net->model->ctx->status : LK_OK;
+    return net->slope == SIZE_MAX || net->condition == SIZE_MAX ? net->model->ctx->status : LK_OK;
 }
 
 /* Sums of y[t - i]·y[t - j], i, j = 0 … LK_LAST, over t in the order of the recordings, whole ones until there are MOST samples. */
@@ -187,6 +200,31 @@ static lk_tensor *last_samples(const lk_series_net *net, lk_trace *trace, const 
     return y ? lk_constant(trace->tape, LK_REAL, rows * n, last, y) : lk_tape_empty(trace->tape);
 }
 
+/* The row of the table that label k has at position i: its last one where the labels stand, which are not known there yet, and for
+ * what was never seen. */
+static size_t label_at(const lk_series_net *net, size_t i, size_t k, const double *x,
+                       const uint8_t *present) {
+    size_t first = 0;
+    const lk_cell *cells = net->model->schema->cells;
+    for (size_t j = 0; j < k; j++) first += cells[j].n;
+    bool there = i >= net->known && (!present || present[k]);
+    return first +
+           (there && x[k] >= 0 && x[k] < (double)cells[k].n ? (size_t)x[k] : cells[k].n - 1);
+}
+
+/* What label k adds at every position. */
+static lk_tensor *label_rows(const lk_series_net *net, lk_trace *trace, const lk_tensor *x,
+                             const uint8_t *present, size_t k) {
+    size_t rows = lk_tensor_rows(x), n = net->n;
+    size_t *index = lk_tape_alloc(trace->tape, rows * n, sizeof *index);
+    if (!index) return lk_tape_empty(trace->tape);
+    for (size_t at = 0; at < rows * n; at++)
+        index[at] = label_at(net, at % n, k, (const double *)x->data + at / n * n,
+                             present ? present + at / n * n : NULL);
+    return lk_gather_rows(trace->tape, lk_param(trace->tape, &net->model->params, net->condition),
+                          rows * n, index);
+}
+
 lk_tensor *lk_series_net_embed(lk_series_net *net, lk_trace *trace, const lk_tensor *x,
                                const uint8_t *present) {
     lk_tape *tape = trace->tape;
@@ -198,6 +236,8 @@ lk_tensor *lk_series_net_embed(lk_series_net *net, lk_trace *trace, const lk_ten
         symbols[at] = symbol_of(net, at % n, (const double *)x->data + at / n * n,
                                 present ? present + at / n * n : NULL);
     lk_tensor *h = lk_gather_rows(tape, lk_param(tape, params, net->table), rows * n, symbols);
+    for (size_t k = 0; k < net->known; k++)
+        h = lk_add(tape, h, label_rows(net, trace, x, present, k));
     if (!net->last) return h;
     lk_tensor *slope = lk_reshape(tape, lk_param(tape, params, net->slope), 1, net->columns);
     return lk_add(tape, h,
@@ -210,6 +250,11 @@ void lk_series_net_embed_one(const lk_series_net *net, size_t i, const double *x
     lk_params *params = &net->model->params;
     const lk_real *table = lk_param_values(params, net->table);
     memcpy(to, table + symbol_of(net, i, x, present) * net->columns, net->columns * sizeof *to);
+    for (size_t k = 0; k < net->known; k++) {
+        const lk_real *row = lk_param_values(params, net->condition);
+        row += label_at(net, i, k, x, present) * net->columns;
+        for (size_t j = 0; j < net->columns; j++) to[j] = to[j] + row[j];
+    }
     if (!net->last) return;
     const lk_real *slope = lk_param_values(params, net->slope);
     lk_real y;

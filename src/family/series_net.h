@@ -2,7 +2,9 @@
  * before it, the first one a symbol of its own that stands for what is not there; so it is where a cell is outside.
  * Samples of 16 bits are numbers: in goes the row of their mu-law level and y = (x - mean)/sd times a row of slopes; out comes a
  * mixture of discretised logistics (Salimans et al., "PixelCNN++", 2017, section 2.1), whose parameters see the last
- * LK_LAST values y, too, so that a linear prediction is at hand. */
+ * LK_LAST values y, too, so that a linear prediction is at hand.
+ * Labels (`--condition`) stand in front of a row, at positions whose distributions nobody looks at; a row of a table for each is added
+ * to what goes in at all others. */
 #ifndef LK_FAMILY_SERIES_NET_H
 #define LK_FAMILY_SERIES_NET_H
 
@@ -23,7 +25,9 @@ enum { LK_LAST = 16 };
 typedef struct lk_series_net {
     lk_model *model;
     size_t n, alphabet,
-        width;            /* cells of a window, symbols, numbers that the network shows the head */
+        width;            /* cells of a row, symbols, numbers that the network shows the head */
+    size_t known, labels; /* cells in front, which are labels; rows of their table */
+    size_t condition;     /* [labels, columns]: what they add to what goes in after them */
     size_t last, outputs; /* samples that the head sees, too; parameters of a cell */
     double mean, sd;      /* of samples that are numbers */
     lk_mulaw mulaw;

@@ -154,7 +154,7 @@ lk_status lk_evaluate_cells(lk_model *model, lk_tape *tape, const lk_batch *batc
 
 lk_status lk_evaluate_outcomes(lk_model *model, lk_tape *tape, const lk_batch *batch,
                                double *log_prob) {
-    size_t k = model->schema->cells[0].n;
+    size_t k = model->schema->cells[model->schema->n_known].n;
     lk_status status = read_cells(model, tape, batch, (cells_wish){k, log_prob});
     if (status == LK_OK)
         lk_log_softmax_rows(model->ctx, LK_F64, batch->rows * batch->n_cells, k, log_prob,

@@ -160,7 +160,7 @@ size_t lk_schema_dims(const lk_schema *schema) {
 size_t lk_task_rows(const lk_model *model, size_t lanes) {
     /* About 4 million numbers of parameters in flight, whatever the shape of a row. */
     const lk_schema *schema = model->schema;
-    size_t each = lk_schema_series(schema) == SIZE_MAX ? 16 : schema->cells[0].n;
+    size_t each = lk_schema_series(schema) == SIZE_MAX ? 16 : schema->cells[schema->n_known].n;
     if (each < 16) each = 16;
     size_t cells = schema->n_cells * each * (lanes ? lanes : 1), rows = ((size_t)1 << 22) / cells;
     return rows < 1 ? 1 : rows > 256 ? 256 : rows;

@@ -38,9 +38,6 @@ static lk_status read_given(sampling *s) {
     const char *const *given = s->options->given, *const *set = s->options->interventions;
     bool any = given && given[0], some = set && set[0];
     lk_status status = LK_OK;
-    if (any && lk_schema_series(schema) != SIZE_MAX)
-        return lk_fail(ctx, LK_CANNOT,
-                       "a text has no fields to be given; a prompt gives its beginning");
     if (any || some) {
         s->known = lk_alloc(ctx, s->capacity * n, 1);
         s->given = lk_alloc(ctx, s->capacity * n, sizeof *s->given);
@@ -152,7 +149,8 @@ lk_status lk_sample(lk_model *model, const lk_sample_options *options, const cha
     bool conditional = (s.options->given && s.options->given[0]) ||
                        (s.options->interventions && s.options->interventions[0]);
     lk_clear(ctx);
-    if (lk_schema_series(model->schema) != SIZE_MAX && !conditional) {
+    if (lk_schema_series(model->schema) != SIZE_MAX &&
+        !(s.options->interventions && s.options->interventions[0])) {
         if (kind) *kind = lk_kind_name(LK_KIND_EXACT);
         return lk_task_sample_text(model, s.options, path, replace);
     }

@@ -81,8 +81,9 @@ static lk_status start_mixing(lk_model *model, lk_model *other, mixing *m) {
     lk_context *ctx = model->ctx;
     const lk_schema *a = model->schema, *b = other->schema;
     size_t series = lk_schema_series(b);
-    bool same = series != SIZE_MAX && a->n_cells == b->n_cells && a->cells[0].n == b->cells[0].n &&
-                a->fields[0].alphabet == b->fields[0].alphabet &&
+    bool same = series != SIZE_MAX && a->n_cells == b->n_cells &&
+                a->cells[a->n_known].n == b->cells[b->n_known].n &&
+                a->fields[lk_schema_series(a)].alphabet == b->fields[series].alphabet &&
                 a->fields[0].overlap == b->fields[0].overlap;
     for (size_t i = 0; same && a->fields[0].levels && i < a->fields[0].n_levels; i++)
         same = !strcmp(a->fields[0].levels[i], b->fields[0].levels[i]);
@@ -92,7 +93,7 @@ static lk_status start_mixing(lk_model *model, lk_model *other, mixing *m) {
             "the model to mix with has other windows or symbols; learn both with the same --text, "
             "--context and --overlap");
     m->other = other;
-    m->symbols = a->cells[0].n;
+    m->symbols = a->cells[a->n_known].n;
     for (size_t i = 0; i < SETS; i++) m->weight[i][0] = m->weight[i][1] = 0.5;
     m->both = lk_alloc(ctx, m->symbols, sizeof *m->both);
     for (int k = 0; k < SIDES; k++)

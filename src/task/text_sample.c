@@ -21,6 +21,9 @@ typedef struct telling {
     lk_model *model;
     const lk_sample_options *options;
     const lk_field *field;
+    size_t labels;  /* cells in front of a row's symbols, known */
+    double *label;  /* [cells of a row] what they are */
+    uint8_t *given; /* [cells of a row] */
     lk_alteration alteration;
     lk_tape *tape;
     lk_batch batch;
@@ -49,8 +52,8 @@ typedef struct drawing {
 static void mark_recent(telling *t, const drawing *d, size_t lane, size_t cell, size_t symbols) {
     const uint8_t *known = t->batch.known + lane * d->n;
     memset(t->recent, 0, symbols);
-    for (size_t back = 1; back <= RECENT && back <= cell && known[cell - back] != LK_OUTSIDE;
-         back++)
+    for (size_t back = 1;
+         back <= RECENT && back + t->labels <= cell && known[cell - back] != LK_OUTSIDE; back++)
         t->recent[(size_t)d->x[lane * d->n + cell - back]] = 1;
 }
 
@@ -104,15 +107,20 @@ static size_t left_of(const telling *t, const voice *v) {
 
 /* The end of what there is, known, and then what is to be drawn. */
 static void lay_window(telling *t, size_t lane) {
-    size_t n = t->field->size, overlap = t->field->overlap;
+    size_t n = t->field->size, overlap = t->field->overlap, first = lane * (t->labels + n);
     const voice *v = &t->voice[lane];
+    for (size_t i = 0; i < t->labels; i++) {
+        t->batch.value[first] = t->label[i];
+        t->batch.present[first] = 1;
+        t->batch.known[first++] = LK_KNOWN;
+    }
     size_t known = v->n < overlap ? v->n : overlap, left = left_of(t, v);
     for (size_t i = 0; i < n; i++) {
         bool context = i < overlap && i + known >= overlap;
         bool drawn = i >= overlap && i - overlap < left;
-        t->batch.value[lane * n + i] = context ? v->symbols[v->n - overlap + i] : 0;
-        t->batch.present[lane * n + i] = context;
-        t->batch.known[lane * n + i] = context ? LK_KNOWN : drawn ? 0 : LK_OUTSIDE;
+        t->batch.value[first + i] = context ? v->symbols[v->n - overlap + i] : 0;
+        t->batch.present[first + i] = context;
+        t->batch.known[first + i] = context ? LK_KNOWN : drawn ? 0 : LK_OUTSIDE;
     }
 }
 
@@ -140,7 +148,7 @@ static void look_for_stop(telling *t, voice *v, size_t fresh) {
 
 static lk_status tell_window(telling *t, uint64_t first, size_t lanes, uint64_t step) {
     lk_trace trace;
-    size_t n = t->field->size, overlap = t->field->overlap;
+    size_t n = t->batch.n_cells, overlap = t->labels + t->field->overlap;
     for (size_t lane = 0; lane < lanes; lane++) {
         t->batch.row[lane] = first + lane;
         lay_window(t, lane);
@@ -273,11 +281,37 @@ static lk_status begin_with(telling *t, const char *prompt) {
                             &t->n_prompt);
 }
 
+/* Labels, all of which must be given. */
+static lk_status take_given(telling *t) {
+    const lk_schema *schema = t->model->schema;
+    lk_context *ctx = t->model->ctx;
+    const char *const *given = t->options->given;
+    t->labels = schema->n_known;
+    if (given && given[0] && !t->labels)
+        return lk_fail(ctx, LK_CANNOT,
+                       "a text has no fields to be given; a prompt gives its beginning");
+    t->label = lk_alloc(ctx, schema->n_cells, sizeof *t->label);
+    t->given = lk_alloc(ctx, schema->n_cells, 1);
+    if (!t->label || !t->given) return LK_NO_MEMORY;
+    lk_status status = LK_OK;
+    for (size_t i = 0; status == LK_OK && given && given[i]; i++)
+        status = lk_task_assign(t->model, given[i], t->label, t->given);
+    for (size_t i = 0; status == LK_OK && i < t->labels; i++)
+        if (!t->given[i])
+            status = lk_fail(ctx, LK_USAGE,
+                             "the model gives p(the others | %s), so %s is to be given, as "
+                             "field=value",
+                             schema->fields[schema->cells[i].field].name,
+                             schema->fields[schema->cells[i].field].name);
+    return status;
+}
+
 static lk_status prepare(telling *t) {
     lk_context *ctx = t->model->ctx;
     const lk_sample_options *o = t->options;
     size_t n = lk_field_symbols(t->field), lanes = o->n < BATCH ? (size_t)o->n : BATCH;
     lk_status status = check(ctx, o);
+    if (status == LK_OK) status = take_given(t);
     if (status == LK_OK) status = begin_with(t, o->prompt);
     if (status != LK_OK) return status;
     t->alteration = (lk_alteration){o->temperature, o->top_k, o->top_p, o->min_p, o->repetition};
@@ -291,7 +325,7 @@ static lk_status prepare(telling *t) {
     for (size_t lane = 0; lane < lanes; lane++)
         if (!(t->voice[lane].symbols = lk_alloc(ctx, t->room, sizeof(uint16_t))))
             return LK_NO_MEMORY;
-    return lk_batch_create(ctx, lanes ? lanes : 1, t->field->size, &t->batch);
+    return lk_batch_create(ctx, lanes ? lanes : 1, t->model->schema->n_cells, &t->batch);
 }
 
 /* Sounds are files of their own, made when they are there. */
@@ -334,6 +368,8 @@ lk_status lk_task_sample_text(lk_model *model, const lk_sample_options *options,
     lk_free(ctx, t->order);
     lk_free(ctx, t->recent);
     lk_free(ctx, t->prompt);
+    lk_free(ctx, t->label);
+    lk_free(ctx, t->given);
     lk_free(ctx, t);
     return status;
 }

@@ -77,6 +77,36 @@ class Sounds(Case):
         self.assertEqual(refused.returncode, 5)
         self.assertIn("65536", refused.stderr)
 
+    def test_labels(self):
+        at = self.path("labelled")
+        for name, step in (("low", 0.15), ("high", 1.1)):
+            (at / name).mkdir(parents=True)
+            for i in range(3):
+                write(at / name / f"{i}.wav", [int(8000 * math.sin(step * t + i)) for t in range(1500)])
+        model = self.path("labelled.lk")
+        good("fit", "wavenet", at, "-o", model, "--condition", "label", "--context", 32, "--layers", 4, "--residual", 16, "--skip", 16,
+             "--steps", 400, "-q")
+        with_label = json.loads(good("score", model, at, "--json"))
+        self.assertEqual((with_label["symbols"], with_label["context"]), (9000, 32))
+        changes = {}
+        for name in ("low", "high"):
+            good("sample", model, "--given", f"label={name}", "-o", self.path(f"{name}.wav"), "--seconds", 0.25)
+            x = read(self.path(f"{name}.wav"))[1]
+            changes[name] = sum((a < 0) != (b < 0) for a, b in zip(x, x[1:]))
+        self.assertLess(changes["low"], changes["high"])
+        # The other's sounds are less probable by the one's label.
+        swapped = self.path("swapped")
+        for a, b in (("low", "high"), ("high", "low")):
+            (swapped / a).mkdir(parents=True)
+            (swapped / a / "0.wav").write_bytes((at / b / "0.wav").read_bytes())
+        self.assertLess(json.loads(good("score", model, swapped, "--json"))["mean_log_prob"], with_label["mean_log_prob"])
+        for arguments, says in ((("sample", model, "-o", self.path("x.wav")), "label is to be given"),
+                                (("sample", model, "--given", "label=who", "-o", self.path("x.wav")), "low"),
+                                (("fit", "rnn", self.recordings(), "--condition", "label", "-o", self.path("x")), "folder")):
+            done = run(*arguments)
+            self.assertNotEqual(done.returncode, 0)
+            self.assertIn(says, done.stderr)
+
     def test_no_sounds(self):
         model = self.fit()
         self.assertIn("channels", good("schema", "--help") + "channels")

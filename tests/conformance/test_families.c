@@ -104,7 +104,8 @@ static void start(battery *b, const lk_family *family, const char *const *option
     lk_context_set_threads(b->ctx, 2);
     lk_data_options read = LK_DATA_DEFAULTS;
     read.sound = "pcm";
-    if (family->series) read.text = strstr(table, ".wav") ? "auto" : "chars";
+    if (family->series) read.text = strstr(table, ".txt") ? "chars" : "auto";
+    if (!strcmp(table, "tones")) read.condition = "label";
     read.context = 12;
     if (lk_data_open(b->ctx, path_of(table), &read, &b->data) != LK_OK)
         fail_msg("%s", lk_context_message(b->ctx));
@@ -230,23 +231,23 @@ static void test_all_equals_one(void **state) {
     for_all(check_all_equals_one);
 }
 
-/* ---- Samples of 16 bits --------------------------------------------------------------------------------- */
+/* ---- Sounds --------------------------------------------------------------------------------- */
 
 static void check_invariance(battery *b);
 static void check_codes(battery *b);
 
-/* Networks over series take numbers, too: the same for them. */
-static void test_samples_of_16_bits(void **state) {
+/* Networks over series take numbers and labels, too: the same for them. */
+static void test_sounds(void **state) {
     static const check_fn checks[] = {check_all_equals_one, check_invariance, check_codes};
     const char *only = getenv("LIKELY_FAMILY");
     (void)state;
     for (size_t s = 0; s < sizeof settings / sizeof settings[0]; s++) {
         const lk_family *family = lk_family_named(settings[s].family);
         if (!family->series || (only && strcmp(only, family->name))) continue;
-        for (size_t i = 0; i < sizeof checks / sizeof checks[0]; i++) {
+        for (size_t i = 0; i < 2 * (sizeof checks / sizeof checks[0]) - 1; i++) {
             battery b;
-            start(&b, family, settings[s].options, "tone.wav", STEPS);
-            checks[i](&b);
+            start(&b, family, settings[s].options, i % 2 ? "tones" : "tone.wav", STEPS);
+            checks[i / 2](&b);
             stop(&b);
         }
     }
@@ -877,7 +878,7 @@ static void test_refusals(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_all_equals_one),  cmocka_unit_test(test_samples_of_16_bits),
+        cmocka_unit_test(test_all_equals_one),  cmocka_unit_test(test_sounds),
         cmocka_unit_test(test_stripped),        cmocka_unit_test(test_batches_and_threads),
         cmocka_unit_test(test_questions),       cmocka_unit_test(test_save_and_load),
         cmocka_unit_test(test_resume),          cmocka_unit_test(test_rows_are_coded),

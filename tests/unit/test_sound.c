@@ -55,7 +55,7 @@ static void mu_law_levels(void **state) {
     assert_int_equal(table.level[129], 6);
     for (int k = 0; k < 256; k++) {
         double size = floor((pow(256, abs(k - 128) / 128.0) - 1) / 255 * 32768 + 0.5);
-        assert_int_equal(table.level[k], k < 128 ? -size : fmin(size, 32767));
+        assert_int_equal(table.level[k], (int)(k < 128 ? -size : fmin(size, 32767)));
         assert_true(!k || table.level[k] > table.level[k - 1]);
         assert_int_equal(lk_mulaw_symbol(&table, table.level[k]), k);
     }
