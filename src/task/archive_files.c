@@ -9,13 +9,15 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { PIECE = 1 << 16 };
+enum { PIECE = 1 << 16, AHEAD = 1 << 24 }; /* of a stream, what a model is learned from */
 
 typedef struct input {
     lk_context *ctx;
     const char *path;
     int fd;
     struct stat about;
+    uint8_t *ahead; /* read before its time; those from `taken` on come next */
+    size_t n_ahead, taken;
 } input;
 
 static lk_status io_error(const input *in, const char *verb) {
@@ -34,10 +36,17 @@ static lk_status open_input(lk_context *ctx, const char *path, input *in) {
 }
 
 static void close_input(input *in) {
+    lk_free(in->ctx, in->ahead);
     if (in->fd > STDERR_FILENO) close(in->fd);
 }
 
 static lk_status read_some(input *in, uint8_t *bytes, size_t n, size_t *got) {
+    if (in->taken < in->n_ahead) {
+        *got = in->n_ahead - in->taken < n ? in->n_ahead - in->taken : n;
+        memcpy(bytes, in->ahead + in->taken, *got);
+        in->taken += *got;
+        return LK_OK;
+    }
     for (;;) {
         ssize_t done = read(in->fd, bytes, n);
         if (done < 0 && errno == EINTR && !lk_cancelled(in->ctx)) continue;
@@ -190,15 +199,48 @@ static lk_status learn_auto(input *in, learned *best) {
     return status;
 }
 
+/* The first bytes of a stream, which are kept for coding, as a file without a name; of a longer one, whole lines. */
+static lk_status take_ahead(input *in, int *fd) {
+    size_t got = 1, room = 0, kept;
+    lk_status status = LK_OK;
+    while (status == LK_OK && got && in->n_ahead < AHEAD) {
+        size_t n = in->n_ahead;
+        status = lk_job_room(in->ctx, &in->ahead, &room, n + PIECE);
+        in->n_ahead = 0; /* nothing to give back while more is read */
+        if (status == LK_OK) status = read_some(in, in->ahead + n, PIECE, &got);
+        in->n_ahead = n + (status == LK_OK ? got : 0);
+    }
+    for (kept = in->n_ahead; got && kept && in->ahead[kept - 1] != '\n';) kept--;
+    if (!kept) kept = in->n_ahead;
+    if (status == LK_OK) status = lk_file_temporary(in->ctx, fd);
+    for (size_t at = 0; status == LK_OK && at < kept;) {
+        ssize_t done = write(*fd, in->ahead + at, kept - at);
+        if (done < 0 && errno == EINTR) continue;
+        if (done < 0)
+            return lk_fail(in->ctx, LK_IO, "cannot write a temporary file: %s", strerror(errno));
+        at += (size_t)done;
+    }
+    return status;
+}
+
+static lk_status learn(input *in, learned *l);
+
+static lk_status learn_from_stream(input *in, learned *l) {
+    char path[32];
+    input head = {.ctx = in->ctx, .path = path, .fd = -1};
+    lk_status status = take_ahead(in, &head.fd);
+    snprintf(path, sizeof path, "/dev/fd/%d", head.fd);
+    if (status == LK_OK && (fstat(head.fd, &head.about) != 0 || lseek(head.fd, 0, SEEK_SET) != 0))
+        status = io_error(&head, "read");
+    if (status == LK_OK) status = learn(&head, l);
+    close_input(&head);
+    return status;
+}
+
 static lk_status learn(input *in, learned *l) {
     const char *family = l->options.learn;
+    if (!S_ISREG(in->about.st_mode)) return learn_from_stream(in, l);
     l->options.learn = NULL;
-    if (!S_ISREG(in->about.st_mode))
-        return lk_fail(
-            in->ctx, LK_USAGE,
-            "a model is learned from a file before it is compressed, so that %s cannot be "
-            "a stream; the codec \"bytes\" learns while it goes",
-            in->path);
     lk_status status = strcmp(family, "auto") ? learn_one(in, family, false, l) : learn_auto(in, l);
     if (status == LK_OK && lseek(in->fd, 0, SEEK_SET) != 0) status = io_error(in, "rewind");
     return status;

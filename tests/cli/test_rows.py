@@ -174,8 +174,15 @@ class Rows(Case):
         self.back(b"\0\1" * 500, "--learn", "auto", model=False)
         for wrong in (["--learn", "gmm", "--model", self.model], ["--learn", "gmm", "--codec", "rows"]):
             self.assertEqual(run("compress", "-c", *wrong, self.data).returncode, 2)
-        done = run("compress", "-c", "--learn", "gmm", input=b"a,b\n1,2\n")
-        self.assertEqual(done.returncode, 2)
+        for how in ("independent", "auto"):  # a stream, to the same archive but for its name
+            packed = good("compress", "-q", "--learn", how, input=whole.encode(), text=False)
+            self.assertEqual(good("decompress", "-q", input=packed, text=False), whole.encode())
+            if how == "independent":
+                good("compress", "-qf", "--learn", how, self.data, "-o", self.folder / "in.lk")
+                named = records((self.folder / "in.lk").read_bytes())
+                self.assertEqual(records(packed)[:-2], [r for r in named[:-2] if r[0] != b"name"])
+        done = run("compress", "-c", "--learn", "gmm", input=b"\0\1\2" * 99, text=False)
+        self.assertEqual((done.returncode, done.stdout), (3, b""))
         self.assertEqual(run("compress", "-c", "--learn", "gmm", self.path("no", b"\0\1\2" * 99)).returncode, 3)
 
     def test_chunks(self):
