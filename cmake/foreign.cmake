@@ -17,5 +17,5 @@ set(ENV{PKG_CONFIG_SYSROOT_DIR} ${sysroot})
 set(libraries ${sysroot}/usr/lib/${triplet})
 set(CMAKE_C_FLAGS_INIT "-isystem ${sysroot}/usr/include -isystem ${sysroot}/usr/include/${triplet}")
 set(CMAKE_EXE_LINKER_FLAGS_INIT
-  "-L${libraries} -Wl,-rpath-link,${libraries} -Wl,-rpath,${libraries}")
+  "-L${libraries} -Wl,-rpath-link,${libraries} -Wl,-rpath,${libraries} -Wl,--disable-new-dtags") # for what libraries need, too
 set(CMAKE_CROSSCOMPILING_EMULATOR qemu-${processor} -L /usr/${triplet})
