@@ -130,7 +130,7 @@ static lk_status take_latents(void *user, const lk_infer_summary *about, size_t 
 }
 
 static lk_status act_infer(bench *b) {
-    lk_infer_options options = {4, 1, false};
+    lk_infer_options options = {.particles = 4, .seed = 1};
     lk_infer_summary summary;
     return lk_infer(b->model, b->data, &options, take_latents, b, &summary);
 }
