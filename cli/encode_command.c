@@ -5,6 +5,8 @@ static const lk_option own[] = {
      "After the means of a continuous latent, its standard deviations"},
     {"hard", LK_OPTION_FLAG, "false", 1, 0, NULL,
      "Of a finite latent its most probable value alone: the row's cluster, from 0"},
+    {"reconstruct", LK_OPTION_FLAG, "false", 1, 0, NULL,
+     "Instead of the latents of fa and ppca what they stand for: each number's mean given theirs"},
     {"stability", LK_OPTION_INT, "0", 0, 1000, NULL,
      "Tell how much the clusters are the same when the family is fitted to so many halves of the "
      "rows"},
@@ -27,6 +29,10 @@ static int run(lk_context *ctx, const cli_arguments *a) {
     options.particles = (size_t)cli_count(a, "particles", 256);
     options.seed = cli_count(a, "seed", 1);
     options.hard = cli_flag(a, "hard");
+    options.reconstruct = cli_flag(a, "reconstruct");
+    if (options.reconstruct && (options.hard || cli_flag(a, "deviations")))
+        return cli_usage(
+            "--reconstruct writes rows, --hard and --deviations latents; give one of them");
     options.stability = (size_t)cli_count(a, "stability", 0);
     lk_status status = lk_model_load(ctx, a->plain[0], &model);
     if (status == LK_OK) status = cli_open_data(ctx, a, a->plain[1], model, NULL, &data);
@@ -39,10 +45,11 @@ static int run(lk_context *ctx, const cli_arguments *a) {
                (unsigned long long)summary.rows, summary.site ? summary.site : "",
                summary.kind ? summary.kind : "",
                options.hard ? (size_t)1
-               : summary.finite || cli_flag(a, "deviations")
+               : summary.finite || options.reconstruct || cli_flag(a, "deviations")
                    ? summary.columns
                    : summary.columns / 2,
-               options.hard                ? "clusters"
+               options.reconstruct         ? "reconstructed rows"
+               : options.hard              ? "clusters"
                : summary.finite            ? "probabilities"
                : cli_flag(a, "deviations") ? "means, then standard deviations"
                                            : "means");

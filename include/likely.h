@@ -315,9 +315,10 @@ typedef struct lk_infer_options {
     size_t
         stability; /* lk_encode: notices tell how much clusters are the same when the family is fitted
                       to so many halves of the rows (Hennig 2007); 0: they do not. Each is a fit */
+    bool reconstruct; /* lk_encode: instead of a linear latent, what its means stand for */
 } lk_infer_options;
 #define LK_INFER_DEFAULTS \
-    { 0, 1, false, 0 }
+    { 0, 1, false, 0, false }
 
 typedef struct lk_infer_summary {
     uint64_t rows;
@@ -471,7 +472,8 @@ LK_API lk_status lk_outliers(lk_model *model, lk_data *data, const lk_outlier_op
 
 /* Writes a representation of each row to a .csv, .tsv or .npy file (float64): the posterior's
  * probabilities of a finite latent's values (its cluster, with options->hard), or the means of a continuous latent; with `deviations` its
- * standard deviations after them. LK_CANNOT for families without latents. */
+ * standard deviations after them. With options->reconstruct (fa, ppca), each numeric cell's mean given the latent's posterior
+ * mean, in the data's units: what is left of a row when only its latents are kept (summary->columns of them). LK_CANNOT for families without latents. */
 LK_API lk_status lk_encode(lk_model *model, lk_data *data, const lk_infer_options *options,
                            bool deviations, const char *path, bool replace,
                            lk_infer_summary *summary);

@@ -145,7 +145,20 @@ static lk_status posterior(const lk_model *model, const lk_batch *batch, double 
     return LK_OK;
 }
 
-static const lk_latent latent = {"z", n_latents, posterior};
+/* E[x | z] = mean + W z, every sum in the latents' order. */
+static void expect(const lk_model *model, const double *z, double *cells) {
+    const factor_state *s = model->state;
+    for (size_t i = 0; i < s->row.n; i++) {
+        size_t place = s->place[i];
+        cells[i] = NAN;
+        if (place == SIZE_MAX) continue;
+        const double *w = s->factor.loadings + place * s->factor.stride;
+        cells[i] = s->factor.mu[place];
+        for (size_t k = 0; k < s->q; k++) cells[i] += w[k] * z[k];
+    }
+}
+
+static const lk_latent latent = {"z", n_latents, posterior, expect};
 
 /* ---- The E step: what it adds up --------------------------------------------------------------------------
  * With p = q + 1 and z~ = [z 1]: of complete rows together Σ E[z~ z~^T] [p, p]; of each cell over the

@@ -61,12 +61,14 @@ typedef struct lk_preset {
     const char *option, *value;
     const char *const *settings; /* NULL at the end */
 } lk_preset;
-/* A continuous latent that the joint integrates out, so that no site draws it: its posterior given what is
- * there of each row of the batch, exactly. out: [rows, 2n], n means and then n standard deviations. */
+/* A continuous latent that the joint integrates out, so that no site draws it. `posterior`: given what is
+ * there of each row of the batch, exactly; out: [rows, 2n], n means and then n standard deviations. `expect`: the mean
+ * of each numeric cell given z [n], in the cell's values; cells: [n_cells], the others NaN. */
 typedef struct lk_latent {
     const char *site;
     size_t (*n)(const lk_model *model);
     lk_status (*posterior)(const lk_model *model, const lk_batch *batch, double *out);
+    void (*expect)(const lk_model *model, const double *z, double *cells);
 } lk_latent;
 
 /* Of a family whose joint is a directed graph. */

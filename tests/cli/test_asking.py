@@ -270,6 +270,28 @@ class Asking(Case):
             inferred = [list(map(float, r.values())) for r in table(good("infer", model, ORCHARD))]
             self.assertEqual(rows, [r[:len(rows[0])] for r in inferred])
 
+    def test_reconstruct(self):
+        """Closer to the rows than their mean is; and where a number is missing, what fill puts there: both are E[x | the rest]."""
+        lines = ORCHARD.read_text().splitlines()
+        for row in (3, 50, 120):
+            cells = lines[row].split(",")
+            cells[2] = ""
+            lines[row] = ",".join(cells)
+        data = self.path("holes.csv", "\n".join(lines) + "\n")
+        model = self.path("fa.lk")
+        good("fit", "fa", data, "-o", model)
+        good("encode", model, data, "--reconstruct", "-o", self.path("back.csv"))
+        back, whole = table(self.path("back.csv").read_text()), table(data.read_text())
+        self.assertEqual(list(back[0]), ["height_m", "girth_cm", "fruits", "planted"])
+        for name in ("height_m", "girth_cm", "fruits"):
+            pairs = [(float(b[name]), float(w[name])) for b, w in zip(back, whole) if w[name] not in ("", "NA")]
+            mean = sum(w for _, w in pairs) / len(pairs)
+            self.assertLess(sum((b - w) ** 2 for b, w in pairs), sum((w - mean) ** 2 for _, w in pairs), name)
+        filled = table(good("fill", model, data))
+        for row in (2, 49, 119):
+            self.assertEqual(whole[row]["girth_cm"], "")
+            self.assertLess(abs(float(back[row]["girth_cm"]) - float(filled[row]["girth_cm"])), 0.0501)  # rounded to tenths
+
     # ---- what is wrong is told --------------------------------------------------------------------------
     def test_errors(self):
         model, made = self.fit("gmm", PULSES), self.fit("made", PULSES)
@@ -299,7 +321,9 @@ class Asking(Case):
                 (["outliers", model, PULSES, "--calibrate", PULSES, "--calibrate-fraction", 0.5], 2, ["give one"]),
                 (["outliers", model, PULSES, "--calibrate-fraction", 1], 2, ["calibrate-fraction"]),
                 (["encode", model, PULSES], 2, ["-o FILE"]),
-                (["encode", made, PULSES, "-o", out], 5, ["made", "no latent"])):
+                (["encode", made, PULSES, "-o", out], 5, ["made", "no latent"]),
+                (["encode", model, PULSES, "-o", out, "--reconstruct"], 5, ["gmm", "fa and ppca"]),
+                (["encode", model, PULSES, "-o", out, "--reconstruct", "--hard"], 2, ["one of them"])):
             done = run(*arguments)
             self.assertEqual(done.returncode, code, (arguments, done.stderr))
             for word in words:

@@ -2,7 +2,7 @@
 """factor_sklearn.py: factor analysis and probabilistic principal components against scikit-learn's.
 
 The parameters are read from the model file as docs/model-file.md lays them out and given to FactorAnalysis:
-row by row the densities of `likely score --density` and the posterior means of `likely encode` must be its.
+row by row the densities of `likely score --density`, the posterior means of `likely encode` and what it reconstructs from them must be its.
 Its own optimum must not be better. PCA is the closed form itself (with 1/(n-1) in its variances, which is
 undone here)."""
 import pathlib
@@ -49,9 +49,9 @@ class Sklearn(program.Case):
         program.good("fit", family, data, "-o", path, "-f", *more)
         return path
 
-    def posterior(self, model, data):
+    def posterior(self, model, data, *more):
         out = self.path("z.npy")
-        program.good("encode", model, data, "-o", out, "-f")
+        program.good("encode", model, data, "-o", out, "-f", *more)
         return np.load(out)
 
     def test_at_the_same_parameters(self):
@@ -69,6 +69,9 @@ class Sklearn(program.Case):
                         self.assertFalse(gmm_sklearn.agree(ours, wrong))
                         z = sklearn_of(mean, loadings, noise).transform(rows)
                         self.assertLess(np.max(np.abs(self.posterior(model, data) - z)), 1e-8)
+                        back, size = self.posterior(model, data, "--reconstruct"), np.max(np.abs(rows))
+                        self.assertLess(np.max(np.abs(back - (z @ loadings.T + mean))), 1e-8 * size)
+                        self.assertGreater(np.max(np.abs(back - (z @ loadings.T * 1.01 + mean))), 1e-8 * size)
 
     def test_optimum(self):
         for name, data in gmm_sklearn.tables(self.folder):
