@@ -141,6 +141,7 @@ static void check_told(lk_help *h, lk_status status, const sink *out, const uint
 static size_t damage(lk_help *h, const sink *archive, const uint8_t *bytes, size_t n, int every) {
     size_t good = 0;
     for (size_t i = 0; i < archive->n; i++) {
+        if (!is_tried(i, 0)) continue;
         for (int bit = 0; bit < 8; bit += every) {
             sink out = {0};
             archive->bytes[i] ^= (uint8_t)(1 << bit);
