@@ -100,8 +100,9 @@ static bool holds_sound(const char *folder, bool deeper) {
     for (struct dirent *entry; !found && (entry = readdir(dir)) != NULL;) {
         if (entry->d_name[0] == '.') continue;
         found = lk_sound_named(entry->d_name);
+        if (found || !deeper) continue;
         int n = snprintf(path, sizeof path, "%s/%s", folder, entry->d_name);
-        if (!found && deeper && n < (int)sizeof path) found = holds_sound(path, false);
+        if (n > 0 && (size_t)n < sizeof path) found = holds_sound(path, false);
     }
     closedir(dir);
     return found;
