@@ -1,5 +1,7 @@
 #include "data/reader.h"
 
+#include "data/sound.h"
+
 #include "data/kinds.h"
 
 #include <string.h>
@@ -24,13 +26,21 @@ static lk_status open_format(lk_reader *reader, const char *path, const lk_read_
     }
     bool series = options->schema && lk_schema_series(options->schema) != SIZE_MAX;
     bool asked = !options->schema && options->text && *options->text;
+    bool as_text = asked && strcmp(options->text, "auto");
     while (!formats[i]->matches(head, n, folder)) i++;
     bool sound = formats[i] == &lk_sound_format || (folder && lk_sound_folder(path));
+    if (!folder && !sound && !series && !as_text && lk_sound_named(path)) {
+        lk_stream_close(stream);
+        return lk_fail(
+            reader->ctx, LK_BAD_DATA,
+            "%s is named like a recording, but begins neither as WAV nor as FLAC; give it "
+            "another name, or --text bytes to learn it as a text",
+            path);
+    }
     if (series ? lk_field_is_sound(&options->schema->fields[lk_schema_series(options->schema)])
-               : sound && !(asked && strcmp(options->text, "auto")))
+               : sound && !as_text)
         reader->format = &lk_sound_format;
-    else if (series ||
-             (asked && (strcmp(options->text, "auto") || formats[i] == &lk_csv_format || folder)))
+    else if (series || (asked && (as_text || formats[i] == &lk_csv_format || folder)))
         reader->format = &lk_text_format;
     else reader->format = formats[i];
     return reader->format->open(reader, options, stream);

@@ -18,6 +18,12 @@ static lk_status infer_batch(inference *in, lk_infer_fn fn, void *user) {
     lk_status status =
         lk_infer_posterior(in->model, in->tape, &in->batch, in->particles, in->seed, &p);
     if (status != LK_OK) return status;
+    if (!p.site && family->latent)
+        return lk_fail(
+            in->model->ctx, LK_CANNOT,
+            "this model has 0 latents, for none were worth having; `likely fit %s` has as "
+            "many as --latents says",
+            family->name);
     if (!p.site)
         return lk_fail(in->model->ctx, LK_CANNOT,
                        "%s has no latent variables to infer: it says p(x) directly; fa, "

@@ -322,6 +322,7 @@ class Asking(Case):
                 (["outliers", model, PULSES, "--calibrate-fraction", 1], 2, ["calibrate-fraction"]),
                 (["encode", model, PULSES], 2, ["-o FILE"]),
                 (["encode", made, PULSES, "-o", out], 5, ["made", "no latent"]),
+                (["encode", self.fit("ppca", self.path("flat.csv", "a\n" + "1\n" * 9)), self.path("flat.csv", "a\n" + "1\n" * 9), "-o", out], 5, ["0 latents"]),
                 (["encode", model, PULSES, "-o", out, "--reconstruct"], 5, ["gmm", "fa and ppca"]),
                 (["encode", model, PULSES, "-o", out, "--reconstruct", "--hard"], 2, ["one of them"])):
             done = run(*arguments)

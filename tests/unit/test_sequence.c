@@ -139,12 +139,18 @@ static const struct {
             {"gru", use_gru},           {"categorical", use_categorical},
             {"gated", use_gated}};
 
+/* Marks of what the first so many write. New ones go behind, so that a mark never changes. */
+static const struct {
+    size_t uses;
+    uint64_t mark;
+} stored[] = {{8, 0x7152cae9ad1c0eb4u}, {9, 0x5c0364a393e67629u}};
+
 static void variants_have_the_bits_of_the_reference(void **state) {
     static const size_t sizes[] = {1, 2, 3, 7, 15, 16, 17, 31, 63, 64, 65, 127, 200, 255, 256};
     static numbers before[5], expected[5], got[5];
     uint64_t seen = 0;
     (void)state;
-    for (size_t u = 0; u < sizeof uses / sizeof *uses; u++)
+    for (size_t u = 0; u < sizeof uses / sizeof *uses; u++) {
         for (size_t i = 0; i < 2 * sizeof sizes / sizeof *sizes; i++)
             for (int type = LK_F32; type <= LK_F64; type++) {
                 static const char *const names[] = {"a", "b", "c", "d", "e"};
@@ -166,7 +172,10 @@ static void variants_have_the_bits_of_the_reference(void **state) {
                                      uses[u].name, n, type, names[q], isa->name);
                 }
             }
-    if (seen != 0x5c0364a393e67629u) fail_msg("rows: 0x%016" PRIx64 " is not what is stored", seen);
+        for (size_t k = 0; k < sizeof stored / sizeof *stored; k++)
+            if (stored[k].uses == u + 1 && stored[k].mark != seen)
+                fail_msg("the first %zu: 0x%016" PRIx64 " is not what is stored", u + 1, seen);
+    }
 }
 
 /* A cell's log-probability is that of the distribution. */
