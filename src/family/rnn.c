@@ -12,7 +12,7 @@ typedef struct rnn_layer {
 } rnn_layer;
 
 typedef struct rnn_state {
-    lk_series_net net;
+    lk_series_net net; /* first: slots of the record that all have are its own */
     lk_cell_kind kind;
     size_t width, depth, gates;
     rnn_layer *layers;
@@ -187,22 +187,13 @@ static void destroy(lk_model *model) {
 static lk_status prepare(lk_model *model, const lk_rows *rows) {
     rnn_state *s = model->state;
     size_t w = s->width, all_gates = s->gates * w;
-    lk_status status = lk_series_net_prepare(&s->net, rows);
+    lk_status status = lk_series_net_prepare(model, rows);
     for (size_t l = 0; s->kind == LK_LSTM && l < s->depth; l++) {
         lk_real *bias = lk_param_values(&model->params, l ? s->layers[l].bias : s->layers[l].input);
         for (size_t row = 0; row < (l ? 1 : s->net.alphabet + 1); row++)
             for (size_t j = w; j < 2 * w; j++) bias[row * all_gates + j] += 1;
     }
     return status;
-}
-
-static void step(lk_model *model, uint64_t number, bool training) {
-    (void)number;
-    ((rnn_state *)model->state)->net.learning = training;
-}
-
-static void joint(lk_model *model, lk_trace *t) {
-    lk_draw(t, LK_ROW_SITE, &((rnn_state *)model->state)->net.row);
 }
 
 static const char *const settings[] = {
@@ -216,10 +207,10 @@ const lk_family lk_family_rnn = {
     .posterior = "none",
     .options = options,
     .create = create,
-    .joint = joint,
+    .joint = lk_series_net_joint,
     .destroy = destroy,
     .prepare = prepare,
     .presets = presets,
-    .step = step,
+    .step = lk_series_net_step,
     .series = true,
 };

@@ -168,8 +168,20 @@ static double predict_linearly(double *sums, double n, double *weights) {
 }
 
 /* All means begin at the linear prediction, to which the network has nothing to add yet; scales go from e^-5 to e times the deviation of what it leaves. */
-lk_status lk_series_net_prepare(lk_series_net *net, const lk_rows *rows) {
+void lk_series_net_joint(lk_model *model, lk_trace *t) {
+    lk_series_net *net = model->state;
+    lk_draw(t, LK_ROW_SITE, &net->row);
+}
+
+void lk_series_net_step(lk_model *model, uint64_t number, bool training) {
+    lk_series_net *net = model->state;
+    (void)number;
+    net->learning = training;
+}
+
+lk_status lk_series_net_prepare(lk_model *model, const lk_rows *rows) {
     enum { SIDE = LK_LAST + 1 };
+    lk_series_net *net = model->state;
     double sums[SIDE * SIDE] = {0}, weights[LK_LAST], n = 0;
     lk_params *params = &net->model->params;
     if (!net->last) return LK_OK;

@@ -62,8 +62,11 @@ void lk_series_net_destroy(lk_series_net *net);
 /* What symbols put into the network, of a normal of this deviation: a parameter of this name. */
 lk_status lk_series_net_declare_table(lk_series_net *net, const char *layer, size_t number,
                                       const char *name, size_t columns, double deviation);
-/* Before learning: where the distributions of samples begin. */
-lk_status lk_series_net_prepare(lk_series_net *net, const lk_rows *rows);
+/* Slots of the family's record, of a model whose state begins with its lk_series_net. `prepare`: where the
+ * distributions of samples begin. */
+void lk_series_net_joint(lk_model *model, lk_trace *t);
+lk_status lk_series_net_prepare(lk_model *model, const lk_rows *rows);
+void lk_series_net_step(lk_model *model, uint64_t number, bool training);
 /* What goes in at all positions, [rows·n, columns]. */
 lk_tensor *lk_series_net_embed(lk_series_net *net, lk_trace *trace, const lk_tensor *x,
                                const uint8_t *present);

@@ -16,7 +16,7 @@ typedef struct block {
 } block;
 
 typedef struct transformer_state {
-    lk_series_net net;
+    lk_series_net net; /* first: slots of the record that all have are its own */
     size_t width, heads, depth, hidden;
     bool rotary, centred,
         gated; /* positions turn; norms take the mean off; the hidden layer is gated */
@@ -310,19 +310,6 @@ static void destroy(lk_model *model) {
     model->state = NULL;
 }
 
-static void step(lk_model *model, uint64_t number, bool training) {
-    (void)number;
-    ((transformer_state *)model->state)->net.learning = training;
-}
-
-static lk_status prepare(lk_model *model, const lk_rows *rows) {
-    return lk_series_net_prepare(&((transformer_state *)model->state)->net, rows);
-}
-
-static void joint(lk_model *model, lk_trace *t) {
-    lk_draw(t, LK_ROW_SITE, &((transformer_state *)model->state)->net.row);
-}
-
 static const char *const settings[] = {
     "optimiser=adamw",
     "weight-decay=0.1",
@@ -341,10 +328,10 @@ const lk_family lk_family_transformer = {
     .posterior = "none",
     .options = options,
     .create = create,
-    .joint = joint,
+    .joint = lk_series_net_joint,
     .destroy = destroy,
-    .prepare = prepare,
+    .prepare = lk_series_net_prepare,
     .presets = presets,
-    .step = step,
+    .step = lk_series_net_step,
     .series = true,
 };

@@ -18,7 +18,7 @@ typedef struct conv_layer {
 } conv_layer;
 
 typedef struct wavenet_state {
-    lk_series_net net;
+    lk_series_net net; /* first: slots of the record that all have are its own */
     size_t depth, taps, width, skips, groups; /* groups of SIDE layers */
     size_t skip_bias, hidden, hidden_bias;
     size_t *skip; /* [groups] parameters [layers of the group·width, skips] */
@@ -291,19 +291,6 @@ static void destroy(lk_model *model) {
     model->state = NULL;
 }
 
-static void step(lk_model *model, uint64_t number, bool training) {
-    (void)number;
-    ((wavenet_state *)model->state)->net.learning = training;
-}
-
-static lk_status prepare(lk_model *model, const lk_rows *rows) {
-    return lk_series_net_prepare(&((wavenet_state *)model->state)->net, rows);
-}
-
-static void joint(lk_model *model, lk_trace *t) {
-    lk_draw(t, LK_ROW_SITE, &((wavenet_state *)model->state)->net.row);
-}
-
 static const char *const settings[] = {
     "learning-rate=0.002", "schedule=cosine", "warmup=100", "clip=1", "batch=16", NULL};
 static const lk_preset presets[] = {{"taps", NULL, settings}, {NULL, NULL, NULL}};
@@ -315,10 +302,10 @@ const lk_family lk_family_wavenet = {
     .posterior = "none",
     .options = options,
     .create = create,
-    .joint = joint,
+    .joint = lk_series_net_joint,
     .destroy = destroy,
-    .prepare = prepare,
+    .prepare = lk_series_net_prepare,
     .presets = presets,
-    .step = step,
+    .step = lk_series_net_step,
     .series = true,
 };
