@@ -26,8 +26,8 @@ typedef struct cli_command {
 } cli_command;
 
 extern const cli_command cli_fit, cli_score, cli_sample, cli_infer, cli_fill, cli_predict,
-    cli_outliers, cli_encode, cli_compare, cli_import, cli_show, cli_families, cli_schema,
-    cli_compress, cli_decompress;
+    cli_outliers, cli_encode, cli_compare, cli_import, cli_report, cli_show, cli_families,
+    cli_schema, cli_compress, cli_decompress;
 extern const lk_option cli_common_options[], cli_compute_options[], cli_data_options[],
     cli_role_options[], cli_text_options[], cli_budget_options[], cli_output_options[];
 

@@ -7,9 +7,9 @@
 #include <unistd.h>
 
 static const cli_command *const commands[] = {
-    &cli_fit,      &cli_score,    &cli_sample,     &cli_infer,  &cli_fill, &cli_predict,
-    &cli_outliers, &cli_encode,   &cli_compare,    &cli_import, &cli_show, &cli_families,
-    &cli_schema,   &cli_compress, &cli_decompress, NULL};
+    &cli_fit,      &cli_score,  &cli_sample,   &cli_infer,      &cli_fill,   &cli_predict,
+    &cli_outliers, &cli_encode, &cli_compare,  &cli_import,     &cli_report, &cli_show,
+    &cli_families, &cli_schema, &cli_compress, &cli_decompress, NULL};
 
 static volatile sig_atomic_t interrupted;
 

@@ -306,6 +306,25 @@ typedef struct lk_sample_options {
 LK_API lk_status lk_sample(lk_model *model, const lk_sample_options *options, const char *path,
                            bool replace, const char **kind);
 
+/* ==== Reports ======================================================================================= */
+typedef struct lk_report_options {
+    const char *title;        /* NULL: the family's name */
+    size_t rows;              /* of tables: how many samples; 0: 1000 */
+    size_t length;            /* of texts: symbols of a sample; 0: 500 */
+    double seconds;           /* of sounds: of a sample; 0: 2 */
+    const char *const *given; /* as for lk_sample; conditional models have no samples without */
+    uint64_t seed;
+} lk_report_options;
+#define LK_REPORT_DEFAULTS \
+    { NULL, 0, 0, 0, NULL, 1 }
+
+/* Writes one HTML page that needs nothing else: what the model is and how it was learned; samples of it, and beside them
+ * `data` (NULL: none), ordinarily what it has not learned from, with its score. Of tables the distribution of each field, of images
+ * pictures, of texts what is probable where, of sounds spectrograms. The page depends on model, data and options alone; its size is
+ * bounded, and memory as in lk_score. */
+LK_API lk_status lk_report(lk_model *model, lk_data *data, const lk_report_options *options,
+                           const char *path, bool replace);
+
 /* ==== Inference of latents ========================================================================= */
 typedef struct lk_infer_options {
     size_t particles; /* where the posterior is estimated; 0: 256 */
@@ -429,6 +448,7 @@ typedef struct lk_symbol_score {
     const char *text;
     size_t n; /* bytes of it */
     double log_prob;
+    size_t before; /* symbols before it in its window, which it is given */
 } lk_symbol_score;
 typedef lk_status (*lk_symbols_fn)(void *user, const lk_symbol_score *symbol);
 typedef struct lk_symbols_summary {

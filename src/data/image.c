@@ -13,7 +13,8 @@ typedef struct job {
     lk_context *ctx;
     const char *path;
     lk_stream *stream; /* when reading */
-    lk_file *file;     /* when writing */
+    lk_file *file;     /* when writing; or */
+    lk_text *text;
     png_structp png;
     png_infop info;
     jmp_buf trap;
@@ -23,8 +24,8 @@ typedef struct job {
 
 static void on_error(png_structp png, png_const_charp message) {
     job *j = png_get_error_ptr(png);
-    lk_fail(j->ctx, j->file ? LK_IO : LK_BAD_DATA, "%s: %s PNG: %s", j->path,
-            j->file ? "cannot write" : "cannot be read as", message);
+    lk_fail(j->ctx, j->stream ? LK_BAD_DATA : LK_IO, "%s: %s PNG: %s", j->path,
+            j->stream ? "cannot be read as" : "cannot write", message);
     longjmp(j->trap, 1);
 }
 
@@ -45,7 +46,8 @@ static void on_read(png_structp png, png_bytep bytes, size_t n) {
 
 static void on_write(png_structp png, png_bytep bytes, size_t n) {
     job *j = png_get_io_ptr(png);
-    if (lk_file_write(j->file, bytes, n) != LK_OK) longjmp(j->trap, 1);
+    if (j->text) lk_text_add(j->text, (const char *)bytes, n);
+    else if (lk_file_write(j->file, bytes, n) != LK_OK) longjmp(j->trap, 1);
 }
 
 static void on_flush(png_structp png) { (void)png; }
@@ -155,15 +157,28 @@ static lk_status trapped_write(job *j, size_t width, size_t height, size_t chann
     return LK_OK;
 }
 
+static lk_status write_all(job *j, size_t width, size_t height, size_t channels,
+                           const uint8_t *pixels) {
+    if (!width || !height || width > MAX_SIDE || height > MAX_SIDE)
+        return lk_fail(j->ctx, LK_USAGE,
+                       "%s: an image of %zu × %zu pixels cannot be written as PNG", j->path, width,
+                       height);
+    lk_status status = trapped_write(j, width, height, channels, pixels);
+    png_destroy_write_struct(&j->png, &j->info);
+    return status;
+}
+
 lk_status lk_png_write(lk_context *ctx, lk_file *file, const char *path, size_t width,
                        size_t height, size_t channels, const uint8_t *pixels) {
-    if (!width || !height || width > MAX_SIDE || height > MAX_SIDE)
-        return lk_fail(ctx, LK_USAGE, "%s: an image of %zu × %zu pixels cannot be written as PNG",
-                       path, width, height);
     job j = {.ctx = ctx, .path = path, .file = file};
-    lk_status status = trapped_write(&j, width, height, channels, pixels);
-    png_destroy_write_struct(&j.png, &j.info);
-    return status;
+    return write_all(&j, width, height, channels, pixels);
+}
+
+lk_status lk_png_add(lk_context *ctx, size_t width, size_t height, size_t channels,
+                     const uint8_t *pixels, lk_text *out) {
+    job j = {.ctx = ctx, .path = "a picture", .text = out};
+    lk_status status = write_all(&j, width, height, channels, pixels);
+    return status == LK_OK && out->failed ? LK_NO_MEMORY : status;
 }
 
 lk_status lk_png_write_grey(lk_context *ctx, const char *path, bool replace, size_t width,

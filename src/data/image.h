@@ -4,6 +4,7 @@
 
 #include "base/files.h"
 #include "base/memory.h"
+#include "data/schema.h"
 #include "data/stream.h"
 
 typedef struct lk_image_size {
@@ -21,6 +22,9 @@ lk_status lk_png_read(lk_context *ctx, lk_stream *stream, const lk_image_size *e
 /* Writes to an open file; the caller commits it. */
 lk_status lk_png_write(lk_context *ctx, lk_file *file, const char *path, size_t width,
                        size_t height, size_t channels, const uint8_t *pixels);
+/* The file's bytes added to a text. */
+lk_status lk_png_add(lk_context *ctx, size_t width, size_t height, size_t channels,
+                     const uint8_t *pixels, lk_text *out);
 /* One grey image as a file. */
 lk_status lk_png_write_grey(lk_context *ctx, const char *path, bool replace, size_t width,
                             size_t height, const uint8_t *pixels);

@@ -12,7 +12,8 @@ typedef struct sampling {
     const lk_sample_options *options;
     lk_tape *tape;
     lk_batch batch;
-    lk_writer *writer;
+    lk_rows_fn fn;
+    void *user;
     double *given;  /* [rows, n_cells] */
     uint8_t *known; /* [rows, n_cells]; NULL when nothing is given */
     uint8_t *want;  /* [rows, n_cells] all cells */
@@ -138,26 +139,16 @@ static lk_status sample_batch(sampling *s, uint64_t first, size_t rows) {
     lk_status status = s->known ? sample_given(s) : sample_all(s);
     s->batch.first_row = first;
     s->batch.all_present = false;
-    return status == LK_OK ? lk_writer_add(s->writer, &s->batch) : status;
+    return status == LK_OK ? s->fn(s->user, &s->batch) : status;
 }
 
-lk_status lk_sample(lk_model *model, const lk_sample_options *options, const char *path,
-                    bool replace, const char **kind) {
-    static const lk_sample_options defaults = LK_SAMPLE_DEFAULTS;
+lk_status lk_task_sample_rows(lk_model *model, const lk_sample_options *options, lk_rows_fn fn,
+                              void *user, const char **kind) {
     lk_context *ctx = model->ctx;
-    sampling s = {.model = model, .options = options ? options : &defaults, .capacity = BATCH};
-    bool conditional = (s.options->given && s.options->given[0]) ||
-                       (s.options->interventions && s.options->interventions[0]);
-    lk_clear(ctx);
-    if (lk_schema_series(model->schema) != SIZE_MAX &&
-        !(s.options->interventions && s.options->interventions[0])) {
-        if (kind) *kind = lk_kind_name(LK_KIND_EXACT);
-        return lk_task_sample_text(model, s.options, path, replace);
-    }
-    if (s.options->prompt && *s.options->prompt)
-        return lk_fail(ctx, LK_CANNOT,
-                       "a table's rows have no prompt; `--given field=value` gives a field");
-    s.particles = conditional ? lk_task_particles(s.options->particles) : 1;
+    sampling s = {.model = model, .options = options, .fn = fn, .user = user, .capacity = BATCH};
+    bool conditional = (options->given && options->given[0]) ||
+                       (options->interventions && options->interventions[0]);
+    s.particles = conditional ? lk_task_particles(options->particles) : 1;
     s.least_effective = (double)s.particles;
     if (conditional) s.capacity = lk_task_questions(model, s.particles);
     lk_status status = lk_batch_create(ctx, s.capacity, model->schema->n_cells, &s.batch);
@@ -166,15 +157,12 @@ lk_status lk_sample(lk_model *model, const lk_sample_options *options, const cha
     if (status == LK_OK && s.known &&
         !(s.want = lk_alloc(ctx, s.capacity * model->schema->n_cells, 1)))
         status = LK_NO_MEMORY;
-    if (status == LK_OK) status = lk_writer_open(ctx, path, replace, model->schema, &s.writer);
-    for (uint64_t first = 0; status == LK_OK && first < s.options->n; first += s.capacity) {
-        uint64_t left = s.options->n - first;
+    for (uint64_t first = 0; status == LK_OK && first < options->n; first += s.capacity) {
+        uint64_t left = options->n - first;
         status = sample_batch(&s, first, left < s.capacity ? (size_t)left : s.capacity);
         if (status == LK_OK && lk_cancelled(ctx))
             status = lk_fail(ctx, LK_INTERRUPTED, "interrupted while sampling");
     }
-    if (status == LK_OK) status = lk_writer_close(s.writer);
-    else lk_writer_abandon(s.writer);
     if (kind) *kind = s.estimated ? "estimate" : "exact";
     if (status == LK_OK && s.estimated)
         lk_notice(
@@ -188,5 +176,30 @@ lk_status lk_sample(lk_model *model, const lk_sample_options *options, const cha
     lk_free(ctx, s.given);
     lk_free(ctx, s.known);
     lk_free(ctx, s.want);
+    return status;
+}
+
+static lk_status write_rows(void *user, const lk_batch *rows) { return lk_writer_add(user, rows); }
+
+lk_status lk_sample(lk_model *model, const lk_sample_options *options, const char *path,
+                    bool replace, const char **kind) {
+    static const lk_sample_options defaults = LK_SAMPLE_DEFAULTS;
+    lk_context *ctx = model->ctx;
+    lk_writer *writer;
+    lk_clear(ctx);
+    if (!options) options = &defaults;
+    if (lk_schema_series(model->schema) != SIZE_MAX &&
+        !(options->interventions && options->interventions[0])) {
+        if (kind) *kind = lk_kind_name(LK_KIND_EXACT);
+        return lk_task_sample_text(model, options, path, replace);
+    }
+    if (options->prompt && *options->prompt)
+        return lk_fail(ctx, LK_CANNOT,
+                       "a table's rows have no prompt; `--given field=value` gives a field");
+    lk_status status = lk_writer_open(ctx, path, replace, model->schema, &writer);
+    if (status != LK_OK) return status;
+    status = lk_task_sample_rows(model, options, write_rows, writer, kind);
+    if (status == LK_OK) return lk_writer_close(writer);
+    lk_writer_abandon(writer);
     return status;
 }

@@ -9,13 +9,17 @@
 static lk_status tell(const lk_model *model, const lk_batch *batch, const double *log_prob,
                       lk_text *text, lk_symbols_fn fn, void *user, lk_symbols_summary *summary) {
     const lk_field *field = &model->schema->fields[lk_schema_series(model->schema)];
+    size_t n = batch->n_cells, labels = model->schema->n_known, before = 0;
     lk_status status = LK_OK;
-    for (size_t i = 0; status == LK_OK && i < batch->rows * batch->n_cells; i++) {
+    for (size_t i = 0; status == LK_OK && i < batch->rows * n; i++) {
+        if (i % n == labels) before = 0;
+        size_t given = before;
+        before += i % n >= labels && batch->present[i];
         if (log_prob[i] != log_prob[i]) continue;
         lk_text_clear(text);
         lk_field_text(field, batch->value[i], text);
         if (text->failed) return LK_NO_MEMORY;
-        lk_symbol_score symbol = {summary->symbols, text->bytes, text->n, log_prob[i]};
+        lk_symbol_score symbol = {summary->symbols, text->bytes, text->n, log_prob[i], given};
         summary->symbols++;
         summary->log_prob += log_prob[i];
         if (fn) status = fn(user, &symbol);

@@ -55,6 +55,14 @@ double lk_task_units(const lk_schema *schema, size_t cell, double value);
 typedef lk_status (*lk_window_fn)(void *user, const lk_batch *window, double log_prob);
 lk_status lk_task_score_onward(lk_model *model, lk_data *data, const lk_score_options *options,
                                lk_window_fn fn, void *user);
+/* lk_sample of a table, to a function. */
+typedef lk_status (*lk_rows_fn)(void *user, const lk_batch *rows);
+lk_status lk_task_sample_rows(lk_model *model, const lk_sample_options *options, lk_rows_fn fn,
+                              void *user, const char **kind);
+/* Of texts and sounds: each with its symbols, in order. */
+typedef lk_status (*lk_voice_fn)(void *user, uint64_t number, const uint16_t *symbols, size_t n);
+lk_status lk_task_sample_voices(lk_model *model, const lk_sample_options *options, lk_voice_fn fn,
+                                void *user);
 /* lk_sample of a text. */
 lk_status lk_task_sample_text(lk_model *model, const lk_sample_options *options, const char *path,
                               bool replace);

@@ -38,6 +38,8 @@ typedef struct telling {
     lk_file *file;
     const char *path; /* of sounds, which are a file each */
     bool replace;
+    lk_voice_fn fn; /* instead of a file */
+    void *user;
     lk_mulaw mulaw;
 } telling;
 
@@ -206,6 +208,7 @@ static lk_status write_sound(telling *t, uint64_t number) {
 
 static lk_status write_voice(telling *t, uint64_t number) {
     const voice *v = &t->voice[number % BATCH];
+    if (t->fn) return t->fn(t->user, number, v->symbols, v->n);
     if (t->path) return write_sound(t, number);
     lk_text_clear(&t->text);
     if (number) lk_text_printf(&t->text, "\n---\n");
@@ -341,18 +344,20 @@ static lk_status open_output(telling *t, const char *path, bool replace) {
                    "%s: sounds are written to files that end in .wav or .flac, or one to -", path);
 }
 
-lk_status lk_task_sample_text(lk_model *model, const lk_sample_options *options, const char *path,
-                              bool replace) {
+static lk_status tell(lk_model *model, const lk_sample_options *options, const char *path,
+                      bool replace, lk_voice_fn fn, void *user) {
     lk_context *ctx = model->ctx;
     telling *t = lk_alloc(ctx, 1, sizeof *t);
     if (!t) return LK_NO_MEMORY;
     t->model = model;
+    t->fn = fn;
+    t->user = user;
     t->options = options;
     t->text.ctx = ctx;
     t->field = &model->schema->fields[lk_schema_series(model->schema)];
-    lk_status status = open_output(t, path, replace);
+    lk_status status = fn ? LK_OK : open_output(t, path, replace);
     if (status == LK_OK) status = prepare(t);
-    if (status == LK_OK && !t->path) status = lk_file_create(ctx, path, replace, &t->file);
+    if (status == LK_OK && !fn && !t->path) status = lk_file_create(ctx, path, replace, &t->file);
     for (uint64_t first = 0; status == LK_OK && first < options->n; first += BATCH) {
         uint64_t left = options->n - first;
         status = tell_batch(t, first, left < BATCH ? (size_t)left : BATCH);
@@ -372,4 +377,14 @@ lk_status lk_task_sample_text(lk_model *model, const lk_sample_options *options,
     lk_free(ctx, t->given);
     lk_free(ctx, t);
     return status;
+}
+
+lk_status lk_task_sample_text(lk_model *model, const lk_sample_options *options, const char *path,
+                              bool replace) {
+    return tell(model, options, path, replace, NULL, NULL);
+}
+
+lk_status lk_task_sample_voices(lk_model *model, const lk_sample_options *options, lk_voice_fn fn,
+                                void *user) {
+    return tell(model, options, NULL, false, fn, user);
 }

@@ -10,7 +10,7 @@ import program
 from program import Case, EXACT, FAMILIES, TEXTS, GOLDEN, good, run, scores, sha256
 
 ORCHARD, PULSES = GOLDEN / "orchard.csv", GOLDEN / "pulses.csv"
-COMMANDS = ("fit", "score", "sample", "infer", "compare", "import", "show", "families", "schema",
+COMMANDS = ("fit", "score", "sample", "infer", "compare", "import", "report", "show", "families", "schema",
             "compress", "decompress")
 QUICK = {"gmm": ["--components", "4"], "independent": ["--components", "3"], "mixture": ["--components", "4"],
          "bayesnet": ["--parents", "2"], "copula": ["--components", "3"], "fa": ["--latents", "2"], "ppca": ["--latents", "1"],

@@ -113,6 +113,13 @@ static lk_status act_sample(bench *b) {
     return lk_sample(b->model, &options, b->output, true, NULL);
 }
 
+static lk_status act_report(bench *b) {
+    lk_report_options options = LK_REPORT_DEFAULTS;
+    options.rows = 20;
+    options.length = 20;
+    return lk_report(b->model, b->data, &options, b->output, true);
+}
+
 static lk_status act_sample_given(bench *b) {
     static const char *const given[] = {"colour=red", NULL};
     lk_sample_options options = LK_SAMPLE_DEFAULTS;
@@ -147,6 +154,7 @@ static const act acts[] = {
     {"sample CSV", act_sample, ".csv"},
     {"sample NPY", act_sample, ".npy"},
     {"sample given", act_sample_given, ".tsv"},
+    {"report", act_report, ".html"},
     {"infer", act_infer, NULL},
 };
 enum { ACTS = sizeof acts / sizeof acts[0] };

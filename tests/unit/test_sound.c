@@ -3,6 +3,7 @@
 
 #include "data/kinds.h"
 #include "data/sound.h"
+#include "data/spectrum.h"
 
 #include <math.h>
 
@@ -211,12 +212,65 @@ static void memory_may_be_out(void **state) {
     }
 }
 
+/* A tone of k periods a window is dark in row k from the bottom, and by the transform's definition nowhere else but beside it. */
+static void tones_are_seen(void **state) {
+    lk_help *h = *state;
+    enum { N = 4000, WINDOW = 256, TONE = 37 };
+    static double x[N];
+    const double pi = 3.14159265358979323846;
+    size_t width, height;
+    uint8_t *pixels;
+    for (size_t t = 0; t < N; t++) x[t] = 0.3 * cos(2 * pi * TONE * (double)t / WINDOW);
+    assert_int_equal(lk_spectrogram(h->ctx, x, N, 8000, &width, &height, &pixels), LK_OK);
+    assert_int_equal(height, WINDOW / 2);
+    assert_int_equal(width, (N - WINDOW) / (WINDOW / 4) + 1);
+    for (size_t row = 0; row < height; row++)
+        for (size_t column = 0; column < width; column++) {
+            size_t k = height - 1 - row;
+            int grey = pixels[row * width + column];
+            if (k == TONE) assert_int_equal(grey, 0);
+            else if (k + 1 == TONE || k == TONE + 1) /* a Hann window has half of it there: 6 dB */
+                assert_int_equal(grey, (int)(255 * 20 * log10(2) / 80 + 0.5));
+            else assert_int_equal(grey, 255);
+        }
+    lk_free(h->ctx, pixels);
+    /* All frequencies of one window against the definition, at a window of another size. */
+    enum { SHORT = 64 };
+    double power[SHORT / 2], most = 0;
+    for (size_t t = 0; t < SHORT; t++) x[t] = sin(0.1 * (double)(t * t));
+    for (size_t k = 0; k < SHORT / 2; k++) {
+        double re = 0, im = 0;
+        for (size_t t = 0; t < SHORT; t++) {
+            double angle = 2 * pi * (double)t / SHORT, y = x[t] * (0.5 - 0.5 * cos(angle));
+            re += y * cos((double)k * angle);
+            im += y * sin((double)k * angle);
+        }
+        power[k] = re * re + im * im;
+        if (power[k] > most) most = power[k];
+    }
+    assert_int_equal(lk_spectrogram(h->ctx, x, SHORT, 2000, &width, &height, &pixels), LK_OK);
+    assert_int_equal(width, 1);
+    for (size_t k = 0; k < SHORT / 2; k++) {
+        double below = 10 * log10(most / power[k]) / 80;
+        assert_true(fabs(pixels[height - 1 - k] - (below > 1 ? 255 : 255 * below)) < 0.51);
+    }
+    lk_free(h->ctx, pixels);
+    /* However long, the picture is not wider. */
+    double *more = lk_alloc(h->ctx, 3000000, sizeof *more);
+    assert_non_null(more);
+    assert_int_equal(lk_spectrogram(h->ctx, more, 3000000, 1000, &width, &height, &pixels), LK_OK);
+    assert_true(width <= LK_MOST_COLUMNS && width > LK_MOST_COLUMNS / 2);
+    lk_free(h->ctx, pixels);
+    lk_free(h->ctx, more);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(mu_law_levels),
         cmocka_unit_test_setup_teardown(samples_are_those_of_the_file, help_setup, help_teardown),
         cmocka_unit_test_setup_teardown(tones_are_resampled, help_setup, help_teardown),
         cmocka_unit_test_setup_teardown(series_hold_each_sample_once, help_setup, help_teardown),
+        cmocka_unit_test_setup_teardown(tones_are_seen, help_setup, help_teardown),
         cmocka_unit_test_setup_teardown(odd_files_are_told, help_setup, help_teardown),
         cmocka_unit_test_setup_teardown(memory_may_be_out, help_setup, help_teardown),
     };
