@@ -310,6 +310,10 @@ double lk_dot_f64(size_t n, const double *x, const double *y) {
 double lk_dot_f32_as_f64(size_t n, const float *x, const float *y) {
     return lk_isa_pick()->dot_f32_as_f64(n, x, y);
 }
+void lk_adam_update(lk_dtype t, const lk_adam *c, size_t n, void *g, void *m, void *v, void *w) {
+    lk_isa_pick()->adam[t](c, n, g, m, v, w);
+}
+
 void lk_bernoulli_run(lk_dtype t, size_t n, const void *logits, const double *x, double *log_p) {
     lk_isa_pick()->bernoulli[t](n, logits, x, log_p);
 }

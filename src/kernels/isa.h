@@ -39,6 +39,7 @@ typedef struct lk_isa {
     void (*bernoulli[2])(size_t n, const void *logits, const double *x, double *log_p);
     void (*normal_quantiles)(size_t n, const double *p, double *x);
     void (*bernoulli_back[2])(size_t n, const void *logits, const double *x, double g, void *grad);
+    void (*adam[2])(const lk_adam *c, size_t n, void *g, void *m, void *v, void *w);
     /* Rows of networks over sequences: sequence.inc. Numbers are of the type.
      * One block of n keys, n <= LK_KEYS, of one query's softmax (Milakov and Gimelshein, "Online normalizer
      * calculation for softmax", 2018): scores [room, at least n and a multiple of 16] become exp(scale · score -

@@ -6,6 +6,8 @@
 #include "kernels/elementary_f64.h"
 #include "kernels/isa.h"
 
+#include <math.h>
+
 #if defined(__AVX512F__) || defined(__AVX2__)
 #include <immintrin.h>
 #endif
@@ -148,13 +150,18 @@ LK_INLINE void transpose_two_f64(const double *from, size_t step, double *to, si
     UNROLL for (size_t i = 0; i < 2; i++) memcpy(to + i * wide, &y[i], sizeof y[i]);
 }
 
+LK_INLINE float square_root_f32(float x) { return sqrtf(x); }
+LK_INLINE double square_root_f64(double x) { return sqrt(x); }
+
 #define REAL float
 #define VEC vec32
 #define MASK mask32
 #define NAME(x) JOIN(x, _f32)
 #include "kernels/product.inc"
+#include "kernels/entries.inc"
 #include "kernels/reduce.inc"
 #include "kernels/likelihood.inc"
+#include "kernels/update.inc"
 #undef REAL
 #undef VEC
 #undef MASK
@@ -164,8 +171,10 @@ LK_INLINE void transpose_two_f64(const double *from, size_t step, double *to, si
 #define MASK mask64
 #define NAME(x) JOIN(x, _f64)
 #include "kernels/product.inc"
+#include "kernels/entries.inc"
 #include "kernels/reduce.inc"
 #include "kernels/likelihood.inc"
+#include "kernels/update.inc"
 
 static double sum_f32_as_f64(size_t n, const float *x) {
     double lane[LK_LANES] = {0};
@@ -265,7 +274,7 @@ static void normal_quantiles(size_t n, const double *p, double *x) {
 
 const lk_isa JOIN(lk_isa_, LK_ISA) = {
     .name = STRING(LK_ISA),
-    .product = {product_f32, product_f64},
+    .product = {product_or_entries_f32, product_or_entries_f64},
     .pack = {pack_whole_f32, pack_whole_f64},
     .peak = peak,
     .tile_rows = {ROWS, ROWS},
@@ -283,6 +292,7 @@ const lk_isa JOIN(lk_isa_, LK_ISA) = {
     .normal_quantiles = normal_quantiles,
     .bernoulli = {bernoulli_run_f32, bernoulli_run_f64},
     .bernoulli_back = {bernoulli_run_back_f32, bernoulli_run_back_f64},
+    .adam = {adam_f32, adam_f64},
     .attend = {attend_f32, attend_f64},
     .attend_back = {attend_back_f32, attend_back_f64},
     .norm = {norm_f32, norm_f64},

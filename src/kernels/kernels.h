@@ -111,6 +111,21 @@ lk_status lk_product(lk_context *ctx, lk_dtype t, bool a_transposed, bool b_tran
                      size_t n, size_t k, const void *a, size_t lda, const void *b, size_t ldb,
                      bool accumulate, void *out, size_t ldc);
 
+/* The elements of a matrix that are not zero: of row i the first count[i] from i·room on, columns rising. */
+typedef struct lk_entries {
+    size_t rows, room;
+    uint32_t *count, *at; /* [rows], [rows, room]: columns */
+    void *value;          /* [rows, room], of the matrix's type */
+} lk_entries;
+/* How many there are in each row of x [rows, cols], and the most of one; returns those of all. */
+size_t lk_entries_count(lk_context *ctx, lk_dtype t, size_t rows, size_t cols, const void *x,
+                        size_t ldx, uint32_t *count, size_t *most);
+/* The entries of x, whose rows, room (at least the most of a row) and counts are set already. */
+void lk_entries_list(lk_context *ctx, lk_dtype t, size_t cols, const void *x, size_t ldx,
+                     lk_entries *entries);
+/* Those of the transpose: to's rows are the columns, its room at least from's rows. */
+void lk_entries_transpose(lk_dtype t, const lk_entries *from, lk_entries *to);
+
 /* out [m, n] (=, or += with accumulate) a·b for k > 0 terms. */
 typedef struct lk_product_job {
     bool a_transposed, b_transposed, accumulate;
@@ -120,6 +135,9 @@ typedef struct lk_product_job {
     const void
         *packed; /* b, not transposed, as lk_pack copied it, where that was for no zeros; or NULL */
     void *out;
+    const lk_entries *
+        entries; /* of a's rows, or of its transpose's where it is transposed, for a with few; those from
+                                  k on do not count; or NULL. Same bits */
 } lk_product_job;
 /* A copy of b [k, n] in the order in which products read it, for a matrix that many products of few rows share. The
  * bytes that it takes, which depend on the instruction set; 0: there is nothing to gain, and nothing to copy. */
@@ -128,6 +146,14 @@ void lk_pack(lk_dtype t, size_t k, size_t n, const void *b, size_t ldb, void *to
 /* Independent products, side by side on the context's threads; out's do not overlap. The matrices of a
  * job are as in lk_product. */
 lk_status lk_products(lk_context *ctx, lk_dtype t, size_t n, const lk_product_job *jobs);
+
+/* ---- A step of Adam (tensor/optimiser.c has the sources) ---------------------------------------
+ * Of n weights of the type to which coefficients are rounded once: x = g·clip; g = 0; m = β₁·m + (1 - β₁)·x;
+ * v = β₂·v + (1 - β₂)·x·x; w = keep·w - rate·m/(√v·root + ε), each operation rounded. */
+typedef struct lk_adam {
+    double beta1, beta2, epsilon, clip, rate, root, keep;
+} lk_adam;
+void lk_adam_update(lk_dtype t, const lk_adam *c, size_t n, void *g, void *m, void *v, void *w);
 
 /* ---- Linear algebra in float64 (kernels/linear.c) ----------------------------------------------
  * All matrices n×n row-major, dense. */

@@ -114,6 +114,25 @@ MAP_BOTH(map_reciprocal, 1 / x[i], 1 / x[i])
 BERNOULLI(f32, float)
 BERNOULLI(f64, double)
 
+#define ADAM(type, real, square_root) \
+    static void adam_##type(const lk_adam *c, size_t n, void *g, void *m, void *v, void *w) { \
+        for (size_t i = 0; i < n; i++) { \
+            real x = ((real *)g)[i] * (real)c->clip, mean, square; \
+            ((real *)g)[i] = 0; \
+            mean = (real)c->beta1 * ((real *)m)[i]; \
+            mean = mean + (real)(1 - c->beta1) * x; \
+            square = (real)c->beta2 * ((real *)v)[i]; \
+            square = square + (real)(1 - c->beta2) * x * x; \
+            ((real *)m)[i] = mean; \
+            ((real *)v)[i] = square; \
+            ((real *)w)[i] = \
+                (real)c->keep * ((real *)w)[i] - \
+                (real)c->rate * mean / (square_root(square) * (real)c->root + (real)c->epsilon); \
+        } \
+    }
+ADAM(f32, float, sqrtf)
+ADAM(f64, double, sqrt)
+
 #define MAPS(type) \
     { \
         [LK_EXP] = map_exp_##type, [LK_LOG] = map_log_##type, [LK_TANH] = map_tanh_##type, \
@@ -154,6 +173,7 @@ const lk_isa lk_isa_scalar = {
     .normal_quantiles = normal_quantiles,
     .bernoulli = {bernoulli_run_f32, bernoulli_run_f64},
     .bernoulli_back = {bernoulli_run_back_f32, bernoulli_run_back_f64},
+    .adam = {adam_f32, adam_f64},
     .attend = {lk_reference_attend_f32, lk_reference_attend_f64},
     .attend_back = {lk_reference_attend_back_f32, lk_reference_attend_back_f64},
     .norm = {lk_reference_norm_f32, lk_reference_norm_f64},

@@ -11,10 +11,13 @@
 #include "base/threads.h"
 #include "tensor/op.h"
 
+#include <string.h>
+
 typedef struct dense_extra {
     lk_activation act;
     const size_t *seen; /* NULL: all of w */
     void *masked;       /* w with zeros below, kept for backward; NULL where w itself will do */
+    lk_entries *few;    /* of x; NULL where they are not few */
 } dense_extra;
 
 /* At least this many numbers for a thread. */
@@ -89,8 +92,35 @@ static strip who_see(const size_t *seen, size_t cols, size_t row) {
     return s;
 }
 
+/* Entries are worth a list where they are at most a third, and met by some columns. */
+enum { FEW = 3, LEAST_COLUMNS = 64, LEAST_ROWS = 8 };
+
+static bool make_entries(lk_tape *tape, lk_dtype t, size_t rows, size_t room, lk_entries *e) {
+    e->rows = rows;
+    e->room = room;
+    e->at = lk_tape_alloc(tape, rows * room, sizeof *e->at);
+    e->value = lk_tape_alloc(tape, rows * room, lk_dtype_size(t));
+    if (!e->count) e->count = lk_tape_alloc(tape, rows, sizeof *e->count);
+    return e->at && e->value && e->count;
+}
+
+static void find_entries(lk_tape *tape, const lk_tensor *x, size_t out, dense_extra *e) {
+    size_t rows = lk_tensor_rows(x), in = lk_tensor_cols(x), most;
+    if (rows < LEAST_ROWS || out < LEAST_COLUMNS || in > UINT32_MAX) return;
+    lk_entries *few = lk_tape_alloc(tape, 1, sizeof *few);
+    uint32_t *count = lk_tape_alloc(tape, rows, sizeof *count);
+    lk_context *ctx = lk_tape_context(tape);
+    if (!few || !count ||
+        lk_entries_count(ctx, x->dtype, rows, in, x->data, in, count, &most) > rows * in / FEW)
+        return;
+    few->count = count;
+    if (!make_entries(tape, x->dtype, rows, most + 1, few)) return;
+    lk_entries_list(ctx, x->dtype, in, x->data, in, few);
+    e->few = few;
+}
+
 static void dense_forward(lk_tape *tape, lk_node *node) {
-    const dense_extra *e = node->extra;
+    dense_extra *e = node->extra;
     lk_context *ctx = lk_tape_context(tape);
     const lk_tensor *x = node->in[0], *w = node->in[1], *bias = node->in[2], *y = node->out;
     size_t rows = lk_tensor_rows(x), in = lk_tensor_cols(x), out = lk_tensor_cols(w), n = 1;
@@ -102,8 +132,10 @@ static void dense_forward(lk_tape *tape, lk_node *node) {
     lk_product_job jobs[MOST_STRIPS];
     strip strips[MOST_STRIPS] = {{0, out}};
     if (e->seen) n = cut_strips(out, strips);
+    find_entries(tape, x, out, e);
     for (size_t q = 0; q < n; q++)
         jobs[q] = (lk_product_job){
+            .entries = e->few,
             .m = rows,
             .n = strips[q].end - strips[q].begin,
             .k = e->seen ? deepest(e->seen, strips[q]) : in,
@@ -149,7 +181,8 @@ static void add_to_input(lk_tape *tape, const lk_node *node, const void *d) {
     check(tape, lk_products(lk_tape_context(tape), x->dtype, n, jobs));
 }
 
-/* dw += xᵀ·d, in strips of its columns; what lies below a column's prefix is put back (`before`). */
+/* dw += xᵀ·d, in strips of its columns; what lies below a column's prefix is put back (`before`), or is
+ * zero again. */
 static void add_to_weights(lk_tape *tape, const lk_node *node, const void *d, void *before) {
     const dense_extra *e = node->extra;
     lk_context *ctx = lk_tape_context(tape);
@@ -158,9 +191,13 @@ static void add_to_weights(lk_tape *tape, const lk_node *node, const void *d, vo
     size_t in = lk_tensor_cols(x), out = lk_tensor_cols(w), n = 1;
     lk_product_job jobs[MOST_STRIPS];
     strip strips[MOST_STRIPS] = {{0, out}};
+    lk_entries few = {0};
+    bool listed = e->few && make_entries(tape, x->dtype, in, lk_tensor_rows(x), &few);
+    if (listed) lk_entries_transpose(x->dtype, e->few, &few);
     if (e->seen) n = cut_strips(out, strips);
     for (size_t q = 0; q < n; q++)
         jobs[q] = (lk_product_job){
+            .entries = listed ? &few : NULL,
             .m = e->seen ? deepest(e->seen, strips[q]) : in,
             .n = strips[q].end - strips[q].begin,
             .k = lk_tensor_rows(x),
@@ -173,14 +210,14 @@ static void add_to_weights(lk_tape *tape, const lk_node *node, const void *d, vo
             .out = at_write(w->grad, x->dtype, strips[q].begin),
             .ldc = out};
     flat_job ragged = {.strips = strips, .seen = e->seen, .rows = in, .cols = out};
-    if (e->seen) {
+    if (e->masked) { /* else what is below is zero, in w and in its gradient */
         ragged.from = w->grad;
         ragged.to = before;
         lk_parallel(ctx, n, 1, LK_FOR_TYPE(w->dtype, copy_below), &ragged);
     }
     check(tape, lk_products(ctx, x->dtype, n, jobs));
     if (e->seen) {
-        ragged.from = before;
+        ragged.from = e->masked ? before : NULL;
         ragged.to = w->grad;
         lk_parallel(ctx, n, 1, LK_FOR_TYPE(w->dtype, copy_below), &ragged);
     }
@@ -192,7 +229,7 @@ static void dense_backward(lk_tape *tape, lk_node *node) {
     lk_tensor *x = node->in[0], *w = node->in[1], *bias = node->in[2], *y = node->out;
     size_t rows = lk_tensor_rows(x), out = lk_tensor_cols(w);
     size_t before = e->act == LK_LINEAR ? 0 : y->size; /* room for d */
-    size_t kept = e->seen && w->grad ? w->size : 0, after = kept > 2 * out ? kept : 2 * out;
+    size_t kept = e->masked && w->grad ? w->size : 0, after = kept > 2 * out ? kept : 2 * out;
     char *scratch = lk_tape_scratch(tape, before + after, lk_dtype_size(x->dtype));
     if (!scratch) return;
     const void *d = y->grad;

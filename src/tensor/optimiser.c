@@ -22,13 +22,10 @@
 typedef struct update {
     const lk_optimiser *o;
     void *w, *m, *v, *average, *g;
-    double clip, rate; /* rate: for Adam, with the first correction */
-    double root;       /* the second correction */
-    double keep;       /* what decay leaves of a weight */
+    double clip, rate;
+    lk_adam
+        adam; /* rate with the first correction; root: the second; keep: what decay leaves of a weight */
 } update;
-
-static inline float square_root_f32(float x) { return sqrtf(x); }
-static inline double square_root_f64(double x) { return sqrt(x); }
 
 #define LK_TYPED_FILE "tensor/optimiser.inc"
 #include "tensor/typed.h"
@@ -133,13 +130,18 @@ static double gradient_norm(const lk_params *params) {
 
 static update coefficients(const lk_optimiser *o) {
     const lk_optimiser_options *c = &o->options;
-    update u = {.o = o, .rate = lk_optimiser_rate(o), .clip = 1, .keep = 1};
+    update u = {.o = o, .rate = lk_optimiser_rate(o), .clip = 1};
     int64_t t = (int64_t)o->step + 1;
     if (c->clip_norm > 0 && o->last_norm > c->clip_norm) u.clip = c->clip_norm / o->last_norm;
     if (c->kind == LK_SGD) return u;
-    if (c->kind == LK_ADAMW) u.keep = 1 - u.rate * c->weight_decay;
-    u.rate = u.rate * (1 / (1 - lk_pow_int(c->beta1, t)));
-    u.root = lk_sqrt(1 / (1 - lk_pow_int(c->beta2, t)));
+    u.adam = (lk_adam){
+        .beta1 = c->beta1,
+        .beta2 = c->beta2,
+        .epsilon = c->epsilon,
+        .clip = u.clip,
+        .rate = u.rate * (1 / (1 - lk_pow_int(c->beta1, t))),
+        .root = lk_sqrt(1 / (1 - lk_pow_int(c->beta2, t))),
+        .keep = c->kind == LK_ADAMW ? 1 - u.rate * c->weight_decay : 1};
     return u;
 }
 

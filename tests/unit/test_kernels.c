@@ -70,7 +70,8 @@ static void check_mark(const char *what, uint64_t seen, uint64_t stored) {
 }
 
 static const uint64_t PRODUCTS_MARK = 0x3aa631613d846c72u, MAPS_MARK = 0x66e0414d51afc6cau,
-                      GATES_MARK = 0x361d8fbc8a430effu, REDUCTIONS_MARK = 0xf89b9c66486b037du;
+                      GATES_MARK = 0x361d8fbc8a430effu, REDUCTIONS_MARK = 0xf89b9c66486b037du,
+                      ADAM_MARK = 0x907cfca1e78d6057u;
 static const int thread_counts[] = {1, 2, 7};
 enum { THREAD_COUNTS = sizeof thread_counts / sizeof thread_counts[0] };
 
@@ -176,8 +177,8 @@ static void test_zero_terms(void **state) {
                         if (q < first || q >= last)
                             memset((char *)a + (at ? q * M + i : i * k + q) * size, 0, size);
                 memcpy(expected, c, M * N * size);
-                lk_product_job job = {at,  bt, accumulate, M, N, k,    lda,
-                                      ldb, N,  0,          a, b, NULL, expected};
+                lk_product_job job = {at, bt, accumulate, M, N,    k,        lda, ldb,
+                                      N,  0,  a,          b, NULL, expected, NULL};
                 lk_isa_scalar.product[t](&job, 0, M, 0, N, NULL);
                 job.k = last - first;
                 job.zeros = first;
@@ -214,6 +215,138 @@ static void test_zero_terms(void **state) {
                 if (s == 1) assert_false(same((lk_dtype)t, expected, got, (size_t)M * N));
             }
     lk_context_destroy(ctx);
+}
+
+/* Products of a matrix with few entries have the bits of all of its terms: whatever b holds, of several chunks, with a
+ * prefix of the terms, and parts of the columns. */
+static void list_entries(lk_context *ctx, lk_dtype t, bool transposed, size_t m, size_t k,
+                         lk_entries *of_a) {
+    static uint32_t counts[2][1024], at[2][ROOM];
+    static double values[2][ROOM];
+    lk_entries e = {
+        .rows = transposed ? k : m, .count = counts[0], .at = at[0], .value = values[0]};
+    size_t cols = transposed ? m : k, most,
+           all = lk_entries_count(ctx, t, e.rows, cols, a, cols, e.count, &most);
+    assert_true(all <= m * k / 4);
+    e.room = most + 1;
+    lk_entries_list(ctx, t, cols, a, cols, &e);
+    *of_a = e;
+    if (!transposed) return;
+    *of_a = (lk_entries){.rows = m, .room = k, .count = counts[1], .at = at[1], .value = values[1]};
+    lk_entries_transpose(t, &e, of_a);
+}
+
+static void fill_few(lk_dtype t, size_t n, lk_rng *rng, int kind) {
+    fill(t, a, n, rng, kind);
+    for (size_t i = 0; i < n; i++) {
+        bool zero = lk_rng_below(rng, 8) != 0, minus = lk_rng_below(rng, 2) != 0;
+        if (zero && t == LK_F32) ((float *)a)[i] = minus ? -0.0f : 0.0f;
+        else if (zero) a[i] = minus ? -0.0 : 0.0;
+        else if (kind == 0 && t == LK_F32) ((float *)a)[i] = 1;
+        else if (kind == 0) a[i] = 1;
+    }
+}
+
+static void test_entries(void **state) {
+    (void)state;
+    enum { M = 41, N = 165 };
+    lk_context *ctx = lk_context_create(NULL);
+    lk_rng rng = lk_rng_at(1, "entries", 0, 0, 0);
+    static const size_t depths[][2] = {{600, 600}, {600, 300}, {256, 256}, {100, 70}, {20, 0}};
+    static const size_t parts[][2] = {{0, N}, {0, 64}, {64, N}, {160, N}, {3, 5}, {0, 9}};
+    size_t minus_zeros = 0;
+    for (size_t s = 0; s < sizeof depths / sizeof depths[0]; s++)
+        for (int flags = 0; flags < 4; flags++)
+            for (int kind = 0; kind < 4; kind++)
+                for (lk_dtype t = LK_F32; t <= LK_F64; t++) {
+                    size_t k = depths[s][0], size = lk_dtype_size(t);
+                    bool at = flags & 1, accumulate = flags & 2;
+                    lk_entries entries;
+                    fill_few(t, M * k, &rng, kind);
+                    fill(t, b, k * N, &rng, kind);
+                    fill(t, c, (size_t)M * N, &rng, 0);
+                    list_entries(ctx, t, at, M, k, &entries);
+                    lk_product_job job = {
+                        .a_transposed = at,
+                        .accumulate = accumulate,
+                        .m = M,
+                        .n = N,
+                        .k = depths[s][1],
+                        .a = a,
+                        .lda = at ? M : k,
+                        .b = b,
+                        .ldb = N,
+                        .out = expected,
+                        .ldc = N};
+                    memcpy(expected, c, M * N * size);
+                    lk_isa_scalar.product[t](&job, 0, M, 0, N, NULL);
+                    for (size_t i = 0; i < (size_t)M * N; i++) {
+                        double x = t == LK_F32 ? (double)((float *)expected)[i] : expected[i];
+                        minus_zeros += x == 0 && signbit(x);
+                    }
+                    job.entries = &entries;
+                    job.out = got;
+                    const lk_isa *isa;
+                    for (size_t v = 0; job.k && (isa = variant_at(v)); v++)
+                        for (size_t p = 0; runs_here(isa) && p < sizeof parts / sizeof parts[0];
+                             p++) {
+                            memcpy(got, c, M * N * size);
+                            isa->product[t](&job, 0, M, parts[p][0], parts[p][1], lk_scratch(ctx));
+                            for (size_t i = 0; i < M; i++)
+                                if (!same(t, (char *)expected + (i * N + parts[p][0]) * size,
+                                          (char *)got + (i * N + parts[p][0]) * size,
+                                          parts[p][1] - parts[p][0]))
+                                    fail_msg("%s: entries of %zu, part %zu, flags %d, kind %d",
+                                             isa->name, k, p, flags, kind);
+                        }
+                    for (size_t i = 0; i < THREAD_COUNTS; i++) {
+                        lk_context_set_threads(ctx, thread_counts[i]);
+                        memcpy(got, c, M * N * size);
+                        assert_int_equal(lk_products(ctx, t, 1, &job), LK_OK);
+                        assert_true(same(t, expected, got, (size_t)M * N));
+                    }
+                    /* A list that lacks an entry is seen. */
+                    if (kind || !job.k || lk_isa_pick() == &lk_isa_scalar || !entries.count[0])
+                        continue;
+                    entries.at[0] = (uint32_t)k;
+                    memcpy(got, c, M * N * size);
+                    entries.count[0] = 0;
+                    assert_int_equal(lk_products(ctx, t, 1, &job), LK_OK);
+                    if (job.k == k) assert_false(same(t, expected, got, (size_t)M * N));
+                }
+    assert_true(minus_zeros > 0); /* else nothing was asked of chains that end there */
+    lk_context_destroy(ctx);
+}
+
+/* Every variant's Adam is the reference's, odd sizes and numbers included. */
+static void test_adam(void **state) {
+    (void)state;
+    enum { N = 1003, ARRAYS = 4 };
+    lk_rng rng = lk_rng_at(1, "adam", 0, 0, 0);
+    static double of[2][ARRAYS][N];
+    uint64_t seen = 0;
+    for (int kind = 0; kind < 4; kind++)
+        for (lk_dtype t = LK_F32; t <= LK_F64; t++) {
+            lk_adam step = {0.9, 0.999, 1e-8, kind == 1 ? 0.25 : 1, 0.01, 1.5, kind ? 0.99 : 1};
+            const lk_isa *isa;
+            static double start[ARRAYS][N];
+            for (size_t q = 0; q < ARRAYS; q++) fill(t, start[q], N, &rng, kind);
+            for (size_t i = 0; i < N; i++)
+                if (t == LK_F32) ((float *)start[2])[i] = fabsf(((float *)start[2])[i]);
+                else start[2][i] = fabs(start[2][i]);
+            memcpy(of[0], start, sizeof start);
+            lk_isa_scalar.adam[t](&step, N, of[0][0], of[0][1], of[0][2], of[0][3]);
+            for (size_t v = 0; (isa = variant_at(v)); v++) {
+                if (!runs_here(isa)) continue;
+                memcpy(of[1], start, sizeof start);
+                isa->adam[t](&step, N, of[1][0], of[1][1], of[1][2], of[1][3]);
+                for (size_t q = 0; q < ARRAYS; q++)
+                    if (!same(t, of[0][q], of[1][q], N))
+                        fail_msg("%s: array %zu of Adam's differs, kind %d", isa->name, q, kind);
+            }
+            for (size_t q = 0; q < ARRAYS; q++) seen = mark(seen, t, of[0][q], N);
+        }
+    check_mark("adam", seen, ADAM_MARK);
 }
 
 static void test_products(void **state) {
@@ -479,6 +612,7 @@ static void test_linear_algebra(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_products),   cmocka_unit_test(test_zero_terms),
+        cmocka_unit_test(test_entries),    cmocka_unit_test(test_adam),
         cmocka_unit_test(test_bernoulli),  cmocka_unit_test(test_normal_quantiles),
         cmocka_unit_test(test_maps),       cmocka_unit_test(test_same_reductions),
         cmocka_unit_test(test_reductions), cmocka_unit_test(test_linear_algebra)};
