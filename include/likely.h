@@ -524,8 +524,8 @@ typedef struct lk_compress_options {
     const char *name;  /* original name to be kept; NULL: none (files: their own) */
     lk_verify verify;  /* decode what was coded and compare: inputs up to 1 MiB, all, or none */
     /* lk_compress_file only: a family of which a model is learned from the file's rows and embedded, with
-     * parameters of few bits; "auto": whatever makes the smallest archive of the file. Of a stream its first 16 MiB
-     * are learned from. NULL: none. */
+     * parameters of few bits; "auto": whatever makes the smallest archive of the file. Of a stream, or a
+     * file, of more than 4 MiB those are learned from. NULL: none. */
     const char *learn;
 } lk_compress_options;
 #define LK_COMPRESS_DEFAULTS \

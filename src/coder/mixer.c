@@ -31,7 +31,8 @@ struct lk_mixer {
     int table_log2;
     int32_t *weights[SETS]; /* [groups · LK_MIXER_STEPS, INPUTS], [groups · KNOWN, INPUTS] */
     int32_t input[INPUTS];
-    node *used[LK_MIXER_CONTEXTS];
+    node *used[LK_MIXER_CONTEXTS]; /* from lk_mixer_aim on the place of the bucket, then the node */
+    uint8_t check[LK_MIXER_CONTEXTS];
     int rate;
     uint64_t decisions;
     /* the interval */
@@ -141,11 +142,18 @@ bool lk_mixer_is_whole(const lk_mixer *m) { return m->n_code <= m->at && m->at <
 
 /* ---- Mixing ---------------------------------------------------------------------------------------------- */
 
-static node *find(lk_mixer *m, uint32_t context, uint32_t number) {
-    uint64_t h = ((uint64_t)context << 16 | number) * 0x9e3779b97f4a7c15u;
-    size_t at = (size_t)(h >> (64 - m->table_log2));
-    uint8_t check = (uint8_t)(h >> 16);
-    node *a = &m->table[at], *b = &m->table[at ^ 1];
+void lk_mixer_aim(lk_mixer *m, const lk_decision *d) {
+    for (int i = 0; i < LK_MIXER_CONTEXTS; i++) {
+        uint64_t h = ((uint64_t)d->context[i] << 16 | ((uint32_t)i + 1)) * 0x9e3779b97f4a7c15u;
+        m->used[i] = &m->table[h >> (64 - m->table_log2)];
+        m->check[i] = (uint8_t)(h >> 16);
+        __builtin_prefetch(m->used[i], 1);
+    }
+}
+
+static node *find(const lk_mixer *m, int i) {
+    uint8_t check = m->check[i];
+    node *a = m->used[i], *b = &m->table[(size_t)(a - m->table) ^ 1];
     if (a->n && a->check == check) return a;
     if (b->n && b->check == check) return b;
     if (b->n < a->n) a = b;
@@ -156,7 +164,7 @@ static node *find(lk_mixer *m, uint32_t context, uint32_t number) {
 static unsigned hear(lk_mixer *m, const lk_decision *d) {
     unsigned known = 0;
     for (int i = 0; i < LK_MIXER_CONTEXTS; i++) {
-        const node *v = m->used[i] = find(m, d->context[i], (uint32_t)i + 1);
+        const node *v = m->used[i] = find(m, i);
         int x = m->logistic.stretch[v->p >> 4];
         m->input[PER_CONTEXT * i] = v->n ? x * (v->n > 2 ? 4 : v->n + 1) >> 2 : 0;
         m->input[PER_CONTEXT * i + 1] = v->n ? ((int)v->p - 32768) >> 5 : 0;

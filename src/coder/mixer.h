@@ -23,7 +23,9 @@ typedef struct lk_decision {
 } lk_decision;
 
 uint32_t lk_mix_hash(uint32_t a, uint32_t b);
-/* Codes `bit`, or, when decoding, finds it; returns it. */
+/* The contexts of the decision that comes next: what is known of them is on its way from memory while the caller finds p. */
+void lk_mixer_aim(lk_mixer *mixer, const lk_decision *decision);
+/* Codes the decision that was aimed at as `bit`, or, when decoding, finds it; returns it. */
 int lk_mixer_code(lk_mixer *mixer, const lk_decision *decision, int bit);
 /* The same for bits that nothing is known of, the highest first. */
 uint64_t lk_mixer_code_bits(lk_mixer *mixer, uint64_t value, unsigned bits);

@@ -44,6 +44,11 @@ static double log_prob(const lk_dist_form *form, const double *params, double x,
     return (params[k] - m) - lk_log(sum);
 }
 
+void lk_categorical_log_probs(int n, const double *logits, double *log_p) {
+    double m = largest(n, logits), log_sum = lk_log(weights(n, logits, m, log_p));
+    for (int k = 0; k < n; k++) log_p[k] = (logits[k] - m) - log_sum;
+}
+
 static double cdf(const lk_dist_form *form, const double *params, double x) {
     int n = form->n;
     if (!(x >= 0)) return 0;

@@ -61,6 +61,16 @@ double lk_cell_cdf(const lk_cell_dist *cell, lk_dtype t, const void *row, double
     return form->kind->cdf(form, params, standard(cell, value + 0.5 * cell->step));
 }
 
+void lk_cell_log_probs(const lk_cell_dist *cell, lk_dtype t, const void *row, size_t n,
+                       double *log_p) {
+    double room[LK_MAX_CELL_PARAMS];
+    if (cell->form.kind == &lk_categorical && (size_t)cell->form.n == n) {
+        lk_categorical_log_probs((int)n, params_of(cell, t, row, room), log_p);
+        return;
+    }
+    for (size_t v = 0; v < n; v++) log_p[v] = lk_cell_log_prob(cell, t, row, (double)v, NULL, NULL);
+}
+
 void lk_cell_cumulative(const lk_cell_dist *cell, lk_dtype t, const void *row, double *below) {
     double room[LK_MAX_CELL_PARAMS], top, sum = 0;
     const double *logits = params_of(cell, t, row, room);

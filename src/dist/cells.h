@@ -35,6 +35,9 @@ double lk_cell_mean(const lk_cell_dist *cell, lk_dtype t, const void *row);
 /* P(value' <= value): for grids the cumulative function at the interval's upper edge. */
 double lk_cell_cdf(const lk_cell_dist *cell, lk_dtype t, const void *row, double value);
 /* Of a categorical cell: below[k] = P(value' <= k) for all k at once, the numbers of lk_cell_cdf. */
+/* log P(v) of v = 0 … n - 1 of a finite cell, each the bits of lk_cell_log_prob. */
+void lk_cell_log_probs(const lk_cell_dist *cell, lk_dtype t, const void *row, size_t n,
+                       double *log_p);
 void lk_cell_cumulative(const lk_cell_dist *cell, lk_dtype t, const void *row, double *below);
 double lk_cell_quantile(const lk_cell_dist *cell, lk_dtype t, const void *row, double u);
 int lk_cell_n_params(const lk_cell_dist *cell);

@@ -41,14 +41,80 @@ double lk_predictive_log_prob(const lk_predictive *p, double value) {
     return top > -INFINITY ? top + lk_log(sum) : -INFINITY;
 }
 
+/* lk_predictive_log_prob of 0 … k - 1, lane by lane. */
+static void all_log_probs(const lk_predictive *p, size_t k, double *out) {
+    double top[LK_MAX_CELL_PARAMS], sum[LK_MAX_CELL_PARAMS], term[LK_MAX_CELL_PARAMS];
+    for (size_t v = 0; v < k; v++) top[v] = -INFINITY, sum[v] = 0;
+    for (size_t i = 0; i < p->n; i++) {
+        if (!(p->weight[i] > 0)) continue;
+        double log_weight = lk_log(p->weight[i]);
+        lk_cell_log_probs(p->cell, p->dtype, p->params[i], k, term);
+        for (size_t v = 0; v < k; v++) {
+            double here = log_weight + term[v];
+            if (here > top[v]) {
+                sum[v] = (top[v] > -INFINITY ? sum[v] * lk_exp(top[v] - here) : 0) + 1;
+                top[v] = here;
+            } else if (here > -INFINITY) {
+                sum[v] += lk_exp(here - top[v]);
+            }
+        }
+    }
+    for (size_t v = 0; v < k; v++)
+        out[v] = top[v] > -INFINITY ? top[v] + lk_log(sum[v]) : -INFINITY;
+}
+
 void lk_predictive_probabilities(const lk_predictive *p, size_t k, double *out) {
     double total = 0;
-    for (size_t v = 0; v < k; v++) total += out[v] = lk_exp(lk_predictive_log_prob(p, (double)v));
+    bool together = p->params && k <= LK_MAX_CELL_PARAMS;
+    if (together) all_log_probs(p, k, out);
+    for (size_t v = 0; v < k; v++)
+        total += out[v] = lk_exp(together ? out[v] : lk_predictive_log_prob(p, (double)v));
     for (size_t v = 0; total > 0 && v < k; v++) out[v] /= total;
+}
+
+void lk_predictive_prepare(lk_predictive *p, double *room) {
+    const lk_cell_dist *cell = p->cell;
+    double *mean = room, *inverse = room + p->n, own[2];
+    if (cell->form.kind != &lk_normal || !p->params) return;
+    for (size_t i = 0; i < p->n; i++) {
+        for (size_t j = 0; j < 2; j++) {
+            size_t at = cell->at + j * cell->stride;
+            own[j] = p->dtype == LK_F64 ? ((const double *)p->params[i])[at]
+                                        : (double)((const float *)p->params[i])[at];
+        }
+        mean[i] = own[0];
+        inverse[i] = -lk_log_scale_of(&cell->form, own);
+    }
+    lk_exp_run(p->n, inverse, inverse);
+    p->mean = mean;
+    p->inverse = inverse;
+}
+
+/* As many lanes at a time; those that weigh nothing are left out. */
+static double prepared_cdf(const lk_predictive *p, double value) {
+    enum { LANES = 64 };
+    const lk_cell_dist *cell = p->cell;
+    double z[LANES], weight[LANES], sum = 0, x = value + 0.5 * cell->step;
+    bool sure = cell->step > 0 && (value < cell->low || value >= cell->high);
+    if (sure && value < cell->low) return 0;
+    x = ((cell->step > 0 ? x : value) - cell->shift) / cell->scale;
+    for (size_t i = 0; i < p->n;) {
+        size_t n = 0;
+        for (; i < p->n && n < LANES; i++) {
+            if (!(p->weight[i] > 0)) continue;
+            lk_standard s = {.inverse = p->inverse[i]};
+            weight[n] = p->weight[i];
+            z[n++] = sure ? INFINITY : lk_standardise(&s, p->mean[i], x);
+        }
+        lk_normal_cdf_run(n, z, z);
+        for (size_t k = 0; k < n; k++) sum += weight[k] * z[k];
+    }
+    return sum;
 }
 
 double lk_predictive_cdf(const lk_predictive *p, double value) {
     double sum = 0;
+    if (p->mean) return prepared_cdf(p, value);
     for (size_t i = 0; i < p->n; i++) {
         if (!p->params) {
             if (p->value[i] > value) break;

@@ -9,10 +9,15 @@ typedef struct lk_predictive {
     const lk_cell_dist *cell;
     lk_dtype dtype;
     size_t n;
-    const double *weight;      /* [n], sum to 1 */
-    const void *const *params; /* [n] rows of parameters; NULL: values instead */
-    const double *value;       /* [n] in increasing order, when there are no params */
+    const double *weight;         /* [n], sum to 1 */
+    const void *const *params;    /* [n] rows of parameters; NULL: values instead */
+    const double *value;          /* [n] in increasing order, when there are no params */
+    const double *mean, *inverse; /* [n] by lk_predictive_prepare, or NULL */
 } lk_predictive;
+
+/* Before many cumulative probabilities are asked for: of normal cells the lanes' means and 1/scales, once for all; room
+ * has 2 n numbers and lives as long. What is asked has the same bits. */
+void lk_predictive_prepare(lk_predictive *p, double *room);
 
 /* Finite cells: the probability of each of k outcomes, written. */
 void lk_predictive_probabilities(const lk_predictive *p, size_t k, double *out);

@@ -37,6 +37,9 @@ static inline bool lk_is_count(double x) {
 }
 
 /* Writes n zeros where there is room for them, and *d_x = 0: the derivatives outside the support. */
+/* log P(k) of all k of a categorical, each the bits of lk_categorical's log_prob. */
+void lk_categorical_log_probs(int n, const double *logits, double *log_p);
+
 static inline double lk_outside(int n, double *d_params, double *d_x) {
     for (int i = 0; d_params && i < n; i++) d_params[i] = 0;
     if (d_x) *d_x = 0;

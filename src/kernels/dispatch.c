@@ -334,6 +334,9 @@ void lk_exp_run(size_t n, const double *x, double *y) {
 void lk_normal_quantile_run(size_t n, const double *p, double *x) {
     lk_isa_pick()->normal_quantiles(n, p, x);
 }
+void lk_normal_cdf_run(size_t n, const double *x, double *p) {
+    lk_isa_pick()->normal_cdfs(n, x, p);
+}
 double lk_log_sum_exp_f64(size_t n, const double *x) {
     return lk_isa_pick()->log_sum_exp_f64(n, x);
 }

@@ -39,23 +39,6 @@ double lk_pow_int(double x, int64_t n) {
 
 /* ---- The error function and the normal distribution ------------------------------------------------- */
 
-/* largest relative error of the series 5.64e-17 */
-static const double erfcx_series[] = {
-    0x1.2d75d0246cee8p+0,   -0x1.2cd0564f8c1b7p-8,  -0x1.59159e8868995p-4,  0x1.e50c3e7c7dccep-5,
-    -0x1.b4c68f4569326p-6,  0x1.295e991a7d82dp-7,   -0x1.3c4c54f8d419dp-9,  0x1.014ed1572209ap-11,
-    -0x1.221e6f70130b5p-14, 0x1.15c3f597f0492p-18,  0x1.9f8f03ca86fc1p-21,  -0x1.d601c320c8f9cp-23,
-    0x1.71e1efca86cf8p-27,  0x1.36bf2885524c6p-28,  -0x1.aa4d7b1cdf220p-31, -0x1.15df59ca608bfp-34,
-    0x1.f8af0a9aa6b67p-36,  0x1.b61b72393840ap-43,  -0x1.0fc16c00b5800p-40, 0x1.24f6a772d54abp-45,
-    0x1.2d8b49ab7ffa1p-45,  -0x1.0cb63a7d876ccp-49, -0x1.68846281f2208p-50, 0x1.561b10ffaa2d7p-54,
-    0x1.d37449c503351p-55,
-};
-/* largest relative error of the series 2.73e-17 */
-static const double erf_series[] = {
-    0x1.f371b6a14d252p-1,  -0x1.2359d7bb47ad4p-3,  0x1.48d890a562437p-7,  -0x1.2e730c943d0bcp-11,
-    0x1.cc07b53e9ea30p-16, -0x1.28701fcdfc82dp-20, 0x1.4a9dab1235699p-25, -0x1.44978328e455dp-30,
-    0x1.1c6a2e6156874p-35, -0x1.c1daad3671359p-41, 0x1.44179351f6decp-46, -0x1.acbabf57ef501p-52,
-    0x1.0613987edce0dp-57, -0x1.29cd9cfb6be5fp-63,
-};
 /* largest relative error of the series 1.29e-16 */
 static const double tail_series[] = {
     0x1.0563428088339p+2,   0x1.4dcc523761720p+1,  -0x1.5319cfb3cf83ep-5,  0x1.253bcf2d5941fp-7,
@@ -82,23 +65,11 @@ static const double far_series[] = {
     -0x1.7b7943a2860ffp-58,
 };
 
-/* (1 + 2x)·e^(x²)·erfc(x) for x >= 0, over t = (x - 3.75)/(x + 3.75) (after Shepherd and Laframboise,
- * Math. Comp. 36, 1981). */
-static double erfcx_positive(double x) {
-    return SERIES(erfcx_series, (x - 3.75) / (x + 3.75)) / (1 + 2 * x);
-}
-
-/* e^(-c·x²), c = 1 or 1/2: x² = h² + (x-h)(x+h) with h of few bits, so that c·h² is exact. */
-static double exp_minus_square(double c, double x) {
-    double h = of_bits(bits_of(x) & 0xfffffffff8000000u);
-    return exp_f64(-c * h * h) * exp_f64(-c * (x - h) * (x + h));
-}
-
 double lk_erf(double x) {
     if (x != x) return x;
     double a = x < 0 ? -x : x;
     if (a <= 1) return x * SERIES(erf_series, 2 * x * x - 1);
-    double y = a > 6 ? 1 : 1 - exp_minus_square(1, a) * erfcx_positive(a);
+    double y = a > 6 ? 1 : 1 - exp_minus_square_f64(1, a) * erfcx_positive_f64(a);
     return x < 0 ? -y : y;
 }
 
@@ -106,32 +77,30 @@ double lk_erfc(double x) {
     if (x != x) return x;
     if (x >= -1 && x <= 0.5) return 1 - lk_erf(x);
     if (x > 27.3) return 0;
-    if (x > 0) return exp_minus_square(1, x) * erfcx_positive(x);
-    return x < -6 ? 2 : 2 - exp_minus_square(1, -x) * erfcx_positive(-x);
+    if (x > 0) return exp_minus_square_f64(1, x) * erfcx_positive_f64(x);
+    return x < -6 ? 2 : 2 - exp_minus_square_f64(1, -x) * erfcx_positive_f64(-x);
 }
 
 double lk_log_erfc(double x) {
     if (x != x) return x;
     if (x == INFINITY) return -INFINITY;
-    if (x >= 0.5) return lk_log(erfcx_positive(x)) - x * x;
+    if (x >= 0.5) return lk_log(erfcx_positive_f64(x)) - x * x;
     return x > -0.5 ? lk_log1p(-lk_erf(x)) : lk_log(lk_erfc(x));
 }
-
-#define SQRT_HALF 0x1.6a09e667f3bcdp-1
 
 /* Φ(x) = erfc(-x/√2)/2, and in the tail e^(-x²/2)·erfcx(-x/√2)/2, because there the rounding of x/√2
  * would be magnified by x². */
 double lk_normal_cdf(double x) {
     if (x > -0.5) return 0.5 * lk_erfc(-x * SQRT_HALF);
     if (x != x) return x;
-    return x < -39 ? 0 : 0.5 * erfcx_positive(-x * SQRT_HALF) * exp_minus_square(0.5, x);
+    return x < -39 ? 0 : 0.5 * erfcx_positive_f64(-x * SQRT_HALF) * exp_minus_square_f64(0.5, x);
 }
 
 double lk_log_normal_cdf(double x) {
     if (x > 0) return lk_log1p(-lk_normal_cdf(-x));
     if (x > -0.5) return lk_log(lk_normal_cdf(x));
     if (x == -INFINITY) return x;
-    return lk_log(0.5 * erfcx_positive(-x * SQRT_HALF)) - 0.5 * x * x;
+    return lk_log(0.5 * erfcx_positive_f64(-x * SQRT_HALF)) - 0.5 * x * x;
 }
 
 /* log of the mass of [m - w/2, m + w/2], narrow: φ(m)·w·(1 + w²(m²-1)/24 + w⁴(m⁴-6m²+3)/1920 + …). */
@@ -159,7 +128,7 @@ double lk_log_normal_mass(double a, double b) {
     if (b > 0) return lk_log1p(-(lk_normal_cdf(a) + lk_normal_cdf(-b)));
     double top = lk_log_normal_cdf(b);
     if (top == -INFINITY) return top;
-    double far = erfcx_positive(-a * SQRT_HALF), near = erfcx_positive(-b * SQRT_HALF);
+    double far = erfcx_positive_f64(-a * SQRT_HALF), near = erfcx_positive_f64(-b * SQRT_HALF);
     double ratio = far / near * lk_exp(width * middle);
     return top + (ratio < 0.5 ? lk_log1p(-ratio) : lk_log(1 - ratio));
 }

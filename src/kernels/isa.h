@@ -38,6 +38,7 @@ typedef struct lk_isa {
     void (*log_softmax[2])(size_t n, const void *x, void *y); /* one row */
     void (*bernoulli[2])(size_t n, const void *logits, const double *x, double *log_p);
     void (*normal_quantiles)(size_t n, const double *p, double *x);
+    void (*normal_cdfs)(size_t n, const double *x, double *p);
     void (*bernoulli_back[2])(size_t n, const void *logits, const double *x, double g, void *grad);
     void (*adam[2])(const lk_adam *c, size_t n, void *g, void *m, void *v, void *w);
     /* Rows of networks over sequences: sequence.inc. Numbers are of the type.

@@ -99,8 +99,9 @@ double lk_categorical_row(lk_dtype t, size_t n, const void *logits, size_t k, do
 void lk_categorical_row_back(lk_dtype t, size_t n, const void *logits, size_t k, double g,
                              double *work, void *grad);
 
-/* lk_exp and lk_normal_quantile of n numbers each; in place is fine for exp alone. */
+/* lk_exp, lk_normal_cdf and lk_normal_quantile of n numbers each; in place is fine for the first two. */
 void lk_exp_run(size_t n, const double *x, double *y);
+void lk_normal_cdf_run(size_t n, const double *x, double *p);
 void lk_normal_quantile_run(size_t n, const double *p, double *x);
 
 /* ---- Products: out[i,j] = sum over k of a[i,k]·b[k,j], in chunks of 256 ------------------------

@@ -154,6 +154,10 @@ static void normal_quantiles(size_t n, const double *p, double *x) {
     for (size_t i = 0; i < n; i++) x[i] = lk_normal_quantile(p[i]);
 }
 
+static void normal_cdfs(size_t n, const double *x, double *p) {
+    for (size_t i = 0; i < n; i++) p[i] = lk_normal_cdf(x[i]);
+}
+
 const lk_isa lk_isa_scalar = {
     .name = "scalar",
     .product = {product_f32, product_f64},
@@ -171,6 +175,7 @@ const lk_isa lk_isa_scalar = {
     .log_sum_exp_f64 = log_sum_exp_f64,
     .log_softmax = {log_softmax_f32, log_softmax_f64},
     .normal_quantiles = normal_quantiles,
+    .normal_cdfs = normal_cdfs,
     .bernoulli = {bernoulli_run_f32, bernoulli_run_f64},
     .bernoulli_back = {bernoulli_run_back_f32, bernoulli_run_back_f64},
     .adam = {adam_f32, adam_f64},

@@ -9,7 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { PIECE = 1 << 16, AHEAD = 1 << 24 }; /* of a stream, what a model is learned from */
+enum { PIECE = 1 << 16, AHEAD = 1 << 22 }; /* of what is longer, as much is learned from */
 
 typedef struct input {
     lk_context *ctx;
@@ -18,6 +18,7 @@ typedef struct input {
     struct stat about;
     uint8_t *ahead; /* read before its time; those from `taken` on come next */
     size_t n_ahead, taken;
+    bool is_head; /* of something longer */
 } input;
 
 static lk_status io_error(const input *in, const char *verb) {
@@ -124,7 +125,7 @@ typedef struct learned {
 } learned;
 
 /* What `auto` tries, and with what options families are learned that are asked for: a model's length counts,
- * and BIC is about that; where there is no time for it, twelve components. */
+ * and BIC is about that; where there is no time for it, or too many rows for the length to matter, twelve components. */
 static const struct {
     const char *family;
     const char *const *trial, *const *asked;
@@ -142,7 +143,7 @@ static lk_status learn_one(input *in, const char *family, bool trial, learned *l
     l->options.embed = true;
     for (size_t i = 0; i < CANDIDATES; i++)
         if (!strcmp(candidates[i].family, family))
-            options = trial ? candidates[i].trial : candidates[i].asked;
+            options = trial || in->is_head ? candidates[i].trial : candidates[i].asked;
     return lk_archive_learn(in->ctx, in->path, family, options, &l->model, &l->n_model);
 }
 
@@ -232,6 +233,7 @@ static lk_status learn_from_stream(input *in, learned *l) {
     snprintf(path, sizeof path, "/dev/fd/%d", head.fd);
     if (status == LK_OK && (fstat(head.fd, &head.about) != 0 || lseek(head.fd, 0, SEEK_SET) != 0))
         status = io_error(&head, "read");
+    head.is_head = in->n_ahead >= AHEAD;
     if (status == LK_OK) status = learn(&head, l);
     close_input(&head);
     return status;
@@ -239,7 +241,7 @@ static lk_status learn_from_stream(input *in, learned *l) {
 
 static lk_status learn(input *in, learned *l) {
     const char *family = l->options.learn;
-    if (!S_ISREG(in->about.st_mode)) return learn_from_stream(in, l);
+    if (!S_ISREG(in->about.st_mode) || in->about.st_size > AHEAD) return learn_from_stream(in, l);
     l->options.learn = NULL;
     lk_status status = strcmp(family, "auto") ? learn_one(in, family, false, l) : learn_auto(in, l);
     if (status == LK_OK && lseek(in->fd, 0, SEEK_SET) != 0) status = io_error(in, "rewind");

@@ -47,7 +47,7 @@ static lk_status rows_open(lk_context *ctx, const lk_codec_setup *setup, void **
     lk_status status = lk_model_read_bytes(ctx, "the model", setup->model, setup->n_model,
                                            lk_task_learning_options, &w->model);
     lk_code_options options = LK_CODE_DEFAULTS;
-    options.mixed = true;
+    options.mixed = setup->level > LK_BYTES_LEAST_LEVEL; /* the fastest goes by the density alone */
     if (status == LK_OK) status = lk_row_coder_create(w->model, &options, &w->coder);
     if (status == LK_OK) status = lk_table_text_create(ctx, w->model->schema, &w->text);
     if (status == LK_OK) return LK_OK;

@@ -60,6 +60,7 @@ typedef struct row_lanes {
     size_t rows, k, param_rows, bytes; /* k lanes a row; of a row of parameters */
     lk_dtype dtype;
     double *prior, *log_weight, *weight; /* [rows, k] */
+    double *room;                        /* [rows, 2 k] */
     const void **rows_of;                /* [rows, k] */
     const double *x;
     const uint8_t *present, *known;
@@ -73,7 +74,9 @@ static void weigh(double *log_weight, const double *prior, double *weight, size_
         memcpy(log_weight, prior, k * sizeof *prior);
         for (size_t i = 0; i < k; i++) top = prior[i] > top ? prior[i] : top;
     }
-    for (size_t i = 0; i < k; i++) sum += weight[i] = lk_exp(log_weight[i] - top);
+    for (size_t i = 0; i < k; i++) weight[i] = log_weight[i] - top;
+    lk_exp_run(k, weight, weight);
+    for (size_t i = 0; i < k; i++) sum += weight[i];
     for (size_t i = 0; i < k; i++) weight[i] /= sum;
 }
 
@@ -87,7 +90,9 @@ static bool lay_lanes(row_lanes *l, lk_trace *trace, const lk_dist *dist) {
     l->log_weight = lk_arena_alloc(trace->arena, lanes, sizeof *l->log_weight);
     l->weight = lk_arena_alloc(trace->arena, lanes, sizeof *l->weight);
     l->rows_of = lk_arena_alloc(trace->arena, lanes, sizeof *l->rows_of);
-    if (!l->prior || !l->log_weight || !l->weight || !l->rows_of) return out_of_memory(trace);
+    l->room = lk_arena_alloc_raw(trace->arena, lanes, 2 * sizeof *l->room);
+    if (!l->room || !l->prior || !l->log_weight || !l->weight || !l->rows_of)
+        return out_of_memory(trace);
     const lk_tensor *joint = trace->log_joint;
     for (size_t row = 0; row < rows; row++) {
         double *prior = l->prior + row * k;
@@ -121,11 +126,13 @@ static bool left_out(const lk_dist *dist, size_t c, const double *x, const uint8
 }
 
 static lk_predictive predictive_of(const row_lanes *l, size_t row, size_t c) {
-    return (lk_predictive){.cell = &l->dist->cells[c],
-                           .dtype = l->dtype,
-                           .n = l->k,
-                           .weight = l->weight + row * l->k,
-                           .params = l->rows_of + row * l->k};
+    lk_predictive p = {.cell = &l->dist->cells[c],
+                       .dtype = l->dtype,
+                       .n = l->k,
+                       .weight = l->weight + row * l->k,
+                       .params = l->rows_of + row * l->k};
+    lk_predictive_prepare(&p, l->room + row * 2 * l->k);
+    return p;
 }
 
 /* What the lanes of a row weigh once cell c is known. */
@@ -190,7 +197,7 @@ static void mix_rows(row_lanes *l) {
                 c->bad_cell = cell;
                 return;
             }
-            learn(l, row, cell, x[cell]);
+            if (i + 1 < n) learn(l, row, cell, x[cell]);
         }
     keep_last_row(m, l->rows, n, l->x, l->present);
 }
@@ -216,7 +223,7 @@ static void pieces_of_rows(void *argument, size_t begin, size_t end) {
                 pieces->n = SIZE_MAX;
                 return;
             }
-            learn(l, row, cell, x[cell]);
+            if (i + 1 < n) learn(l, row, cell, x[cell]);
         }
     }
 }
@@ -284,8 +291,11 @@ static void draw_latent(lk_trace *trace, lk_site *site, const lk_dist *dist, boo
                 const void *params =
                     (const char *)t->data +
                     row % lk_tensor_rows(t) * lk_tensor_cols(t) * lk_dtype_size(t->dtype);
-                lk_predictive p = {&dist->cells[0],     t->dtype, 1,
-                                   (const double[]){1}, &params,  NULL};
+                lk_predictive p = {.cell = &dist->cells[0],
+                                   .dtype = t->dtype,
+                                   .n = 1,
+                                   .weight = (const double[]){1},
+                                   .params = &params};
                 *z = lk_cell_decode(&p, (lk_code_window){0, 0}, c->stack);
             } else {
                 lk_bins bins = bins_of(site, q, row, j, c->latent_bits);
@@ -324,7 +334,11 @@ void lk_coding_push_end(lk_trace *trace) {
         const lk_tensor *t = dist->params;
         const void *params = (const char *)t->data +
                              row % lk_tensor_rows(t) * lk_tensor_cols(t) * lk_dtype_size(t->dtype);
-        lk_predictive p = {&dist->cells[0], t->dtype, 1, (const double[]){1}, &params, NULL};
+        lk_predictive p = {.cell = &dist->cells[0],
+                           .dtype = t->dtype,
+                           .n = 1,
+                           .weight = (const double[]){1},
+                           .params = &params};
         lk_cell_pieces pieces;
         if (lk_cell_code(&p, (lk_code_window){0, 0}, c->latent[row], &pieces))
             lk_pieces_push(c->stack, &pieces);
@@ -381,7 +395,7 @@ static void pop_row_site(lk_trace *trace, lk_site *site, const lk_dist *dist) {
                 } else {
                     value = lk_cell_decode(&p, c->window[cell], c->stack);
                 }
-                learn(&l, row, cell, value);
+                if (i + 1 < n) learn(&l, row, cell, value);
             }
             for (size_t k = 0; k < l.k; k++) {
                 x[(k * rows + row) * n + cell] = value;

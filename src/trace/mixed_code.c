@@ -12,15 +12,12 @@ typedef struct walk {
     unsigned step;
 } walk;
 
-/* One decision: `path` is where it stands, `share` the model's probability of a 1, `place` what of the path recurs
- * elsewhere (a digit's position and node). */
-static int decide(walk *w, uint32_t path, uint32_t place, double share, int bit) {
+/* Before a decision: `path` is where it stands, `place` what of the path recurs elsewhere (a digit's position and
+ * node). */
+static void aim(walk *w, uint32_t path, uint32_t place) {
     const lk_mixed_sight *s = w->sight;
     uint32_t here = lk_mix_hash((uint32_t)w->cell + 1, path);
-    lk_decision d = {.group = w->cell, .step = w->step++, .p = 32768};
-    if (share > 0) d.p = share < 1 ? (int)(share * 65536) : 65535;
-    else if (share <= 0) d.p = 1;
-    d.p = d.p < 1 ? 1 : d.p > 65535 ? 65535 : d.p;
+    lk_decision d;
     d.context[0] = here;
     d.context[1] = lk_mix_hash(here, s->left[0]);
     d.context[2] = lk_mix_hash(here, s->partner[0]);
@@ -31,6 +28,15 @@ static int decide(walk *w, uint32_t path, uint32_t place, double share, int bit)
     d.context[7] = lk_mix_hash(lk_mix_hash(here, s->left[0]), s->left[1]);
     d.context[8] =
         lk_mix_hash(lk_mix_hash(lk_mix_hash(here, s->partner[0]), s->partner[1]), s->left[0]);
+    lk_mixer_aim(w->m->mixer, &d);
+}
+
+/* The decision that was aimed at; `share` is the model's probability of a 1. */
+static int decide(walk *w, double share, int bit) {
+    lk_decision d = {.group = w->cell, .step = w->step++, .p = 32768};
+    if (share > 0) d.p = share < 1 ? (int)(share * 65536) : 65535;
+    else if (share <= 0) d.p = 1;
+    d.p = d.p < 1 ? 1 : d.p > 65535 ? 65535 : d.p;
     return lk_mixer_code(w->m->mixer, &d, bit);
 }
 
@@ -44,9 +50,10 @@ static double code_finite(walk *w, double value) {
     for (uint32_t path = 1; high - low > 1;) {
         size_t middle = low + (high - low) / 2;
         double below = 0, above = 0;
+        aim(w, path, path);
         for (size_t i = low; i < middle; i++) below += mass[i];
         for (size_t i = middle; i < high; i++) above += mass[i];
-        int bit = decide(w, path, path, above / (below + above), value >= (double)middle);
+        int bit = decide(w, above / (below + above), value >= (double)middle);
         if (bit) low = middle;
         else high = middle;
         path = path << 1 | (uint32_t)bit;
@@ -93,10 +100,11 @@ static bool is_bounded(const lk_cell_dist *cell) {
  * out. */
 static double code_grid(walk *w, lk_code_window window, double value) {
     int64_t low = (int64_t)window.low, high = (int64_t)window.high, base = 0, scale = 1;
+    if (!is_bounded(w->p->cell)) aim(w, ESCAPED, ESCAPED);
     double from = cdf(w, low - 1), to = cdf(w, high);
     int inside = value >= window.low && value <= window.high;
     if (!is_bounded(w->p->cell)) {
-        inside = decide(w, ESCAPED, ESCAPED, to - from, inside);
+        inside = decide(w, to - from, inside);
         if (!inside) return code_escape(w, low, high, value);
     } else if (!inside && !lk_mixer_decodes(w->m->mixer)) {
         w->m->broken = true;
@@ -113,11 +121,12 @@ static double code_grid(walk *w, lk_code_window window, double value) {
             int bit = 1;
             if (digit + half > 9 || middle > high) continue;
             if (middle > low) {
-                double at = cdf(w, middle - 1);
                 uint32_t node = position << 8 | (uint32_t)(digit + half) << 4 | (uint32_t)half;
                 uint32_t path =
                     lk_mix_hash((uint32_t)((uint64_t)base >> 32) ^ node, (uint32_t)base);
-                bit = decide(w, path, TREE + (node << 2), share_above(from, at, to), v >= middle);
+                aim(w, path, TREE + (node << 2));
+                double at = cdf(w, middle - 1);
+                bit = decide(w, share_above(from, at, to), v >= middle);
                 if (bit) low = middle, from = at;
                 else high = middle - 1, to = at;
             }
@@ -138,10 +147,10 @@ static double code_real(walk *w, double value) {
         uint32_t middle = base + half;
         int bit = middle <= low;
         if (middle > low && middle <= high) {
+            aim(w, lk_mix_hash(middle, half), half);
             double at = lk_predictive_cdf(
                 w->p, 0.5 * ((double)lk_float_at(middle - 1) + (double)lk_float_at(middle)));
-            bit = decide(w, lk_mix_hash(middle, half), half, share_above(from, at, to),
-                         place >= middle);
+            bit = decide(w, share_above(from, at, to), place >= middle);
             if (bit) low = middle, from = at;
             else high = middle - 1, to = at;
         }

@@ -151,7 +151,8 @@ static void code_samples(const dist_case *d, double step, bool bounded) {
     cell.low = bounded ? -4 : -INFINITY;
     cell.high = bounded ? 5 : INFINITY;
     const void *params = d->params;
-    lk_predictive p = {&cell, LK_F64, 1, (const double[]){1}, &params, NULL};
+    lk_predictive p = {
+        .cell = &cell, .n = 1, .dtype = LK_F64, .weight = (const double[]){1}, .params = &params};
     lk_code_window window = bounded ? (lk_code_window){-4, 5} : (lk_code_window){-0x1p51, 0x1p51};
     if (support_of(d) == LK_SUPPORT_COUNT) window.low = 0;
     lk_rng rng = lk_rng_at(2, "samples", 0, 0, 0);
@@ -212,7 +213,8 @@ static void test_any_value(void **state) {
     lk_cell_dist cell = {.form = {.kind = &lk_normal, .n = 1}, .stride = 1, .scale = 1, .step = 1};
     cell.low = -INFINITY;
     cell.high = INFINITY;
-    lk_predictive p = {&cell, LK_F64, 1, (const double[]){1}, &row, NULL};
+    lk_predictive p = {
+        .cell = &cell, .n = 1, .dtype = LK_F64, .weight = (const double[]){1}, .params = &row};
     lk_cell_pieces pieces;
     lk_rans r;
     lk_rans_begin(&r, ctx, false);

@@ -548,6 +548,47 @@ static void test_normal_quantiles(void **state) {
     assert_true(fabs(x[6] - 1.4395314709384563) < 1e-14); /* of 0.925 */
 }
 
+static void test_normal_cdfs(void **state) {
+    (void)state;
+    enum { N = 2003 };
+    static double x[N], p[N];
+    static const double special[] = {
+        0,
+        -0.0,
+        NAN,
+        INFINITY,
+        -INFINITY,
+        -39,
+        -39.0001,
+        -0.5,
+        -0.499999,
+        8.48,
+        8.49,
+        0x1.6a09e667f3bccp+0,
+        0x1.6a09e667f3bcdp+0,
+        0x1.6a09e667f3bcep+0,
+        1e300,
+        -1e300,
+        0x1p-1074,
+        -38.4};
+    enum { SPECIAL = sizeof special / sizeof *special };
+    lk_rng rng = lk_rng_at(1, "cdfs", 0, 0, 0);
+    for (size_t i = 0; i < N; i++)
+        x[i] = i < SPECIAL ? special[i]
+                           : (lk_rng_uniform(&rng) - 0.5) * (i % 3 ? i % 2 ? 80 : 20 : 3);
+    const lk_isa *isa;
+    for (size_t v = 0; (isa = lk_isa_at(v)); v++) {
+        if (!lk_isa_runs_here(isa)) continue;
+        isa->normal_cdfs(N, x, p);
+        for (size_t i = 0; i < N; i++) {
+            double alone = lk_normal_cdf(x[i]);
+            if (!same(LK_F64, &alone, &p[i], 1)) fail_msg("%s: cdf at %g differs", isa->name, x[i]);
+        }
+    }
+    lk_normal_cdf_run(1, &(double){1.959963984540054}, p);
+    assert_true(fabs(p[0] - 0.975) < 1e-15);
+}
+
 static void test_reductions(void **state) {
     (void)state;
     double x[1000];
@@ -611,10 +652,11 @@ static void test_linear_algebra(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_products),   cmocka_unit_test(test_zero_terms),
-        cmocka_unit_test(test_entries),    cmocka_unit_test(test_adam),
-        cmocka_unit_test(test_bernoulli),  cmocka_unit_test(test_normal_quantiles),
-        cmocka_unit_test(test_maps),       cmocka_unit_test(test_same_reductions),
-        cmocka_unit_test(test_reductions), cmocka_unit_test(test_linear_algebra)};
+        cmocka_unit_test(test_products),        cmocka_unit_test(test_zero_terms),
+        cmocka_unit_test(test_entries),         cmocka_unit_test(test_adam),
+        cmocka_unit_test(test_bernoulli),       cmocka_unit_test(test_normal_quantiles),
+        cmocka_unit_test(test_normal_cdfs),     cmocka_unit_test(test_maps),
+        cmocka_unit_test(test_same_reductions), cmocka_unit_test(test_reductions),
+        cmocka_unit_test(test_linear_algebra)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
