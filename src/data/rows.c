@@ -13,12 +13,14 @@
  * A view shares the storage of the rows it was split from, and lists which of them are its own. */
 #include "base/files.h"
 #include "base/philox.h"
+#include "base/threads.h"
 #include "data/kinds.h"
 #include "data/reader.h"
 #include "data/series.h"
 
 #include <errno.h>
 #include <sha2.h>
+#include <stdatomic.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -482,51 +484,80 @@ static lk_status check_batch(const lk_rows *rows, size_t n, const lk_batch *batc
                    batch->capacity, batch->n_cells, n, rows->schema->n_cells);
 }
 
-static lk_status take(const lk_rows *rows, size_t at, uint64_t row, lk_batch *batch) {
-    if (row >= rows->n)
-        return lk_fail(rows->ctx, LK_USAGE, "row %llu was asked for where there are %llu",
-                       (unsigned long long)row, (unsigned long long)rows->n);
-    uint64_t stored = rows->index ? rows->index[row] : row;
+/* Rows index[0] …, or first … where there is no index. */
+typedef struct take_job {
+    const lk_rows *rows;
+    const uint64_t *index;
+    uint64_t first;
+    lk_batch *batch;
+    atomic_bool missing;
+} take_job;
+
+static void take(void *argument, size_t begin, size_t end) {
+    take_job *job = argument;
+    const lk_rows *rows = job->rows;
+    lk_batch *batch = job->batch;
     size_t n_cells = batch->n_cells;
-    batch->row[at] = row;
+    bool all_present = true;
+    for (size_t at = begin; at < end; at++) {
+        uint64_t row = job->index ? job->index[at] : job->first + at;
+        uint64_t stored = rows->index ? rows->index[row] : row;
+        batch->row[at] = row;
+        if (rows->series) {
+            lk_series_row(rows->series, rows->store->bytes, row, at, batch);
+            continue;
+        }
+        if (batch->weighted) batch->weight[at] = weight_of(rows->store, stored);
+        all_present &= unpack_row(rows->store, stored, batch->value + at * n_cells,
+                                  batch->present + at * n_cells);
+        if (rows->schema->drawn)
+            lk_draw_greys(rows->schema, batch->visit, stored, batch->value + at * n_cells,
+                          batch->present + at * n_cells);
+        if (rows->schema->n_known)
+            lk_schema_mark(rows->schema, batch->present + at * n_cells,
+                           batch->known + at * n_cells);
+    }
+    if (!all_present) atomic_store(&job->missing, true);
+}
+
+enum { GRAIN = 16384 }; /* cells for which a thread is worth waking */
+
+static lk_status take_all(take_job *job, size_t n) {
+    const lk_rows *rows = job->rows;
+    lk_batch *batch = job->batch;
+    lk_status status = check_batch(rows, n, batch);
+    if (status != LK_OK) return status;
+    for (size_t i = 0; i < n; i++) {
+        uint64_t row = job->index ? job->index[i] : job->first + i;
+        if (row >= rows->n)
+            return lk_fail(rows->ctx, LK_USAGE, "row %llu was asked for where there are %llu",
+                           (unsigned long long)row, (unsigned long long)rows->n);
+    }
+    batch->first_row = n && job->index ? job->index[0] : job->first;
     batch->weighted = rows->store->weighted;
-    if (rows->series) {
-        lk_series_row(rows->series, rows->store->bytes, row, at, batch);
-        return LK_OK;
+    batch->marked = false;
+    if (rows->series) { /* a row of a series writes the batch's own marks */
+        batch->all_present = true;
+        take(job, 0, n);
+    } else {
+        lk_parallel(rows->ctx, n, 1 + GRAIN / (batch->n_cells + 1), take, job);
+        batch->all_present = !atomic_load(&job->missing);
+        batch->marked = n && rows->schema->n_known;
     }
-    if (batch->weighted) batch->weight[at] = weight_of(rows->store, stored);
-    batch->all_present &=
-        unpack_row(rows->store, stored, batch->value + at * n_cells, batch->present + at * n_cells);
-    if (rows->schema->drawn)
-        lk_draw_greys(rows->schema, batch->visit, stored, batch->value + at * n_cells,
-                      batch->present + at * n_cells);
-    if (rows->schema->n_known) {
-        lk_schema_mark(rows->schema, batch->present + at * n_cells, batch->known + at * n_cells);
-        batch->marked = true;
-    }
+    batch->rows = n;
     return LK_OK;
 }
 
 lk_status lk_rows_get(const lk_rows *rows, size_t n, const uint64_t *index, lk_batch *batch) {
-    lk_status status = check_batch(rows, n, batch);
+    take_job job = {.rows = rows, .index = index, .batch = batch};
     batch->rows = 0;
-    batch->all_present = true;
-    batch->marked = false;
-    batch->first_row = n ? index[0] : 0;
-    for (size_t i = 0; i < n && status == LK_OK; i++) status = take(rows, i, index[i], batch);
-    if (status == LK_OK) batch->rows = n;
-    return status;
+    return take_all(&job, n);
 }
 
 lk_status lk_rows_range(const lk_rows *rows, uint64_t first, size_t n, lk_batch *batch) {
-    lk_status status = check_batch(rows, n, batch);
+    take_job job = {.rows = rows, .first = first, .batch = batch};
     batch->rows = 0;
-    batch->all_present = true;
-    batch->marked = false;
-    batch->first_row = first;
-    for (size_t i = 0; i < n && status == LK_OK; i++) status = take(rows, i, first + i, batch);
-    if (status == LK_OK) batch->rows = n;
-    return status;
+    return take_all(&job, n);
 }
 
 /* ---- Splitting ---------------------------------------------------------------------------------------------------- */
