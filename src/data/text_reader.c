@@ -6,16 +6,24 @@
 #include "data/windows.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
-enum { MOST_LEARNED = 1 << 24, PIECE = 1 << 14, CODE_POINTS = 0x110000, MOST_CHARACTERS = 4095 };
+enum {
+    MOST_LEARNED = 1 << 24,
+    PIECE = 1 << 14,
+    CODE_POINTS = 0x110000,
+    MOST_CHARACTERS = 4095,
+    MOST_LABELS = 4095
+};
 
 typedef struct text_reader {
     lk_context *ctx;
     lk_text_source *source;
-    const lk_field *field; /* of the reader's schema */
-    uint16_t *symbol_of;   /* [CODE_POINTS] of characters */
-    lk_token_coder *coder; /* of tokens */
+    const lk_field *field;  /* of the reader's schema */
+    const lk_field *labels; /* NULL: there are none */
+    uint16_t *symbol_of;    /* [CODE_POINTS] of characters */
+    lk_token_coder *coder;  /* of tokens */
     uint16_t token[LK_MOST_PIECE];
     size_t n_tokens, token_at; /* of the current piece; given */
     unsigned char bytes[PIECE];
@@ -180,14 +188,60 @@ static lk_status make_levels(text_reader *t, lk_field *field, const char *path, 
     return LK_OK;
 }
 
+static size_t level_of(const lk_field *labels, const char *label) {
+    size_t level = 0;
+    while (level < labels->n_levels && strcmp(labels->levels[level], label)) level++;
+    return level;
+}
+
+/* The document's label is seen. */
+static lk_status look_at_label(text_reader *t, lk_field *labels, const char *path, size_t *room) {
+    const char *label = lk_text_source_label(t->source);
+    labels->n_seen++;
+    if (!*label || level_of(labels, label) < labels->n_levels) return LK_OK;
+    if (labels->n_levels == MOST_LABELS)
+        return lk_fail(t->ctx, LK_BAD_DATA, "%s: field %s has more than %d labels", path,
+                       labels->name, (int)MOST_LABELS);
+    if (labels->n_levels == *room) {
+        size_t more = *room ? 2 * *room : 16;
+        char **grown = lk_resize(t->ctx, labels->levels, *room, more, sizeof *grown);
+        if (!grown) return LK_NO_MEMORY;
+        labels->levels = grown;
+        *room = more;
+    }
+    char *level = lk_strdup(t->ctx, label);
+    if (!level) return LK_NO_MEMORY;
+    labels->levels[labels->n_levels++] = level;
+    return LK_OK;
+}
+
+static int compare_levels(const void *a, const void *b) {
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+static lk_status end_labels(text_reader *t, lk_field *labels, const char *path) {
+    labels->high = (double)labels->n_levels;
+    if (labels->n_levels) {
+        qsort(labels->levels, labels->n_levels, sizeof *labels->levels, compare_levels);
+        return LK_OK;
+    }
+    return lk_fail(
+        t->ctx, LK_BAD_DATA,
+        "%s has no field to be a condition: of texts that is a field of JSON lines, or label, "
+        "the folder of a folder in which they lie",
+        path);
+}
+
 /* All documents, once. */
-static lk_status look(text_reader *t, lk_field *field, const char *path, size_t n_tokens) {
-    size_t n = 0;
+static lk_status look(text_reader *t, lk_field *labels, lk_field *field, const char *path,
+                      size_t n_tokens) {
+    size_t n = 0, room = 0;
     lk_token_learner *learner = NULL;
     lk_status status =
         field->alphabet == LK_TOKENS ? lk_token_learner_create(t->ctx, &learner) : LK_OK;
     if (status == LK_OK) status = next_document(t);
     while (status == LK_OK && t->open) {
+        if (labels && (status = look_at_label(t, labels, path, &room)) != LK_OK) break;
         status = field->alphabet == LK_BYTES ? count_bytes(t, field)
                  : field->alphabet == LK_TOKENS
                      ? look_at_pieces(t, field, learner)
@@ -196,6 +250,7 @@ static lk_status look(text_reader *t, lk_field *field, const char *path, size_t 
     }
     if (status == LK_OK && !field->n_seen)
         status = lk_fail(t->ctx, LK_BAD_DATA, "%s is empty where a text was expected", path);
+    if (status == LK_OK && labels) status = end_labels(t, labels, path);
     if (status == LK_OK && field->alphabet == LK_CHARACTERS)
         status = make_levels(t, field, path, n);
     if (status == LK_OK && learner)
@@ -205,16 +260,24 @@ static lk_status look(text_reader *t, lk_field *field, const char *path, size_t 
 }
 
 static lk_status infer(text_reader *t, lk_reader *reader, const lk_read_options *options) {
-    lk_status status = lk_schema_create(t->ctx, 1, &reader->schema);
+    bool labelled = options->condition && *options->condition;
+    lk_status status = lk_schema_create(t->ctx, 1 + labelled, &reader->schema);
     if (status != LK_OK) return status;
-    lk_field *field = &reader->schema->fields[0];
+    lk_field *labels = labelled ? reader->schema->fields : NULL;
+    lk_field *field = &reader->schema->fields[labelled];
+    if (labels) {
+        labels->kind = LK_FIELD_CATEGORY;
+        labels->condition = true;
+        if (!(labels->name = lk_strdup(t->ctx, options->condition))) return LK_NO_MEMORY;
+    }
     t->field = field;
     field->alphabet = !strcmp(options->text, "chars")    ? LK_CHARACTERS
                       : !strcmp(options->text, "tokens") ? LK_TOKENS
                                                          : LK_BYTES;
     if ((status = lk_windows_lay(t->ctx, options, LK_WINDOW, field)) != LK_OK) return status;
     if (!(field->name = lk_strdup(t->ctx, "text"))) return LK_NO_MEMORY;
-    status = look(t, field, reader->path, options->tokens ? options->tokens : LK_TOKENS_USUAL);
+    status = look(t, labels, field, reader->path,
+                  options->tokens ? options->tokens : LK_TOKENS_USUAL);
     field->high = (double)(lk_field_symbols(field) - 1);
     return status == LK_OK ? rewind_text(t) : status;
 }
@@ -241,9 +304,18 @@ static lk_status text_open(lk_reader *reader, const lk_read_options *options, lk
         return LK_NO_MEMORY;
     }
     t->ctx = reader->ctx;
-    lk_status status = lk_text_source_open(t->ctx, reader->path, stream, &t->source);
+    const lk_field *first = reader->given ? reader->schema->fields : NULL;
+    const char *label = !first ? options->condition : first->condition ? first->name : NULL;
+    if (label && !*label) label = NULL;
+    if (!stream && !first && label && strcmp(label, "label"))
+        return lk_fail(
+            t->ctx, LK_BAD_DATA,
+            "%s: texts of a folder have one field to be a condition, label, the folder of "
+            "the folder in which they lie; there is no %s",
+            reader->path, label);
+    lk_status status = lk_text_source_open(t->ctx, reader->path, stream, label, &t->source);
     if (status != LK_OK) return status;
-    size_t series = reader->given ? lk_schema_series(reader->schema) : 0;
+    size_t series = reader->given ? lk_schema_series(reader->schema) : label != NULL;
     bool characters = reader->given ? reader->schema->fields[series].alphabet == LK_CHARACTERS
                                     : !strcmp(options->text, "chars");
     if (characters && !(t->symbol_of = lk_alloc(t->ctx, CODE_POINTS, sizeof *t->symbol_of)))
@@ -251,6 +323,7 @@ static lk_status text_open(lk_reader *reader, const lk_read_options *options, lk
     if (!reader->given) status = infer(t, reader, options);
     if (status != LK_OK) return status;
     t->field = &reader->schema->fields[series];
+    if (reader->schema->fields[0].condition) t->labels = reader->schema->fields;
     if ((status = lk_windows_create(t->ctx, t->field, &t->windows)) != LK_OK) return status;
     if (t->field->alphabet == LK_TOKENS)
         return lk_token_coder_create(t->ctx, t->field->merges, t->field->n_merges, &t->coder);
@@ -275,8 +348,11 @@ static lk_status text_symbols(lk_reader *reader, uint16_t *symbols, size_t n, si
     lk_status status = LK_OK;
     *end = false;
     *got = 0;
-    if (!t->open) status = next_document(t);
-    if (status != LK_OK || !t->open) return status;
+    if (!t->open) {
+        status = next_document(t);
+        if (status != LK_OK || !t->open) return status;
+        if (t->labels) reader->label = (double)level_of(t->labels, lk_text_source_label(t->source));
+    }
     status = read_symbols(t, symbols, n, got);
     *end = status == LK_OK && *got < n;
     if (*end) t->open = false;

@@ -268,6 +268,11 @@ static lk_status create(lk_model *model) {
     size_t series = lk_schema_series(model->schema);
     if (series == SIZE_MAX)
         return lk_fail(model->ctx, LK_CANNOT, "ngram learns texts, and these data are a table");
+    if (model->schema->n_known)
+        return lk_fail(model->ctx, LK_CANNOT,
+                       "ngram counts symbols and knows no labels; families rnn, transformer and "
+                       "wavenet learn p(text | %s)",
+                       model->schema->fields[0].name);
     ngram_state *s = model->state = lk_alloc(model->ctx, 1, sizeof *s);
     if (!s) return LK_NO_MEMORY;
     size_t shape[2] = {1, (size_t)lk_options_int(model->options, "words")};

@@ -80,13 +80,13 @@ typedef struct mixing {
 static lk_status start_mixing(lk_model *model, lk_model *other, mixing *m) {
     lk_context *ctx = model->ctx;
     const lk_schema *a = model->schema, *b = other->schema;
-    size_t series = lk_schema_series(b);
+    size_t series = lk_schema_series(b), own = lk_schema_series(a);
     bool same = series != SIZE_MAX && a->n_cells == b->n_cells &&
-                a->cells[a->n_known].n == b->cells[b->n_known].n &&
-                a->fields[lk_schema_series(a)].alphabet == b->fields[series].alphabet &&
-                a->fields[0].overlap == b->fields[0].overlap;
-    for (size_t i = 0; same && a->fields[0].levels && i < a->fields[0].n_levels; i++)
-        same = !strcmp(a->fields[0].levels[i], b->fields[0].levels[i]);
+                a->cells[a->n_known].n == b->cells[b->n_known].n && a->n_known == b->n_known &&
+                a->fields[own].alphabet == b->fields[series].alphabet &&
+                a->fields[own].overlap == b->fields[series].overlap;
+    for (size_t i = 0; same && a->fields[own].levels && i < a->fields[own].n_levels; i++)
+        same = !strcmp(a->fields[own].levels[i], b->fields[series].levels[i]);
     if (!same)
         return lk_fail(
             ctx, LK_BAD_MODEL,

@@ -34,6 +34,44 @@ class Texts(Case):
         self.assertEqual(table.returncode, 5)
         self.assertIn("ngram", table.stderr)
 
+    def test_labels(self):
+        lines = self.path("two.jsonl")
+        texts = [("loud", 'A"B' * 20, True), ("soft", "xyz" * 20, False)] * 8
+        lines.write_text("".join(json.dumps({"who": who, "text": text, "up": up, "n": i % 2}) + "\n"
+                                 for i, (who, text, up) in enumerate(texts)))
+        folder = self.path("folder")
+        for i, (who, text, _) in enumerate(texts):
+            (folder / who).mkdir(parents=True, exist_ok=True)
+            (folder / who / f"{i}.txt").write_text(text)
+        options = {"rnn": ("--width", 48), "transformer": ("--width", 16, "--layers", 1, "--heads", 2),
+                   "wavenet": ("--layers", 3, "--residual", 12, "--skip", 12)}
+        for (family, small), data, field in zip(options.items(), (lines, folder, lines), ("who", "label", "up")):
+            model = self.path(f"{family}.lk")
+            good("fit", family, data, "--condition", field, "--context", 24, *small, "--steps", 150, "--learning-rate", 0.02,
+                 "-o", model, "-q")
+            levels = ("true", "false") if field == "up" else ("loud", "soft")
+            for level, known in zip(levels, ('AB"', "xyz")):
+                drawn = good("sample", model, "--given", f"{field}={level}", "--length", 60)
+                self.assertGreater(sum(c in known for c in drawn), 50, (family, drawn))
+            # The label is no symbol: each of the text's is scored once.
+            right = self.score(model, data)
+            self.assertEqual(right["symbols"], 16 * 60)
+            swapped = self.path("swapped.jsonl", "".join(json.dumps({field: {"loud": "soft", "soft": "loud", True: False, False: True}[a],
+                                                                     "text": text}) + "\n"
+                                                         for who, text, up in texts for a in [up if field == "up" else who]))
+            self.assertGreater(self.score(model, swapped)["bits_per_symbol"], right["bits_per_symbol"] + 1)
+        self.assertEqual(json.loads(good("schema", lines, "--text", "bytes", "--condition", "n"))["fields"][0]["levels"], ["0", "1"])
+        for arguments, code, says in (
+                (("fit", "ngram", lines, "--condition", "who"), 5, "p(text | who)"),
+                (("fit", "rnn", lines, "--condition", "nobody"), 3, "line 1: expected \"nobody\""),
+                (("fit", "rnn", folder, "--condition", "who"), 3, "label"),
+                (("fit", "rnn", folder / "loud", "--condition", "label"), 3, "no field to be a condition"),
+                (("fit", "rnn", folder / "loud/0.txt", "--condition", "label"), 3, "no field to be a condition"),
+                (("fit", "rnn", lines, "--condition", "who,up"), 3, "who,up")):
+            done = run(*arguments, "-o", self.path("none"), "--steps", 1)
+            self.assertEqual(done.returncode, code, done.stderr)
+            self.assertIn(says, done.stderr)
+
     def test_scores_add_up(self):
         model = self.fit("--text", "chars", "--context", 40, "--overlap", 10, "--order", 4)
         about, rows = self.score(model), scores(model, DIALOGUE)
