@@ -25,6 +25,10 @@ static const lk_option compress_own[] = {
      "\"stored\": as it is, with checksums"},
     {"embed", LK_OPTION_FLAG, "false", 1, 0, NULL,
      "Put the model into the archive, which then needs no model file to be decompressed"},
+    {"pixels", LK_OPTION_FLAG, "false", 1, 0, NULL,
+     "PNG: keep the pixels (with palette, depth, remarks) and not the file's bytes; what comes "
+     "back is an uncompressed "
+     "PNG of them"},
     {"chunk-size", LK_OPTION_INT, "0", 0, 268435456, NULL,
      "Bytes that are coded on their own, for threads and against damage; 0: 8 to 64 MB by level"},
     {"verify", LK_OPTION_CHOICE, "small", 1, 0, "small|all|none",
@@ -183,6 +187,7 @@ static int one_file(lk_context *ctx, const cli_arguments *a, const char *from, b
     bool test = decode && cli_flag(a, "test");
     const char *model = cli_value(a, "model", ""), *learn = cli_value(a, "learn", "bytes");
     if (*model) c.model = d.model = model;
+    c.pixels = !decode && cli_flag(a, "pixels");
     c.embed = !decode && cli_flag(a, "embed");
     if (c.embed && !*model)
         return cli_usage("--embed puts a model into the archive; name it with --model");

@@ -527,9 +527,12 @@ typedef struct lk_compress_options {
      * parameters of few bits; "auto": whatever makes the smallest archive of the file. Of a stream, or a
      * file, of more than 4 MiB those are learned from. NULL: none. */
     const char *learn;
+    /* lk_compress_file only: the file is a PNG, whose pixels (and palette, depth, remarks) are kept and whose compression is
+     * not: decompressing gives a PNG with the same pixels, without compression, always the same bytes. */
+    bool pixels;
 } lk_compress_options;
 #define LK_COMPRESS_DEFAULTS \
-    { NULL, 0, 0, NULL, false, NULL, LK_VERIFY_SMALL, NULL }
+    { NULL, 0, 0, NULL, false, NULL, LK_VERIFY_SMALL, NULL, false }
 
 typedef struct lk_decompress_options {
     const char *model; /* path of a model file, where the archive needs one; or NULL */

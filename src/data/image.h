@@ -25,6 +25,16 @@ lk_status lk_png_write(lk_context *ctx, lk_file *file, const char *path, size_t 
 /* The file's bytes added to a text. */
 lk_status lk_png_add(lk_context *ctx, size_t width, size_t height, size_t channels,
                      const uint8_t *pixels, lk_text *out);
+/* A PNG of n bytes without its compression (png_plain.c), with its lines' filters as they are, none, or all Paeth's; for
+ * lk_free. LK_USAGE: it is no PNG. */
+typedef enum lk_png_filter {
+    LK_PNG_AS_IT_IS,
+    LK_PNG_NONE,
+    LK_PNG_PAETH,
+    LK_PNG_FILTERS
+} lk_png_filter;
+lk_status lk_png_plain(lk_context *ctx, const char *path, const uint8_t *file, size_t n,
+                       lk_png_filter how, uint8_t **bytes, size_t *n_bytes);
 /* One grey image as a file. */
 lk_status lk_png_write_grey(lk_context *ctx, const char *path, bool replace, size_t width,
                             size_t height, const uint8_t *pixels);

@@ -1,6 +1,7 @@
 /* Archives as files: whole ones, ranges of them, and what they say of themselves. */
 #include "base/files.h"
 #include "base/hash.h"
+#include "data/image.h"
 #include "task/codecs.h"
 
 #include <errno.h>
@@ -9,6 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+enum { MOST_IMAGE = 1 << 28 };
 enum { PIECE = 1 << 16, AHEAD = 1 << 22 }; /* of what is longer, as much is learned from */
 
 typedef struct input {
@@ -248,6 +250,59 @@ static lk_status learn(input *in, learned *l) {
     return status;
 }
 
+/* ---- Pixels ------------------------------------------------------------------------------------------------------ */
+
+/* All that is left of the input, for lk_free. */
+static lk_status read_whole(input *in, uint8_t **bytes, size_t *n) {
+    size_t got = 1, room = 0;
+    lk_status status = LK_OK;
+    *bytes = NULL;
+    for (*n = 0; got && status == LK_OK; *n += got) {
+        if (*n > MOST_IMAGE)
+            return lk_fail(in->ctx, LK_CANNOT,
+                           "%s: an image of more than %d MB is no image to --pixels", in->path,
+                           MOST_IMAGE >> 20);
+        got = 0;
+        status = lk_job_room(in->ctx, bytes, &room, *n + PIECE);
+        if (status == LK_OK) status = read_some(in, *bytes + *n, PIECE, &got);
+    }
+    return status;
+}
+
+/* The image without its compression, its lines filtered in the way that makes the smallest archive, in place of the
+ * input. */
+static lk_status take_pixels(input *in, const lk_compress_options *options) {
+    uint8_t *file = NULL;
+    size_t n;
+    uint64_t least = UINT64_MAX;
+    lk_compress_options o = *options;
+    o.verify = LK_VERIFY_NONE;
+    if (o.learn || o.model)
+        return lk_fail(in->ctx, LK_USAGE, "--pixels goes with the codecs that need no model");
+    lk_status status = read_whole(in, &file, &n);
+    for (int how = 0; status == LK_OK && how < LK_PNG_FILTERS; how++) {
+        input trial = {.ctx = in->ctx,
+                       .path = in->path,
+                       .fd = in->fd}; /* of which nothing is left */
+        lk_compress_summary summary;
+        status = lk_png_plain(in->ctx, in->path, file, n, (lk_png_filter)how, &trial.ahead,
+                              &trial.n_ahead);
+        if (status == LK_OK) status = encode_with(&trial, &o, NULL, 0, to_nowhere, NULL, &summary);
+        bool better = status == LK_OK && summary.archive_bytes < least;
+        if (better) {
+            least = summary.archive_bytes;
+            lk_free(in->ctx, in->ahead);
+            in->ahead = trial.ahead;
+            in->n_ahead = trial.n_ahead;
+            in->taken = 0;
+        } else {
+            lk_free(in->ctx, trial.ahead);
+        }
+    }
+    lk_free(in->ctx, file);
+    return status;
+}
+
 lk_status lk_compress_file(lk_context *ctx, const char *from, const char *to, bool replace,
                            const lk_compress_options *options, lk_compress_summary *summary) {
     static const lk_compress_options defaults = LK_COMPRESS_DEFAULTS;
@@ -258,7 +313,8 @@ lk_status lk_compress_file(lk_context *ctx, const char *from, const char *to, bo
     lk_status status = open_input(ctx, from, &in);
     if (!l.options.name && strcmp(from, "-") != 0) l.options.name = base_name(from);
     if (status == LK_OK) status = lk_file_create(ctx, to, replace, &file);
-    if (status == LK_OK && l.options.learn) status = learn(&in, &l);
+    if (status == LK_OK && l.options.pixels) status = take_pixels(&in, &l.options);
+    else if (status == LK_OK && l.options.learn) status = learn(&in, &l);
     if (status == LK_OK)
         status = encode_with(&in, &l.options, l.model, l.n_model, to_file, file, summary);
     else lk_free(ctx, l.model);

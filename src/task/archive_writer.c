@@ -112,6 +112,9 @@ lk_status lk_encoder_create(lk_context *ctx, const lk_compress_options *options,
         return lk_fail(ctx, LK_USAGE,
                        "a model is learned from a whole file, which an encoder never has; compress "
                        "the file, or learn a model first");
+    if (options && options->pixels)
+        return lk_fail(ctx, LK_USAGE,
+                       "pixels are a whole image's, which an encoder never has; compress the file");
     return lk_encoder_create_with(ctx, options, NULL, 0, write, user, out);
 }
 

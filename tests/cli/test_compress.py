@@ -4,11 +4,14 @@ the command line behaves as a compressor's does."""
 import json
 import os
 import pty
+import random
 import signal
+import struct
 import subprocess
 import sys
 import time
 import unittest
+import zlib
 
 import program
 from program import Case, DATA, GOLDEN, PROGRAM, ROOT, good, run
@@ -208,6 +211,117 @@ class Archives(Case):
         good("compress", "-qf", "-9", "--learn", "bytes", alice, "-o", out)
         self.assertLess(out.stat().st_size, 37000)
         self.assertEqual(good("decompress", "-qc", out, text=False), alice.read_bytes())
+
+PASSES = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))  # left, top, right, down
+CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
+
+
+def png_passes(width, height, bits, interlaced):
+    """Lines and bytes of a line, of each pass."""
+    for left, top, right, down in PASSES if interlaced else ((0, 0, 1, 1),):
+        w, h = -(-(width - left) // right), -(-(height - top) // down)
+        if w > 0 and h > 0:
+            yield h, -(-w * bits // 8)
+
+
+def png_predict(kind, line, above, i, step):
+    a, b, c = line[i - step] if i >= step else 0, above[i], above[i - step] if i >= step else 0
+    if kind == 4:
+        return min((a, b, c), key=lambda x: abs(a + b - c - x))
+    return (0, a, b, (a + b) // 2)[kind]
+
+
+def png_chunks(data):
+    at = 8
+    while at < len(data):
+        n = int.from_bytes(data[at:at + 4], "big")
+        yield data[at + 4:at + 8], data[at + 8:at + 8 + n]
+        assert zlib.crc32(data[at + 4:at + 8 + n]) == int.from_bytes(data[at + 8 + n:at + 12 + n], "big")
+        at += n + 12
+
+
+def png_pixels(data):
+    """Everything but the image data's chunks, and the lines of the image."""
+    parts = list(png_chunks(data))
+    width, height, depth, kind, _, _, interlaced = struct.unpack(">IIBBBBB", parts[0][1])
+    bits, lines, out = depth * CHANNELS[kind], zlib.decompress(b"".join(b for t, b in parts if t == b"IDAT")), []
+    at = 0
+    for rows, n in png_passes(width, height, bits, interlaced):
+        above = bytes(n)
+        for _ in range(rows):
+            line = bytearray(lines[at + 1:at + 1 + n])
+            for i in range(n):
+                line[i] = line[i] + png_predict(lines[at], line, above, i, max(bits // 8, 1)) & 255
+            out.append(bytes(line))
+            above, at = line, at + n + 1
+    assert at == len(lines)
+    return [p for p in parts if p[0] != b"IDAT"], out
+
+
+def make_png(draw, width, height, depth, kind, interlaced, pieces=1):
+    def part(tag, body):
+        return struct.pack(">I", len(body)) + tag + body + struct.pack(">I", zlib.crc32(tag + body))
+    bits, lines = depth * CHANNELS[kind], b""
+    for rows, n in png_passes(width, height, bits, interlaced):
+        for _ in range(rows):
+            lines += bytes([draw.randrange(5)]) + bytes(draw.choice((0, 0, 1, 255, draw.randrange(256))) for _ in range(n))
+    packed = zlib.compress(lines, draw.randrange(10))
+    cuts = sorted(draw.randrange(len(packed) + 1) for _ in range(pieces - 1))
+    body = b"".join(part(b"IDAT", packed[a:b]) for a, b in zip([0, *cuts], [*cuts, len(packed)]))
+    before = part(b"gAMA", struct.pack(">I", 45455)) + (part(b"PLTE", draw.randbytes(3 << min(depth, 8))) if kind == 3 else b"")
+    return (b"\x89PNG\r\n\x1a\n" + part(b"IHDR", struct.pack(">IIBBBBB", width, height, depth, kind, 0, 0, interlaced)) +
+            before + body + part(b"tEXt", b"a\0b") + part(b"IEND", b""))
+
+
+class Pixels(Case):
+    def test_every_kind(self):
+        draw, kinds = random.Random(5), [(d, k) for k, depths in ((0, (1, 2, 4, 8, 16)), (2, (8, 16)), (3, (1, 2, 4, 8)), (4, (8, 16)), (6, (8, 16)))
+                                         for d in depths]
+        for turn, (depth, kind) in enumerate(kinds):
+            for interlaced in (0, 1):
+                width, height = ((1, 1), (3, 2), (13, 9), (40, 31))[(turn + interlaced) % 4]
+                path = self.path("i.png", make_png(draw, width, height, depth, kind, interlaced, 1 + turn % 3))
+                good("compress", "-qf", "-1", "--pixels", path)
+                back = good("decompress", "-qc", f"{path}.lk", text=False)
+                self.assertEqual(png_pixels(back), png_pixels(path.read_bytes()), (depth, kind, interlaced, width, height))
+                again = self.path("again.png", back)  # what came back is made of itself
+                good("compress", "-qf", "-1", "--pixels", again)
+                self.assertEqual(png_pixels(good("decompress", "-qc", f"{again}.lk", text=False)), png_pixels(back))
+        # A whole block and one byte more.
+        path = self.path("wide.png", make_png(draw, 65535, 1, 8, 0, 0))
+        good("compress", "-qf", "-1", "--pixels", path)
+        self.assertEqual(png_pixels(good("decompress", "-qc", f"{path}.lk", text=False)), png_pixels(path.read_bytes()))
+        good("schema", path.parent / "wide.png")  # libpng reads the same file
+        self.path("back.png", good("decompress", "-qc", f"{path}.lk", text=False))
+        good("schema", self.folder / "back.png")
+
+    def test_smaller_than_its_bytes(self):
+        draw = random.Random(6)
+        path = self.path("i.png", make_png(draw, 300, 200, 8, 0, 0))
+        sizes = []
+        for options in ((), ("--pixels",)):
+            good("compress", "-qf", *options, path)
+            sizes.append((self.folder / "i.png.lk").stat().st_size)
+        self.assertLess(sizes[1], sizes[0] * 0.95)
+
+    def test_refused(self):
+        whole = make_png(random.Random(7), 20, 20, 8, 2, 0)
+        path = self.path("i.png", whole)
+        for data, code, word in ((b"no image", 2, "is no PNG"), (whole[:-30], 3, "cut short"), (whole[:42] + b"x" + whole[43:], 3, "damaged"),
+                                 (whole[:24] + b"\3" + whole[25:], 3, "a kind that PNG has not"), (b"", 2, "is no PNG"), (whole[:40], 3, "")):
+            bad = self.path("bad.png", data)
+            done = run("compress", "--pixels", bad)
+            self.assertEqual(done.returncode, code, done.stderr)
+            self.assertIn(word, done.stderr)
+            self.assertFalse((self.folder / "bad.png.lk").exists())
+            if data:
+                good("compress", "-qc", bad, text=False)  # as bytes any file goes
+        for at in range(0, len(whole), 7):  # never a crash, and what is taken is an image
+            bad = bytearray(whole)
+            bad[at] ^= 1 << at % 8
+            self.assertIn(run("compress", "-qf", "-1", "--pixels", self.path("bad.png", bytes(bad))).returncode, (2, 3))
+        self.assertEqual(run("compress", "--pixels", "--learn", "gmm", path).returncode, 2)
+
 
 
 if __name__ == "__main__":
