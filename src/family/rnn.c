@@ -96,7 +96,7 @@ static void input_one(const rnn_state *s, lk_trace *trace, const cache *c, size_
                       const double *x, const uint8_t *present) {
     const rnn_layer *layer = &s->layers[l];
     size_t all_gates = s->gates * s->width, n = s->net.n;
-    if (l) lk_series_net_product(&s->net, trace, c->lanes, c->h, &c->input[l], c->gates);
+    if (l) lk_series_net_product(trace, c->lanes, c->h, &c->input[l], c->gates);
     for (size_t lane = 0; lane < c->lanes; lane++) {
         lk_real *to = c->gates + lane * all_gates;
         if (l) {

@@ -304,26 +304,31 @@ lk_tensor *lk_series_net_head(lk_series_net *net, lk_trace *trace, lk_tensor *h,
     return lk_reshape(tape, y, lk_tensor_rows(y) / net->n, net->n * net->outputs);
 }
 
-bool lk_series_net_pack(const lk_series_net *net, lk_trace *trace, size_t parameter, size_t k,
-                        size_t cols, lk_series_weight *weight) {
+bool lk_series_net_pack_values(lk_trace *trace, const lk_real *values, size_t k, size_t cols,
+                               lk_series_weight *weight) {
     size_t bytes = lk_packed_bytes(LK_REAL, k, cols);
     void *packed = NULL;
     if (bytes && !(packed = lk_arena_alloc_raw(trace->arena, bytes, 1))) return false;
-    if (bytes)
-        lk_pack(LK_REAL, k, cols, lk_param_values(&net->model->params, parameter), cols, packed);
-    *weight = (lk_series_weight){parameter, k, cols, packed};
+    if (bytes) lk_pack(LK_REAL, k, cols, values, cols, packed);
+    *weight = (lk_series_weight){values, k, cols, packed};
     return true;
 }
 
-void lk_series_net_product(const lk_series_net *net, lk_trace *trace, size_t lanes,
-                           const lk_real *x, const lk_series_weight *weight, lk_real *out) {
+bool lk_series_net_pack(const lk_series_net *net, lk_trace *trace, size_t parameter, size_t k,
+                        size_t cols, lk_series_weight *weight) {
+    return lk_series_net_pack_values(trace, lk_param_values(&net->model->params, parameter), k,
+                                     cols, weight);
+}
+
+void lk_series_net_product(lk_trace *trace, size_t lanes, const lk_real *x,
+                           const lk_series_weight *weight, lk_real *out) {
     lk_product_job job = {
         .m = lanes,
         .n = weight->cols,
         .k = weight->k,
         .a = x,
         .lda = weight->k,
-        .b = lk_param_values(&net->model->params, weight->parameter),
+        .b = weight->values,
         .ldb = weight->cols,
         .packed = weight->packed,
         .out = out,
@@ -352,7 +357,7 @@ void lk_series_net_head_one(const lk_series_net *net, lk_trace *trace, const lk_
         memcpy(to, h + lane * w, w * sizeof *to);
         last_of(net, i, x + lane * n, present + lane * n, net->last, to + w);
     }
-    lk_series_net_product(net, trace, head->lanes, net->last ? head->seen : h, &head->weight,
+    lk_series_net_product(trace, head->lanes, net->last ? head->seen : h, &head->weight,
                           head->outputs);
     for (size_t lane = 0; lane < head->lanes; lane++) {
         lk_real *to = (lk_real *)params + lane * net->heads.width + i * outputs;

@@ -41,7 +41,8 @@ typedef struct lk_series_net {
 
 /* A parameter [k, cols] whose numbers were copied in the order in which products read them, once for all positions. */
 typedef struct lk_series_weight {
-    size_t parameter, k, cols;
+    const lk_real *values; /* [k, cols] */
+    size_t k, cols;
     const void *packed; /* NULL: it is read where it stands */
 } lk_series_weight;
 
@@ -88,9 +89,12 @@ lk_tensor *lk_series_net_thin(const lk_series_net *net, lk_trace *trace, size_t 
 /* In the trace's arena; false: out of memory. */
 bool lk_series_net_pack(const lk_series_net *net, lk_trace *trace, size_t parameter, size_t k,
                         size_t cols, lk_series_weight *weight);
-/* out [lanes, cols] = x [lanes, k] · the parameter */
-void lk_series_net_product(const lk_series_net *net, lk_trace *trace, size_t lanes,
-                           const lk_real *x, const lk_series_weight *weight, lk_real *out);
+/* The same of numbers that are in the trace's arena, or live as long. */
+bool lk_series_net_pack_values(lk_trace *trace, const lk_real *values, size_t k, size_t cols,
+                               lk_series_weight *weight);
+/* out [lanes, cols] = x [lanes, k] · the weight */
+void lk_series_net_product(lk_trace *trace, size_t lanes, const lk_real *x,
+                           const lk_series_weight *weight, lk_real *out);
 /* "block.3.attention.gain"; SIZE_MAX: without a number. */
 void lk_series_net_name(char *out, size_t room, const char *layer, size_t number, const char *name,
                         const char *end);

@@ -177,18 +177,18 @@ static void block_one(const transformer_state *s, lk_trace *trace, const cache *
     size_t lanes = c->lanes, w = s->width;
     attend_job job = {s, c, trace->ctx, layer, i};
     norm_one(s, c, b->norm1, b->norm1_bias);
-    lk_series_net_product(&s->net, trace, lanes, c->y, &p->qkv, c->qkv);
+    lk_series_net_product(trace, lanes, c->y, &p->qkv, c->qkv);
     lk_parallel(trace->ctx, lanes, 1, attend_range, &job);
-    lk_series_net_product(&s->net, trace, lanes, c->y, &p->out, c->qkv);
+    lk_series_net_product(trace, lanes, c->y, &p->out, c->qkv);
     add_to(lanes * w, c->h, c->qkv);
     norm_one(s, c, b->norm2, b->norm2_bias);
-    lk_series_net_product(&s->net, trace, lanes, c->y, &p->up, c->u);
+    lk_series_net_product(trace, lanes, c->y, &p->up, c->u);
     lk_map(trace->ctx, s->map, LK_REAL, lanes * s->hidden, c->u, c->u);
     if (s->gated) {
-        lk_series_net_product(&s->net, trace, lanes, c->y, &p->gate, c->v);
+        lk_series_net_product(trace, lanes, c->y, &p->gate, c->v);
         for (size_t j = 0; j < lanes * s->hidden; j++) c->u[j] = c->u[j] * c->v[j];
     }
-    lk_series_net_product(&s->net, trace, lanes, c->u, &p->down, c->y);
+    lk_series_net_product(trace, lanes, c->u, &p->down, c->y);
     add_to(lanes * w, c->h, c->y);
 }
 

@@ -21,6 +21,7 @@ typedef struct wavenet_state {
     lk_series_net net; /* first: slots of the record that all have are its own */
     size_t depth, taps, width, skips, groups; /* groups of SIDE layers */
     size_t skip_bias, hidden, hidden_bias;
+    bool normed;  /* behind each weight stands the parameter of its columns' lengths */
     size_t *skip; /* [groups] parameters [layers of the group·width, skips] */
     conv_layer *layers;
 } wavenet_state;
@@ -34,6 +35,8 @@ static const lk_option options[] = {
     {"skip", LK_OPTION_INT, "128", 1, 65536, NULL, "Channels from all layers to the head"},
     {"dropout", LK_OPTION_REAL, "0", 0, 0.95, NULL,
      "Share of what layers show that is left out in each step of learning"},
+    {"weight-norm", LK_OPTION_FLAG, "false", 1, 0, NULL,
+     "Weights are learned as lengths and directions of their columns"},
     LK_SERIES_COMPONENTS,
     {NULL, LK_OPTION_INT, NULL, 0, 0, NULL, NULL}};
 
@@ -49,6 +52,7 @@ static lk_tensor *linear(wavenet_state *s, lk_trace *trace, lk_tensor *x, size_t
     lk_params *params = &s->net.model->params;
     lk_tape *tape = trace->tape;
     lk_tensor *w = lk_param(tape, params, weight);
+    if (s->normed) w = lk_weight_norm(tape, w, lk_param(tape, params, weight + 1));
     lk_tensor *b = bias == SIZE_MAX
                        ? NULL
                        : lk_reshape(tape, lk_param(tape, params, bias), 1, lk_tensor_cols(w));
@@ -114,6 +118,19 @@ static bool make_room(const wavenet_state *s, lk_arena *arena, cache *c) {
     return c->rings && c->skip;
 }
 
+/* The weight that a parameter stands for, packed. */
+static bool pack(const wavenet_state *s, lk_trace *trace, size_t parameter, size_t k, size_t cols,
+                 lk_series_weight *weight) {
+    lk_params *params = &s->net.model->params;
+    if (!s->normed) return lk_series_net_pack(&s->net, trace, parameter, k, cols, weight);
+    lk_real *w = lk_arena_alloc_raw(trace->arena, k * cols, sizeof *w);
+    double *room = lk_arena_alloc_raw(trace->arena, 2 * cols, sizeof *room);
+    if (!w || !room) return false;
+    lk_weight_norm_values(LK_REAL, k, cols, lk_param_values(params, parameter),
+                          lk_param_values(params, parameter + 1), room, w);
+    return lk_series_net_pack_values(trace, w, k, cols, weight);
+}
+
 /* A ring is no longer than there are positions: what it would keep beyond them nobody sees. */
 static bool make_ring(const wavenet_state *s, lk_trace *trace, size_t l, cache *c) {
     const conv_layer *layer = &s->layers[l];
@@ -122,10 +139,8 @@ static bool make_ring(const wavenet_state *s, lk_trace *trace, size_t l, cache *
     r->length = (s->taps - 1) * layer->dilation;
     if (r->length > s->net.n) r->length = s->net.n;
     r->kept = lk_arena_alloc(trace->arena, r->length * c->lanes * w, sizeof(lk_real));
-    return r->kept &&
-           lk_series_net_pack(&s->net, trace, layer->gates, s->taps * w, 2 * w, &r->gates) &&
-           (l + 1 == s->depth ||
-            lk_series_net_pack(&s->net, trace, layer->residual, w, w, &r->residual));
+    return r->kept && pack(s, trace, layer->gates, s->taps * w, 2 * w, &r->gates) &&
+           (l + 1 == s->depth || pack(s, trace, layer->residual, w, w, &r->residual));
 }
 
 static void *start(void *self, lk_trace *trace, size_t lanes) {
@@ -134,12 +149,11 @@ static void *start(void *self, lk_trace *trace, size_t lanes) {
     if (!c) return NULL;
     c->lanes = lanes;
     bool good = make_room(s, trace->arena, c) &&
-                lk_series_net_pack(&s->net, trace, s->hidden, s->skips, s->skips, &c->hidden) &&
+                pack(s, trace, s->hidden, s->skips, s->skips, &c->hidden) &&
                 lk_series_net_start_head(&s->net, trace, lanes, &c->head);
     for (size_t l = 0; good && l < s->depth; l++) good = make_ring(s, trace, l, c);
     for (size_t g = 0; good && g < s->groups; g++)
-        good = lk_series_net_pack(&s->net, trace, s->skip[g], in_group(s, g) * s->width, s->skips,
-                                  &c->skip[g]);
+        good = pack(s, trace, s->skip[g], in_group(s, g) * s->width, s->skips, &c->skip[g]);
     return good ? c : NULL;
 }
 
@@ -178,20 +192,20 @@ static void layer_one(const wavenet_state *s, lk_trace *trace, const cache *c, s
     const ring *r = &c->rings[l];
     size_t w = s->width, lanes = c->lanes, side = in_group(s, l / SIDE), at = l % SIDE;
     look_back(s, c, l, i);
-    lk_series_net_product(&s->net, trace, lanes, c->seen, &r->gates, c->gates);
+    lk_series_net_product(trace, lanes, c->seen, &r->gates, c->gates);
     add_row(lanes, 2 * w, values(s, layer->gates_bias), c->gates);
     for (size_t lane = 0; lane < lanes; lane++) {
         lk_gated_row(LK_REAL, w, c->gates + lane * 2 * w, c->y + lane * w);
         memcpy(c->z + (lane * side + at) * w, c->y + lane * w, w * sizeof *c->y);
     }
     if (l + 1 < s->depth) {
-        lk_series_net_product(&s->net, trace, lanes, c->y, &r->residual, c->gates);
+        lk_series_net_product(trace, lanes, c->y, &r->residual, c->gates);
         add_row(lanes, w, values(s, layer->residual_bias), c->gates);
         for (size_t j = 0; j < lanes * w; j++) c->h[j] = c->h[j] + c->gates[j];
     }
     if (at + 1 < side) return;
     lk_real *to = l < SIDE ? c->sum : c->up;
-    lk_series_net_product(&s->net, trace, lanes, c->z, &c->skip[l / SIDE], to);
+    lk_series_net_product(trace, lanes, c->z, &c->skip[l / SIDE], to);
     if (l < SIDE) add_row(lanes, s->skips, values(s, s->skip_bias), to);
     else
         for (size_t j = 0; j < lanes * s->skips; j++) c->sum[j] = c->sum[j] + to[j];
@@ -206,7 +220,7 @@ static void one(void *self, lk_trace *trace, void *state, size_t i, const double
         lk_series_net_embed_one(&s->net, i, x + lane * n, present + lane * n, c->h + lane * w);
     for (size_t l = 0; l < s->depth; l++) layer_one(s, trace, c, l, i);
     relu(trace, c->lanes * skips, c->sum);
-    lk_series_net_product(&s->net, trace, c->lanes, c->sum, &c->hidden, c->up);
+    lk_series_net_product(trace, c->lanes, c->sum, &c->hidden, c->up);
     add_row(c->lanes, skips, values(s, s->hidden_bias), c->up);
     relu(trace, c->lanes * skips, c->up);
     lk_series_net_head_one(&s->net, trace, &c->head, i, c->up, x, present, params);
@@ -226,35 +240,47 @@ static bool declare_bias(wavenet_state *s, const char *layer, size_t number, con
     return *bias != SIZE_MAX;
 }
 
-static bool declare_layer(wavenet_state *s, size_t l) {
+/* SIZE_MAX: failed. */
+static size_t declare_weight(wavenet_state *s, const char *layer, size_t number, const char *name,
+                             size_t rows, size_t cols, double deviation) {
     lk_params *params = &s->net.model->params;
+    size_t shape[1] = {cols};
+    char full[64];
+    size_t weight = lk_series_net_weight(params, layer, number, name, rows, cols, deviation);
+    if (weight == SIZE_MAX || !s->normed) return weight;
+    lk_series_net_name(full, sizeof full, layer, number, name, ".gain");
+    return lk_params_add(params, full, LK_REAL, 1, shape, LK_INIT_ZERO, 0, true) == weight + 1
+               ? weight
+               : SIZE_MAX;
+}
+
+static bool declare_layer(wavenet_state *s, size_t l) {
     conv_layer *layer = &s->layers[l];
     size_t w = s->width;
-    layer->gates = lk_series_net_weight(params, "layer", l, "gates", s->taps * w, 2 * w,
-                                        deviation_of(s->taps * w));
+    layer->gates =
+        declare_weight(s, "layer", l, "gates", s->taps * w, 2 * w, deviation_of(s->taps * w));
     if (layer->gates == SIZE_MAX ||
         !declare_bias(s, "layer", l, "gates", 2 * w, &layer->gates_bias))
         return false;
     if (l + 1 == s->depth) return true;
-    layer->residual = lk_series_net_weight(params, "layer", l, "residual", w, w, deviation_of(w));
+    layer->residual = declare_weight(s, "layer", l, "residual", w, w, deviation_of(w));
     return layer->residual != SIZE_MAX &&
            declare_bias(s, "layer", l, "residual", w, &layer->residual_bias);
 }
 
 static lk_status declare(wavenet_state *s) {
-    lk_params *params = &s->net.model->params;
     size_t w = s->width, skips = s->skips;
     bool good = lk_series_net_declare_table(&s->net, "embed", SIZE_MAX, "weight", w, 1) == LK_OK;
     for (size_t l = 0; good && l < s->depth; l++) good = declare_layer(s, l);
     for (size_t g = 0; good && g < s->groups; g++) {
-        s->skip[g] = lk_series_net_weight(params, "skip", g, "weight", in_group(s, g) * w, skips,
-                                          deviation_of(s->depth * w));
+        s->skip[g] = declare_weight(s, "skip", g, "weight", in_group(s, g) * w, skips,
+                                    deviation_of(s->depth * w));
         good = s->skip[g] != SIZE_MAX;
     }
     good = good && declare_bias(s, "head", SIZE_MAX, "skip", skips, &s->skip_bias);
     if (good)
-        s->hidden = lk_series_net_weight(params, "head", SIZE_MAX, "hidden", skips, skips,
-                                         deviation_of(skips));
+        s->hidden =
+            declare_weight(s, "head", SIZE_MAX, "hidden", skips, skips, deviation_of(skips));
     good = good && s->hidden != SIZE_MAX &&
            declare_bias(s, "head", SIZE_MAX, "hidden", skips, &s->hidden_bias);
     return good ? lk_series_net_declare_head(&s->net) : s->net.model->ctx->status;
@@ -270,6 +296,7 @@ static lk_status create(lk_model *model) {
     s->taps = (size_t)lk_options_int(o, "taps");
     s->width = (size_t)lk_options_int(o, "residual");
     s->skips = (size_t)lk_options_int(o, "skip");
+    s->normed = lk_options_flag(o, "weight-norm");
     s->groups = (s->depth + SIDE - 1) / SIDE;
     lk_status status = lk_series_net_create(model, s->skips, &chain, s, &s->net);
     if (status != LK_OK) return status;
@@ -291,6 +318,35 @@ static void destroy(lk_model *model) {
     model->state = NULL;
 }
 
+/* A weight begins as the direction, so that lengths begin as what it has. */
+static void set_lengths(wavenet_state *s, size_t weight) {
+    lk_params *params = &s->net.model->params;
+    const lk_param_info *info = &params->info[weight];
+    const lk_real *v = lk_param_values(params, weight);
+    lk_real *gain = lk_param_values(params, weight + 1);
+    for (size_t j = 0; j < info->shape[1]; j++) {
+        double sum = 0;
+        for (size_t k = 0; k < info->shape[0]; k++) {
+            double x = (double)v[k * info->shape[1] + j];
+            sum = sum + x * x;
+        }
+        gain[j] = (lk_real)lk_sqrt(sum);
+    }
+}
+
+static lk_status prepare(lk_model *model, const lk_rows *rows) {
+    wavenet_state *s = model->state;
+    lk_status status = lk_series_net_prepare(model, rows);
+    if (status != LK_OK || !s->normed) return status;
+    for (size_t l = 0; l < s->depth; l++) {
+        set_lengths(s, s->layers[l].gates);
+        if (l + 1 < s->depth) set_lengths(s, s->layers[l].residual);
+    }
+    for (size_t g = 0; g < s->groups; g++) set_lengths(s, s->skip[g]);
+    set_lengths(s, s->hidden);
+    return LK_OK;
+}
+
 static const char *const settings[] = {
     "learning-rate=0.002", "schedule=cosine", "warmup=100", "clip=1", "batch=16", NULL};
 static const lk_preset presets[] = {{"taps", NULL, settings}, {NULL, NULL, NULL}};
@@ -304,7 +360,7 @@ const lk_family lk_family_wavenet = {
     .create = create,
     .joint = lk_series_net_joint,
     .destroy = destroy,
-    .prepare = lk_series_net_prepare,
+    .prepare = prepare,
     .presets = presets,
     .step = lk_series_net_step,
     .series = true,

@@ -11,6 +11,13 @@ lk_tensor *lk_norm_op(lk_tape *tape, lk_tensor *x, lk_tensor *gain, lk_tensor *b
 /* One row of it. */
 void lk_norm_row(lk_dtype t, size_t n, const void *x, const void *gain, const void *bias, void *y);
 
+/* Weights by column as a length and a direction: v [k, cols], gain [1, cols] -> gain·v/‖v‖ (weight normalisation; Salimans and Kingma
+ * 2016, eq. 2); 0 where v is 0. */
+lk_tensor *lk_weight_norm(lk_tape *tape, lk_tensor *v, lk_tensor *gain);
+/* The same numbers without a tape; room [2·cols], of which the first `cols` become 1/‖v‖. */
+void lk_weight_norm_values(lk_dtype t, size_t rows, size_t cols, const void *v, const void *gain,
+                           double *room, void *w);
+
 /* Causal attention of `heads` heads (Vaswani et al. 2017, section 3.2), each position seeing itself and those before it. x
  * [rows·n, 3w] holds queries, keys and values, w = heads·size; the result is [rows·n, w]. The softmax goes
  * by blocks of 64 keys from the first (Dao et al. 2022, algorithm 1), so that memory is linear in n. */

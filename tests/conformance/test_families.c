@@ -55,8 +55,8 @@ static const char *const small_learned[] = {
     "norm=layer", "dropout=0.1", "hidden=20", NULL};
 static const char *const small_wavenet[] = {"layers=10",   "stack=3", "residual=6", "skip=8",
                                             "dropout=0.1", "batch=8", NULL};
-static const char *const three_taps[] = {"layers=3",   "taps=3", "stack=5",
-                                         "residual=5", "skip=7", NULL};
+static const char *const three_taps[] = {"layers=3", "taps=3",           "stack=5", "residual=5",
+                                         "skip=7",   "weight-norm=true", NULL};
 static const char *const unseen_values[] = {"absent=latent", "score=bic", "parents=2", NULL};
 static const char *const plain[] = {NULL};
 

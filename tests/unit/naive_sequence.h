@@ -132,6 +132,21 @@ static void naive_gated(int k, const matrix *x, matrix *out) {
             out->v[i * w + j] = tanh((k + 1) * at(x, i, j)) * squash((k + 1) * at(x, i, w + j));
 }
 
+static void naive_weight_norm(int k, const matrix *x, matrix *out) {
+    (void)k;
+    shape(out, x->rows, x->cols);
+    for (size_t j = 0; j < x->cols; j++) {
+        double square = 0;
+        for (size_t i = 0; i < x->rows; i++) square += at(x, i, j) * at(x, i, j);
+        for (size_t i = 0; i < x->rows; i++)
+            out->v[i * x->cols + j] = square > 0 ? at(x, i, j) / sqrt(square) * x[1].v[j] : 0;
+    }
+}
+
+static lk_tensor *build_weight_norm(lk_tape *t, int k, lk_tensor **x) {
+    return lk_weight_norm(t, k ? lk_add(t, x[0], x[0]) : x[0], x[1]);
+}
+
 static lk_tensor *build_dilate(lk_tape *t, int k, lk_tensor **x) {
     return lk_dilate(t, x[0], (size_t)k, TAPS, APART);
 }

@@ -378,6 +378,8 @@ static const op_case cases[] = {
     {"dilate, shorter than it sees", build_dilate, naive_dilate, 2, {{6, 2}}, 0, 0, 0},
     {"gated", build_gated, naive_gated, 0, {{4, 6}}, 0, 0, 0},
     {"gated, of a sum", build_gated, naive_gated, 1, {{3, 70}}, 0, 0, 0},
+    {"weight norm", build_weight_norm, naive_weight_norm, 0, {{4, 5}, {1, 5}}, 0, 0, 1},
+    {"weight norm, of a sum", build_weight_norm, naive_weight_norm, 1, {{70, 3}, {1, 3}}, 0, 0, 1},
     {"lstm", build_recurrent, naive_recurrent, LK_LSTM, {{6, 8}, {2, 8}}, 0, 0, 1},
     {"gru", build_recurrent, naive_recurrent, LK_GRU, {{6, 6}, {2, 6}, {1, 2}}, 0, 0, 1},
     {"dense, sums of more than 256",
