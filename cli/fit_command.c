@@ -7,6 +7,8 @@
 static const lk_option own[] = {
     {"resume", LK_OPTION_FLAG, "false", 1, 0, NULL,
      "Go on from MODEL.checkpoint, to the bits of an unbroken run"},
+    {"start", LK_OPTION_TEXT, "", 1, 0, NULL,
+     "Begin at this model's parameters instead of anew, its schema reading the data"},
     {"checkpoint-seconds", LK_OPTION_REAL, "30", 0, 1e9, NULL,
      "How often MODEL.checkpoint is written; 0: every step"},
     {"profile", LK_OPTION_FLAG, "false", 1, 0, NULL,
@@ -112,20 +114,21 @@ static bool is_family(const char *name, bool *series) {
 }
 
 static lk_status open_data(lk_context *ctx, const cli_arguments *a, const char *path, bool series,
-                           const lk_data *like, lk_data **out) {
+                           const lk_model *start, const lk_data *like, lk_data **out) {
+    if (start && !like) return cli_open_data(ctx, a, path, start, NULL, out);
     return series ? cli_open_text(ctx, a, path, like, out)
                   : cli_open_data(ctx, a, path, NULL, like, out);
 }
 
 /* --valid: a file, or, where there is none of that name, the share of the data that is held out. */
-static lk_status open_valid(lk_context *ctx, const cli_arguments *a, bool series, lk_data **data,
-                            lk_data **valid) {
+static lk_status open_valid(lk_context *ctx, const cli_arguments *a, bool series,
+                            const lk_model *start, lk_data **data, lk_data **valid) {
     const char *path = cli_value(a, "valid", "");
     char *end;
     double share = strtod(path, &end);
     if (!*path) return LK_OK;
     if (exists(path) || *end || !(share > 0 && share < 1))
-        return open_data(ctx, a, path, series, *data, valid);
+        return open_data(ctx, a, path, series, start, start ? NULL : *data, valid);
     lk_data *rest;
     lk_status status = lk_data_split(*data, share, cli_count(a, "seed", 1), &rest, valid);
     if (status != LK_OK) return status;
@@ -152,6 +155,10 @@ static int run(lk_context *ctx, const cli_arguments *a) {
     if (resume && !exists(checkpoint))
         return cli_usage("there is no %s to resume from; leave --resume out to start anew",
                          checkpoint);
+    if (choosing && *cli_value(a, "start", ""))
+        return cli_usage("`likely fit auto` tries families from their beginnings; name the family "
+                         "of %s to begin at it",
+                         cli_value(a, "start", ""));
     if (!family_settings(a, texts, list)) return LK_USAGE;
     lk_fit_options options = LK_FIT_DEFAULTS;
     options.options = list;
@@ -163,11 +170,14 @@ static int run(lk_context *ctx, const cli_arguments *a) {
     options.checkpoint_seconds = cli_number(a, "checkpoint-seconds", 30);
     options.resume = resume;
     lk_data *data = NULL, *valid = NULL;
-    lk_model *model = NULL;
+    lk_model *model = NULL, *start = NULL;
     double began = cli_seconds();
-    lk_status status = open_data(ctx, a, a->plain[1], series, NULL, &data);
-    if (status == LK_OK) status = open_valid(ctx, a, series, &data, &valid);
+    lk_status status = LK_OK;
+    if (*cli_value(a, "start", "")) status = lk_model_load(ctx, cli_value(a, "start", ""), &start);
+    if (status == LK_OK) status = open_data(ctx, a, a->plain[1], series, start, NULL, &data);
+    if (status == LK_OK) status = open_valid(ctx, a, series, start, &data, &valid);
     options.valid = valid;
+    options.start = start;
     if (status == LK_OK && cli_flag(a, "profile")) status = lk_context_set_profile(ctx, true);
     double fitting = cli_seconds();
     if (status == LK_OK)
@@ -186,6 +196,7 @@ static int run(lk_context *ctx, const cli_arguments *a) {
                             "goes on from there\n");
     }
     lk_model_destroy(model);
+    lk_model_destroy(start);
     lk_data_close(valid);
     lk_data_close(data);
     return code;

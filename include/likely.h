@@ -177,9 +177,12 @@ typedef struct lk_fit_options {
     const char *checkpoint;    /* path; NULL: none. Removed by lk_fit when learning is complete */
     double checkpoint_seconds; /* at most this much work is lost to a kill */
     bool resume;               /* go on from the checkpoint, to the bits of an unbroken run */
+    const lk_model
+        *start; /* begin at its parameters; NULL: anew. Same family, schema and sizes, and one
+                                  that climbs a gradient (else LK_CANNOT) */
 } lk_fit_options;
 #define LK_FIT_DEFAULTS \
-    { NULL, NULL, 1, 0, 0, 0, NULL, 30, false }
+    { NULL, NULL, 1, 0, 0, 0, NULL, 30, false, NULL }
 
 /* Learns a model. On LK_INTERRUPTED (the context's cancel function said so) *out is a usable model
  * all the same; on other failures it is NULL. */

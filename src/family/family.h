@@ -24,6 +24,8 @@ struct lk_model {
     uint64_t steps; /* optimiser steps or EM iterations taken */
     bool converged;
     char data_hash[65]; /* of the rows learned from */
+    char start_hash
+        [65]; /* of those from which the model was learned that it began at; empty: none */
     uint64_t data_rows;
     struct {
         uint64_t step;

@@ -87,6 +87,8 @@ static char *describe(const lk_model *model) {
     lk_json_put(&failed, root, "converged", json_boolean(model->converged));
     lk_json_put(&failed, root, "data_rows", json_integer((json_int_t)model->data_rows));
     lk_json_put(&failed, root, "data_sha256", json_string(model->data_hash));
+    if (*model->start_hash)
+        lk_json_put(&failed, root, "start_data_sha256", json_string(model->start_hash));
     lk_json_put(&failed, root, "log", log_json(model, &failed));
     lk_json_put(&failed, root, "schema",
                 lk_json_parse(model->ctx, schema_text, strlen(schema_text), &error));
@@ -339,6 +341,8 @@ static lk_status read_state(lk_model *model, const opened *f, const char *path) 
     model->converged = json_is_true(json_object_get(f->about, "converged"));
     model->data_rows = (uint64_t)json_integer_value(json_object_get(f->about, "data_rows"));
     snprintf(model->data_hash, sizeof model->data_hash, "%s", hash ? hash : "");
+    hash = json_string_value(json_object_get(f->about, "start_data_sha256"));
+    snprintf(model->start_hash, sizeof model->start_hash, "%s", hash ? hash : "");
     for (size_t i = 0; i < json_array_size(log); i++) {
         json_t *row = json_array_get(log, i);
         lk_status status =

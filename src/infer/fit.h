@@ -15,6 +15,7 @@ typedef struct lk_fit_control {
     const char *checkpoint;    /* path; NULL: none is written */
     double checkpoint_seconds; /* how often; 0: at every step */
     bool resume;               /* start from the checkpoint */
+    const lk_model *start; /* of the same family and schema: begin at its parameters; NULL: anew */
 } lk_fit_control;
 
 extern const lk_option lk_em_options[]; /* learning options of the two loops */

@@ -525,6 +525,25 @@ static lk_status prepare(training *t, const lk_rows *rows) {
     return status;
 }
 
+/* The parameters of the model to begin at, which must have the same tensors. */
+static lk_status begin_at(lk_model *model, const lk_model *start) {
+    const lk_params *to = &model->params, *from = &start->params;
+    for (size_t i = 0; i < to->n; i++) {
+        size_t q = lk_params_find(from, to->info[i].name);
+        if (q == SIZE_MAX || from->info[q].size != to->info[i].size || from->n != to->n ||
+            from->info[q].dtype != to->info[i].dtype ||
+            memcmp(from->info[q].shape, to->info[i].shape, sizeof to->info[i].shape) != 0)
+            return lk_fail(model->ctx, LK_USAGE,
+                           "the model to begin at has other sizes (tensor %s); give the options "
+                           "that it was learned with, which `likely show` prints",
+                           to->info[i].name);
+        memcpy(lk_param_values(to, i), lk_param_values(from, q),
+               to->info[i].size * lk_dtype_size(to->info[i].dtype));
+    }
+    snprintf(model->start_hash, sizeof model->start_hash, "%s", start->data_hash);
+    return LK_OK;
+}
+
 lk_status lk_gradient_fit(lk_model *model, const lk_rows *rows, const lk_fit_control *control) {
     lk_context *ctx = model->ctx;
     training *t = lk_alloc(ctx, 1, sizeof *t);
@@ -534,6 +553,8 @@ lk_status lk_gradient_fit(lk_model *model, const lk_rows *rows, const lk_fit_con
     lk_status status = prepare(t, rows);
     if (status == LK_OK && !control->resume && model->family->prepare)
         status = model->family->prepare(model, t->rows);
+    if (status == LK_OK && !control->resume && control->start)
+        status = begin_at(model, control->start);
     if (status == LK_OK) status = optimiser_of(t); /* whose moving average begins at the weights */
     if (status == LK_OK) status = begin_cosine(t);
     if (status == LK_OK && control->resume) status = resume(t);

@@ -78,6 +78,8 @@ lk_status lk_model_describe(const lk_model *model, char **json) {
     lk_json_put(&failed, root, "converged", json_boolean(model->converged));
     lk_json_put(&failed, root, "data_rows", json_integer((json_int_t)model->data_rows));
     lk_json_put(&failed, root, "data_sha256", json_string(model->data_hash));
+    if (*model->start_hash)
+        lk_json_put(&failed, root, "start_data_sha256", json_string(model->start_hash));
     lk_json_put(&failed, root, "dims", json_integer((json_int_t)lk_schema_dims(model->schema)));
     lk_json_put(&failed, root, "parameters", json_integer((json_int_t)numbers));
     lk_json_put(&failed, root, "options", options);

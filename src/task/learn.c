@@ -179,6 +179,32 @@ static lk_status check_conditions(lk_model *model, const lk_rows *rows) {
     return status;
 }
 
+/* A model to begin at reads its numbers as this one does. */
+static lk_status check_start(const lk_model *model, const lk_model *start) {
+    lk_context *ctx = model->ctx;
+    char *own = NULL, *other = NULL;
+    if (!start) return LK_OK;
+    if (model->family->em || model->family->learn)
+        return lk_fail(
+            ctx, LK_CANNOT,
+            "%s does not learn by gradients, so that there is nothing to begin at; leave out "
+            "the model to start from",
+            model->family->name);
+    if (start->family != model->family)
+        return lk_fail(ctx, LK_USAGE, "a %s cannot begin at the parameters of a %s",
+                       model->family->name, start->family->name);
+    lk_status status = lk_schema_to_json(model->schema, &own);
+    if (status == LK_OK) status = lk_schema_to_json(start->schema, &other);
+    if (status == LK_OK && strcmp(own, other))
+        status = lk_fail(
+            ctx, LK_BAD_DATA,
+            "the data are read by another schema than those of the model to begin at, whose "
+            "numbers would mean something else; read them by its schema");
+    lk_free(ctx, own);
+    lk_free(ctx, other);
+    return status;
+}
+
 static lk_status fit_rows(lk_context *ctx, const lk_family *family, const lk_rows *rows,
                           const lk_rows *valid, const lk_fit_options *o, lk_model **out) {
     lk_model *model = NULL;
@@ -192,6 +218,7 @@ static lk_status fit_rows(lk_context *ctx, const lk_family *family, const lk_row
     }
     lk_options_destroy(options);
     if (status == LK_OK) status = begin(ctx, family, rows, o, &model);
+    if (status == LK_OK) status = check_start(model, o->start);
     if (status == LK_OK && lk_rows_schema(rows)->n_known) status = check_conditions(model, rows);
     lk_fit_control control = {
         .valid = valid,
@@ -200,7 +227,8 @@ static lk_status fit_rows(lk_context *ctx, const lk_family *family, const lk_row
         .minutes = o->minutes,
         .checkpoint = o->checkpoint,
         .checkpoint_seconds = o->checkpoint_seconds,
-        .resume = o->resume};
+        .resume = o->resume,
+        .start = o->start};
     if (status == LK_OK)
         status = family->learn ? lk_direct_fit(model, rows, &control)
                  : family->em  ? lk_em_fit(model, rows, &control)

@@ -95,6 +95,22 @@ class Resume(Case):
         good("fit", family, TABLE, "-o", replayed, "-f", "--steps", max(steps // 2, 1), *options)
         self.assertNotEqual(sha256(timed), sha256(replayed))
 
+    def test_start(self):
+        """--start begins where another model ended: at a rate of 0 it stays there, else it gets better."""
+        first, still, better = self.path("first.lk"), self.path("still.lk"), self.path("better.lk")
+        small = ["--hidden", "20", "--held-out", "0", "--quiet"]
+        good("fit", "vae", TABLE, "-o", first, "--steps", "60", *small)
+        good("fit", "vae", TABLE, "-o", still, "--start", first, "--steps", "1", "--learning-rate", "0", *small)
+        self.assertEqual(scores(still, TABLE), scores(first, TABLE))
+        about = json.loads(good("show", still))
+        self.assertEqual(about["start_data_sha256"], about["data_sha256"])
+        good("fit", "vae", TABLE, "-o", better, "--start", first, "--steps", "60", *small)
+        self.assertGreater(sum(scores(better, TABLE)), sum(scores(first, TABLE)) + 1)
+        for code, family, *more in ((2, "made"), (2, "vae", "--hidden", "21"), (5, "gmm"), (2, "auto")):
+            bad = run("fit", family, TABLE, "-o", self.path("bad.lk"), "--start", first, "--steps", "1", *more)
+            self.assertEqual(bad.returncode, code, bad.stderr)
+            self.assertFalse(self.path("bad.lk").exists())
+
     def test_cosine_of_minutes(self):
         """A cosine that ends when the minutes do is replayed by its number of steps alone."""
         text = GOLDEN / "dialogue.txt"
