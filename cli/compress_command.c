@@ -20,8 +20,9 @@ static const lk_option compress_own[] = {
      "What is learned, so that no model file is needed: \"bytes\" while coding; a family's model "
      "from "
      "the rows of a table, which goes into the archive; \"auto\": what makes the smallest archive"},
-    {"codec", LK_OPTION_CHOICE, "bytes", 1, 0, "bytes|rows|order0|stored",
-     "\"order0\": hundreds of MB a second, and little compression; \"rows\" goes with --model; "
+    {"codec", LK_OPTION_CHOICE, "bytes", 1, 0, "bytes|rows|series|order0|stored",
+     "\"order0\": hundreds of MB a second, and little compression; \"rows\" and \"series\" go with "
+     "--model, of tables and of texts or sounds, and need not be named; "
      "\"stored\": as it is, with checksums"},
     {"embed", LK_OPTION_FLAG, "false", 1, 0, NULL,
      "Put the model into the archive, which then needs no model file to be decompressed"},
@@ -47,7 +48,8 @@ static const lk_option decompress_own[] = {
 
 static const lk_option shared[] = {
     {"model", LK_OPTION_TEXT, "", 1, 0, NULL,
-     "Code the rows of tables with this model file, which decompressing then needs"},
+     "Code the rows of tables, texts or sounds with this model file, which decompressing then "
+     "needs"},
     {"output", LK_OPTION_TEXT, "", 1, 0, NULL, "-o: where the result goes, of one input"},
     {"stdout", LK_OPTION_FLAG, "false", 1, 0, NULL, "-c: the result goes to standard output"},
     {"force", LK_OPTION_FLAG, "false", 1, 0, NULL,
@@ -196,10 +198,10 @@ static int one_file(lk_context *ctx, const cli_arguments *a, const char *from, b
         return cli_usage("--learn %s learns a model: it goes with neither --model nor --codec",
                          learn);
     bool fastest = *cli_value(a, "level", "") && cli_count(a, "level", 0) == 0;
-    c.codec = cli_value(a, "codec", *model ? "rows" : fastest ? "order0" : "bytes");
-    if (!decode && fastest && (c.learn || strcmp(c.codec, "order0") != 0))
+    c.codec = cli_value(a, "codec", *model ? NULL : fastest ? "order0" : "bytes");
+    if (!decode && fastest && (c.learn || !c.codec || strcmp(c.codec, "order0") != 0))
         return cli_usage("-0 is the codec order0, which learns nothing and takes no model");
-    c.level = strcmp(c.codec, "stored") ? (int)cli_count(a, "level", 0) : 0;
+    c.level = !c.codec || strcmp(c.codec, "stored") ? (int)cli_count(a, "level", 0) : 0;
     c.chunk_bytes = (size_t)cli_count(a, "chunk-size", 0);
     c.verify = !strcmp(verify, "all")    ? LK_VERIFY_ALL
                : !strcmp(verify, "none") ? LK_VERIFY_NONE

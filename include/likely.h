@@ -518,7 +518,7 @@ LK_API bool lk_codec_at(size_t i, lk_codec_info *info);
 
 typedef enum lk_verify { LK_VERIFY_SMALL, LK_VERIFY_ALL, LK_VERIFY_NONE } lk_verify;
 typedef struct lk_compress_options {
-    const char *codec; /* NULL: "bytes" */
+    const char *codec; /* NULL: "bytes"; with a model "rows" or "series", by what it is of */
     int level;         /* 0: the codec's default; "order0" has no other */
     size_t
         chunk_bytes; /* of the chunks, each coded on its own; 0: the codec's choice for the level */

@@ -1,6 +1,7 @@
 /* Texts as series of symbols: bytes, which take any file, or the characters of UTF-8. */
 #include "base/json.h"
 #include "data/kinds.h"
+#include "data/symbol_text.h"
 #include "data/text_source.h"
 #include "data/tokens.h"
 #include "data/windows.h"
@@ -42,13 +43,6 @@ static bool text_matches(const unsigned char *head, size_t n, bool folder) {
 
 /* ---- Characters ------------------------------------------------------------------------------------------- */
 
-static uint32_t code_point(const unsigned char *text, size_t n) {
-    if (n == 1) return text[0];
-    uint32_t c = text[0] & (0x7fu >> n);
-    for (size_t i = 1; i < n; i++) c = c << 6 | (text[i] & 0x3fu);
-    return c;
-}
-
 static size_t put_character(uint32_t c, char out[5]) {
     size_t n = c < 0x80 ? 1 : c < 0x800 ? 2 : c < 0x10000 ? 3 : 4;
     if (n == 1) out[0] = (char)c;
@@ -86,7 +80,7 @@ static lk_status next_character(text_reader *t, uint32_t *c) {
             "text with --text bytes",
             lk_text_source_where(t->source), (unsigned long long)(t->read - left + 1),
             t->bytes[t->at]);
-    *c = code_point(t->bytes + t->at, n);
+    *c = lk_code_point(t->bytes + t->at, n);
     t->at += n;
     return LK_OK;
 }
@@ -292,7 +286,7 @@ static lk_status number_characters(text_reader *t) {
                 t->ctx, LK_BAD_DATA,
                 "schema, field %s: level %zu of an alphabet of characters is not one character",
                 t->field->name, i + 1);
-        t->symbol_of[code_point(level, n)] = (uint16_t)i;
+        t->symbol_of[lk_code_point(level, n)] = (uint16_t)i;
     }
     return LK_OK;
 }

@@ -2,6 +2,7 @@
 #include "base/files.h"
 #include "base/hash.h"
 #include "task/codecs.h"
+#include "task/task.h"
 
 #include <string.h>
 #include <sys/types.h>
@@ -43,8 +44,30 @@ static lk_status put_record(lk_encoder *e, const char tag[4], const void *a, siz
     return status == LK_OK ? put(e, sum, sizeof sum) : status;
 }
 
+static lk_status read_model(lk_encoder *e, const lk_compress_options *o) {
+    if (e->model) return LK_OK;
+    return lk_file_read(e->ctx, o->model, LK_MOST_MODEL_BYTES, &e->model, &e->n_model);
+}
+
+/* The codec where none is named: by what the model is of, if there is one. */
+static lk_status choose_codec(lk_encoder *e, const lk_compress_options *o, const char **name) {
+    lk_model *model;
+    *name = o->codec ? o->codec : "bytes";
+    if (o->codec || !(o->model || e->model)) return LK_OK;
+    lk_status status = read_model(e, o);
+    if (status != LK_OK) return status;
+    status = lk_model_read_bytes(e->ctx, "the model", e->model, e->n_model,
+                                 lk_task_learning_options, &model);
+    if (status != LK_OK) return status;
+    *name = lk_schema_series(model->schema) == SIZE_MAX ? "rows" : "series";
+    lk_model_release(model);
+    return LK_OK;
+}
+
 static lk_status open_codec(lk_encoder *e, const lk_compress_options *o, lk_archive_head *head) {
-    const char *name = o->codec ? o->codec : "bytes";
+    const char *name;
+    lk_status status = choose_codec(e, o, &name);
+    if (status != LK_OK) return status;
     const lk_codec *codec = lk_codec_find(name, 0);
     if (!codec)
         return lk_fail(e->ctx, LK_USAGE, "there is no codec \"%s\"; one is \"bytes\"", name);
@@ -68,9 +91,7 @@ static lk_status open_codec(lk_encoder *e, const lk_compress_options *o, lk_arch
     head->level = (uint32_t)level;
     head->chunk_bytes = (uint32_t)e->chunk_bytes;
     if (has_model) {
-        lk_status status = LK_OK;
-        if (!e->model)
-            status = lk_file_read(e->ctx, o->model, LK_MOST_MODEL_BYTES, &e->model, &e->n_model);
+        status = read_model(e, o);
         if (status != LK_OK) return status;
         setup.model = e->model;
         setup.n_model = e->n_model;

@@ -319,7 +319,7 @@ static void wrong_use_is_told(void **state) {
         {.level = 10},
         {.level = -1},
         {.chunk_bytes = (size_t)1 << 30},
-        {.model = "model.lk"}};
+        {.codec = "bytes", .model = "model.lk"}};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         assert_int_equal(lk_encoder_create(h->ctx, &bad[i], to_sink, &out, &encoder), LK_USAGE);
         assert_null(encoder);
