@@ -259,7 +259,7 @@ static lk_status infer(text_reader *t, lk_reader *reader, const lk_read_options 
     if (status != LK_OK) return status;
     lk_field *labels = labelled ? reader->schema->fields : NULL;
     lk_field *field = &reader->schema->fields[labelled];
-    if (labels) {
+    if (labelled) {
         labels->kind = LK_FIELD_CATEGORY;
         labels->condition = true;
         if (!(labels->name = lk_strdup(t->ctx, options->condition))) return LK_NO_MEMORY;
@@ -298,10 +298,12 @@ static lk_status text_open(lk_reader *reader, const lk_read_options *options, lk
         return LK_NO_MEMORY;
     }
     t->ctx = reader->ctx;
-    const lk_field *first = reader->given ? reader->schema->fields : NULL;
-    const char *label = !first ? options->condition : first->condition ? first->name : NULL;
+    bool given = reader->given && reader->schema->fields[0].condition;
+    const char *label = given           ? reader->schema->fields[0].name
+                        : reader->given ? NULL
+                                        : options->condition;
     if (label && !*label) label = NULL;
-    if (!stream && !first && label && strcmp(label, "label"))
+    if (!stream && !reader->given && label && strcmp(label, "label"))
         return lk_fail(
             t->ctx, LK_BAD_DATA,
             "%s: texts of a folder have one field to be a condition, label, the folder of "
