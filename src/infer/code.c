@@ -305,6 +305,8 @@ lk_status lk_code_predicted(lk_row_coder *c, const lk_batch *batch, double *bits
 
 /* ---- Mixed rows ----------------------------------------------------------------------------------------- */
 
+void lk_row_coder_mix(lk_row_coder *c, bool mixed) { c->options.mixed = mixed; }
+
 bool lk_row_coder_mixes(const lk_row_coder *c) {
     return c->options.mixed && c->one_order &&
            (c->plan == LK_CODE_CHAIN || c->plan == LK_CODE_MARGINAL) &&

@@ -25,6 +25,8 @@ typedef struct lk_code_report {
 typedef struct lk_row_coder lk_row_coder;
 lk_status lk_row_coder_create(lk_model *model, const lk_code_options *options, lk_row_coder **out);
 void lk_row_coder_destroy(lk_row_coder *coder);
+/* Whether the next rows are mixed, where they can be. */
+void lk_row_coder_mix(lk_row_coder *coder, bool mixed);
 bool lk_row_coder_mixes(const lk_row_coder *coder);
 
 /* Can this row be coded as it is? Else *cell is the first that cannot: absent where the model knows of no

@@ -13,6 +13,7 @@
 #include <string.h>
 
 enum { NO_ROWS = 0, TEXT_ROWS = 1, ARRAY_ROWS = 2, ROWS_HEAD = 13, LAYOUT_BYTES = 8 };
+enum { WORTH_A_TRIAL = 1 << 16 }; /* bits; of fewer both ways are as good */
 
 typedef struct rows_worker {
     lk_context *ctx;
@@ -124,6 +125,29 @@ static lk_status check(rows_worker *w, const lk_batch *rows, const lk_text *side
     return status == LK_BAD_DATA ? LK_OK : status;
 }
 
+/* The rows' code, mixed unless that costs more than the density says: what rows have in common is then all in the model,
+ * and the density alone is shorter. */
+static lk_status code_shorter(rows_worker *w, const lk_batch *rows, uint8_t **code, size_t *n) {
+    uint8_t *plain = NULL;
+    size_t n_plain = 0;
+    lk_row_coder_mix(w->coder, w->level > LK_BYTES_LEAST_LEVEL);
+    bool mixed = lk_row_coder_mixes(w->coder);
+    lk_status status = lk_code_rows(w->coder, rows, code, n, NULL);
+    if (status == LK_OK) status = lk_code_predicted(w->coder, rows, &w->tally.predicted);
+    if (status != LK_OK || !mixed || 8 * (double)*n <= w->tally.predicted || 8 * *n < WORTH_A_TRIAL)
+        return status;
+    lk_row_coder_mix(w->coder, false);
+    status = lk_code_rows(w->coder, rows, &plain, &n_plain, NULL);
+    if (status == LK_OK && n_plain < *n) {
+        lk_free(w->ctx, *code);
+        *code = plain;
+        *n = n_plain;
+        return LK_OK;
+    }
+    lk_free(w->ctx, plain);
+    return status;
+}
+
 static lk_status encode_rows(rows_worker *w, int kind, const lk_batch *rows, const lk_text *side,
                              uint8_t *code, size_t room, size_t *made) {
     uint8_t *row_code = NULL;
@@ -132,8 +156,7 @@ static lk_status encode_rows(rows_worker *w, int kind, const lk_batch *rows, con
     if (room < ROWS_HEAD) return LK_OK;
     lk_status status = add_bytes(w, (const uint8_t *)side->bytes, side->n, code + ROWS_HEAD,
                                  room - ROWS_HEAD, &n_side);
-    if (status == LK_OK && n_side != SIZE_MAX)
-        status = lk_code_rows(w->coder, rows, &row_code, &n_rows, NULL);
+    if (status == LK_OK && n_side != SIZE_MAX) status = code_shorter(w, rows, &row_code, &n_rows);
     if (status == LK_OK && row_code && n_rows <= room - ROWS_HEAD - n_side) {
         code[0] = (uint8_t)kind;
         lk_put_u32(code + 1, (uint32_t)rows->rows);
@@ -141,8 +164,10 @@ static lk_status encode_rows(rows_worker *w, int kind, const lk_batch *rows, con
         lk_put_u32(code + 9, (uint32_t)n_side);
         memcpy(code + ROWS_HEAD + n_side, row_code, n_rows);
         *made = ROWS_HEAD + n_side + n_rows;
-        w->tally = (lk_row_tally){.rows = rows->rows, .coded = 8 * (double)n_rows};
-        status = lk_code_predicted(w->coder, rows, &w->tally.predicted);
+        w->tally.rows = rows->rows;
+        w->tally.coded = 8 * (double)n_rows;
+    } else {
+        w->tally = (lk_row_tally){0};
     }
     lk_free(w->ctx, row_code);
     return status;
