@@ -231,6 +231,34 @@ static void every_byte_of_rows_counts(void **state) {
     free(archive.bytes);
 }
 
+/* A text with the model of its characters in the archive, in three chunks. */
+static void every_byte_of_series_counts(void **state) {
+    lk_help *h = *state;
+    char path[160], text[400] = "";
+    lk_data *data;
+    lk_model *model;
+    lk_data_options read = LK_DATA_DEFAULTS;
+    for (int i = 0; i < 20; i++)
+        snprintf(text + strlen(text), 20, "%s the %d\n", i % 3 ? "to" : "of", i);
+    size_t n = strlen(text);
+    snprintf(path, sizeof path, "%s/series.txt", h->folder);
+    FILE *file = fopen(path, "w");
+    assert_true(file && fputs(text, file) >= 0 && fclose(file) == 0);
+    read.text = "chars";
+    read.context = 8;
+    assert_int_equal(lk_data_open(h->ctx, path, &read, &data), LK_OK);
+    assert_int_equal(lk_fit(h->ctx, "ngram", data, NULL, &model), LK_OK);
+    snprintf(path, sizeof path, "%s/series.lk", h->folder);
+    assert_int_equal(lk_model_save(model, path, true), LK_OK);
+    lk_compress_options options = {.chunk_bytes = 80, .model = path, .embed = true, .level = 1};
+    sink archive = encode(h->ctx, &options, (const uint8_t *)text, n, n);
+    assert_true(archive.n < 6000);
+    assert_int_equal(damage(h, &archive, (const uint8_t *)text, n, 8), 0);
+    lk_model_destroy(model);
+    lk_data_close(data);
+    free(archive.bytes);
+}
+
 static void the_rest_is_salvaged(void **state) {
     lk_help *h = *state;
     enum { N = 4000, CHUNK = 1000 };
@@ -363,6 +391,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(every_byte_of_other_codecs_counts, help_setup,
                                         help_teardown),
         cmocka_unit_test_setup_teardown(every_byte_of_rows_counts, help_setup, help_teardown),
+        cmocka_unit_test_setup_teardown(every_byte_of_series_counts, help_setup, help_teardown),
         cmocka_unit_test_setup_teardown(the_rest_is_salvaged, help_setup, help_teardown),
         cmocka_unit_test_setup_teardown(sizes_are_bounded, help_setup, help_teardown),
         cmocka_unit_test_setup_teardown(optional_records_are_skipped, help_setup, help_teardown),
