@@ -21,6 +21,7 @@
 
 typedef struct update {
     const lk_optimiser *o;
+    lk_dtype dtype;
     void *w, *m, *v, *average, *g;
     double clip, rate;
     lk_adam
@@ -29,6 +30,13 @@ typedef struct update {
 
 #define LK_TYPED_FILE "tensor/optimiser.inc"
 #include "tensor/typed.h"
+
+static void adam_range(void *argument, size_t begin, size_t end) {
+    const update *u = argument;
+    size_t first = begin * lk_dtype_size(u->dtype);
+    lk_adam_update(u->dtype, &u->adam, end - begin, (char *)u->g + first, (char *)u->m + first,
+                   (char *)u->v + first, (char *)u->w + first);
+}
 
 enum { GRAIN = 16384 };
 
@@ -178,13 +186,13 @@ void lk_optimiser_step(lk_optimiser *o) {
     for (size_t i = 0; i < params->n; i++) {
         const lk_param_info *p = &params->info[i];
         if (!p->trainable) continue;
+        u.dtype = p->dtype;
         u.w = lk_param_values(params, i);
         u.g = lk_param_grads(params, i);
         u.m = o->first + p->offset;
         u.v = o->second + p->offset;
         over_elements(params->ctx, p,
-                      o->options.kind == LK_SGD ? LK_FOR_TYPE(p->dtype, sgd_range)
-                                                : LK_FOR_TYPE(p->dtype, adam_range),
+                      o->options.kind == LK_SGD ? LK_FOR_TYPE(p->dtype, sgd_range) : adam_range,
                       &u);
         if (!o->average) continue;
         u.average = o->average + p->offset;
