@@ -199,7 +199,8 @@ static size_t stored_bytes(uint64_t n) { return (size_t)(n + (n + BLOCK - 1) / B
 static uint8_t *put_lines(const plain *p, uint8_t *to) {
     uint8_t *begin = to;
     put_big(to, (uint32_t)stored_bytes(p->n_lines));
-    memcpy(to + 4, "IDAT\x78\x01", 6);
+    static const uint8_t name[] = {'I', 'D', 'A', 'T', 0x78, 0x01}; /* and zlib's head */
+    memcpy(to + 4, name, sizeof name);
     to += 10;
     for (uint64_t done = 0; done < p->n_lines;) {
         uint64_t left = p->n_lines - done;
