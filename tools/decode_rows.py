@@ -587,6 +587,145 @@ def decode_mixed(model, code, rows):
     return out
 
 
+# ---- Rows by the density alone -----------------------------------------------------------------------------
+
+
+WHOLE = 1 << 28
+
+
+class Stack:
+    """What docs/numerics.md has under "Coder": popped only."""
+
+    def __init__(self, code):
+        if len(code) < 8 or len(code) % 4:
+            raise Damaged("the rows' code")
+        self.state = struct.unpack_from("<Q", code)[0]
+        self.words = list(struct.unpack_from(f"<{(len(code) - 8) // 4}I", code, 8))
+
+    def drop(self, start, size, bits):
+        self.state = size * (self.state >> bits) + (self.state & (1 << bits) - 1) - start
+        if self.state < 1 << 31:
+            if not self.words:
+                raise Damaged("the rows' code")
+            self.state = self.state << 32 | self.words.pop()
+
+    def uniform(self, bits):
+        value = self.state & (1 << bits) - 1
+        self.drop(value, 1, bits)
+        return value
+
+    def symbol(self, n, below):
+        """One of n, below(j) being the probability of those before the j-th."""
+        if n == 1:
+            return 0
+
+        def start(j):
+            c = below(j) if 0 < j < n else 0.0
+            c = 0.0 if math.isnan(c) else max(0.0, min(1.0, c))
+            return 0 if j == 0 else WHOLE if j == n else int(c * (WHOLE - 2 * n)) + 2 * j
+
+        at, low, high = self.state & WHOLE - 1, 0, n
+        while high - low > 1:
+            middle = low + (high - low) // 2
+            low, high = (middle, high) if start(middle) <= at else (low, middle)
+        self.drop(start(low), start(high) - start(low), 28)
+        return low
+
+    def place(self, places, below):
+        """One of so many places, below(k) being the probability of those before the k-th; in digits where they are many."""
+        first, end, start, mass = 0, places, 0.0, 1.0
+        shift = max(0, (places - 1).bit_length() - 16)
+        while True:
+            n = (end - first - 1 >> shift) + 1
+
+            def share(j):
+                return (below(first + (j << shift)) - start) / mass if mass > 0 else j / n
+
+            j = self.symbol(n, share)
+            if not shift:
+                return first + j
+            first += j << shift
+            end = min(end, first + (1 << shift))
+            start = below(first)
+            mass, shift = below(end) - start, max(0, shift - 16)
+
+    def at_end(self):
+        return self.state == 1 << 31 and not self.words
+
+
+def pop_finite(stack, cell, parameters):
+    if cell.kind == "binary":
+        running = [sigmoid(-parameters[0])]
+    else:
+        top, whole, running = max(parameters), 0.0, []
+        for e in [exp(p - top) for p in parameters]:
+            whole += e
+            running.append(whole)
+        running = [r / whole for r in running]
+    return float(stack.symbol(cell.n, lambda j: running[j - 1]))
+
+
+def pop_grid(stack, cell, parameters):
+    span = 0.0 if cell.bounded else cell.high - cell.low + 1
+    low, high = window_end(cell.low - span), window_end(cell.high + span)
+    high = max(low, high)
+    places = high - low + 3
+
+    def below(k):
+        return 0.0 if k == 0 else 1.0 if k >= places else cumulative(cell, parameters, float(low + k - 2))
+
+    at = stack.place(places, below)
+    if 0 < at < places - 1:
+        return float(low + at - 1)
+    length, n = stack.uniform(6), 1
+    if not 1 <= length <= 55:
+        raise Damaged("a distance from the window")
+    left = length - 1
+    while left:
+        bits = left % 16 or 16
+        left -= bits
+        n = n << bits | stack.uniform(bits)
+    return float(high + n if at else low - n)
+
+
+def pop_real(stack, cell, parameters):
+    def below(k):
+        if k <= 0x00800000:
+            return 0.0
+        if k > 0xFF7FFFFF:
+            return 1.0
+        return cumulative(cell, parameters, 0.5 * (float_at(k - 1) + float_at(k)))
+
+    return float_at(stack.place(1 << 32, below))
+
+
+def decode_alone(model, code, rows):
+    """Rows of values, None where there is none."""
+    if len(code) < 4:
+        raise Damaged("the rows' head")
+    side_by_side, how = code[2:4]  # the second byte says something to latents alone
+    if how != 0:
+        raise NotKnown(f"not known: rows coded as version 1, how {how}")
+    stack, out = Stack(code[4:]), []
+    while len(out) < rows:
+        block = [[None] * len(model.cells) for _ in range(min(side_by_side + 1, rows - len(out)))]
+        states = [model.start() for _ in block]
+        for i, cell in enumerate(model.cells):
+            for k, row in enumerate(block):
+                if cell.gate is None or row[cell.gate] != 1:
+                    pop = pop_finite if cell.n else pop_grid if cell.kind == "grid" else pop_real
+                    row[i] = pop(stack, cell, model.parameters(states[k], i))
+                model.learn(states[k], i, row[i])
+        out += block
+    if not stack.at_end():
+        raise Damaged("the rows' code")
+    return out
+
+
+def decode_rows(model, code, rows):
+    return (decode_alone if code[:1] == b"\1" else decode_mixed)(model, code, rows)
+
+
 # ---- Text --------------------------------------------------------------------------------------------------
 
 
@@ -778,4 +917,4 @@ def decode_chunk(model, level, n, code):
     if rows > n + 1 or n_side > 2 * n + 4096 + 64 * len(model.columns) or 13 + n_code > len(code):
         raise Damaged("a chunk of rows")
     side = Bytes(level, n_side).decode(code[13:13 + n_code])
-    return join(model, decode_mixed(model, code[13 + n_code:], rows), side)
+    return join(model, decode_rows(model, code[13 + n_code:], rows), side)

@@ -43,11 +43,17 @@ class Decoder(Case):
 
     def test_tables(self):
         odd = table(12).replace("\n", "\n\nno row\n", 3) + '"a" , +1.50,,0x5,7,"q"\n' + table(4).split("\n", 1)[1][:-1]
-        for text, more in ((table(30), []), (odd, ["--activation", "tanh"]),
-                           (table(20), ["--activation", "softplus", "--hidden", "5,300"])):
-            archive, model = self.archive(text, ["made", "--steps", 20, "--hidden", 8, *more], "--chunk-size", 600, learn=table(40))
+        for text, level, more in ((table(30), "-6", []), (odd, "-6", ["--activation", "tanh"]), (odd, "-1", []),
+                                  (table(20), "-6", ["--activation", "softplus", "--hidden", "5,300"]),
+                                  (table(30), "-1", [])):
+            archive, model = self.archive(text, ["made", "--steps", 20, "--hidden", 8, *more], level, "--chunk-size", 600,
+                                          learn=table(40))
             done = decoded(archive, "--model", model)
             self.assertEqual((done.returncode, done.stdout.decode()), (0, text), done.stderr)
+            if text != odd:
+                self.damage(archive, model)
+
+    def damage(self, archive, model):
         data = bytearray(archive.read_bytes())
         for at in range(9, len(data), 1 + len(data) // 7):
             data[at] ^= 4
