@@ -48,7 +48,8 @@ static size_t fresh_of(const lk_series_coder *c, const lk_series_run *run, size_
     return end - *first < c->stride ? end - *first : c->stride;
 }
 
-/* Row `at` of the batch: its known cells, and which are new. `all`: with the new ones' values. */
+/* Row `at` of the batch: its known cells, and which are new. `all`: with the new ones' values. Without symbols there are no
+ * values yet. */
 static void lay_row(lk_series_coder *c, const lk_series_run *run, size_t step, size_t lane,
                     const uint16_t *symbols, bool all, size_t at) {
     size_t n = c->field->size, overlap = c->field->overlap, first, row = at * (c->labels + n);
@@ -64,7 +65,7 @@ static void lay_row(lk_series_coder *c, const lk_series_run *run, size_t step, s
     for (size_t i = 0; i < n; i++) {
         bool context = i < overlap && i + known >= overlap;
         bool new = i >= overlap &&i - overlap < fresh;
-        bool there = context || (all && new);
+        bool there = symbols && (context || (all && new));
         value[i] = there ? symbols[first + i - overlap] : 0;
         present[i] = there;
         mark[i] = context ? LK_KNOWN : new ? 0 : LK_OUTSIDE;

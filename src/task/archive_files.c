@@ -284,7 +284,7 @@ static lk_status take_pixels(input *in, const lk_compress_options *options) {
         input trial = {.ctx = in->ctx,
                        .path = in->path,
                        .fd = in->fd}; /* of which nothing is left */
-        lk_compress_summary summary;
+        lk_compress_summary summary = {0};
         status = lk_png_plain(in->ctx, in->path, file, n, (lk_png_filter)how, &trial.ahead,
                               &trial.n_ahead);
         if (status == LK_OK) status = encode_with(&trial, &o, NULL, 0, to_nowhere, NULL, &summary);
