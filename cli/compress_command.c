@@ -24,6 +24,9 @@ static const lk_option compress_own[] = {
      "\"order0\": hundreds of MB a second, and little compression; \"rows\" and \"series\" go with "
      "--model, of tables and of texts or sounds, and need not be named; "
      "\"stored\": as it is, with checksums"},
+    {"adapt", LK_OPTION_REAL, "0", 0, 10, NULL,
+     "With --model of texts or sounds: the model goes on learning from what was coded, by steps of "
+     "this rate, and while decompressing again; fewer bits, several times the time"},
     {"embed", LK_OPTION_FLAG, "false", 1, 0, NULL,
      "Put the model into the archive, which then needs no model file to be decompressed"},
     {"pixels", LK_OPTION_FLAG, "false", 1, 0, NULL,
@@ -193,6 +196,9 @@ static int one_file(lk_context *ctx, const cli_arguments *a, const char *from, b
     c.embed = !decode && cli_flag(a, "embed");
     if (c.embed && !*model)
         return cli_usage("--embed puts a model into the archive; name it with --model");
+    c.adapt = decode ? 0 : cli_number(a, "adapt", 0);
+    if (c.adapt > 0 && !*model)
+        return cli_usage("--adapt goes on with a model that was learned; name it with --model");
     if (!decode && strcmp(learn, "bytes") != 0) c.learn = learn;
     if (c.learn && (*model || *cli_value(a, "codec", "")))
         return cli_usage("--learn %s learns a model: it goes with neither --model nor --codec",

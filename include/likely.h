@@ -533,9 +533,13 @@ typedef struct lk_compress_options {
     /* lk_compress_file only: the file is a PNG, whose pixels (and palette, depth, remarks) are kept and whose compression is
      * not: decompressing gives a PNG with the same pixels, without compression, always the same bytes. */
     bool pixels;
+    /* Above 0, at most 10, of texts and sounds by a model of them: the model goes on learning from each window that it has coded, by a
+     * step of Adam at this rate (dynamic evaluation), from its file's state in each chunk; so does the decoder. As `adapt` of
+     * lk_score_options; LK_CANNOT for families that are not learned by gradients. */
+    double adapt;
 } lk_compress_options;
 #define LK_COMPRESS_DEFAULTS \
-    { NULL, 0, 0, NULL, false, NULL, LK_VERIFY_SMALL, NULL, false }
+    { NULL, 0, 0, NULL, false, NULL, LK_VERIFY_SMALL, NULL, false, 0 }
 
 typedef struct lk_decompress_options {
     const char *model; /* path of a model file, where the archive needs one; or NULL */

@@ -83,6 +83,7 @@ typedef struct lk_codec_setup {
     const uint8_t
         *model; /* the model file's bytes, for codecs that need one; they outlive the workers */
     size_t n_model;
+    double adapt; /* for encoding: rate at which the model goes on learning; 0: it does not */
 } lk_codec_setup;
 
 typedef struct lk_codec {

@@ -2,6 +2,7 @@
 
 #include "base/threads.h"
 #include "data/kinds.h"
+#include "infer/adapt.h"
 #include "trace/coding.h"
 
 #include <string.h>
@@ -25,6 +26,7 @@ struct lk_series_coder {
     size_t rows;                    /* evaluated at a time */
     lk_batch batch;                 /* of `rows` rows, or of as many as there are lanes */
     lk_code_window *window;         /* [cells of a row] */
+    lk_adapting adapting;           /* between the first and the last window of a run with steps */
 };
 
 /* ---- Windows ------------------------------------------------------------------------------------------- */
@@ -92,6 +94,25 @@ static void begin(lk_series_coder *c, lk_trace *t, const lk_reading *reading, si
     c->model->family->joint(c->model, t);
 }
 
+/* ---- Learning on the way ----------------------------------------------------------------------------------- */
+
+/* The model learns from window `step` of all lanes, if another comes. Each lane has new symbols there: lanes differ by one at the
+ * most, so that only the last can be empty. */
+static lk_status learn_window(lk_series_coder *c, const lk_series_run *run, size_t step,
+                              const uint16_t *symbols) {
+    if (!(run->adapt > 0) || step + 1 >= steps_of(c, run)) return LK_OK;
+    for (size_t lane = 0; lane < run->lanes; lane++)
+        lay_row(c, run, step, lane, symbols, true, lane);
+    c->batch.rows = run->lanes;
+    c->batch.marked = true;
+    c->batch.all_present = false;
+    return lk_adapt_step(&c->adapting, c->tape, &c->batch);
+}
+
+static lk_status start_learning(lk_series_coder *c, const lk_series_run *run) {
+    return run->adapt > 0 ? lk_adapt_start(c->model, run->adapt, &c->adapting) : LK_OK;
+}
+
 /* ---- All at once --------------------------------------------------------------------------------------- */
 
 /* What is made of the rows of a batch. */
@@ -154,7 +175,13 @@ static lk_status make(lk_series_coder *c, size_t rows, making *m) {
         return lk_tape_status(c->tape);
     for (size_t row = 0; row < rows; row++)
         if (m->bad[row])
-            return lk_fail(c->model->ctx, LK_BAD_DATA, "a symbol is none of the model's alphabet");
+            return c->adapting.model
+                       ? lk_fail(c->model->ctx, LK_CANNOT,
+                                 "going on learning at a rate of %g, the model came to have no "
+                                 "probabilities any more; take a smaller rate",
+                                 c->adapting.optimiser.options.learning_rate)
+                       : lk_fail(c->model->ctx, LK_BAD_DATA,
+                                 "a symbol is none of the model's alphabet");
     if (lk_cancelled(c->model->ctx))
         return lk_fail(c->model->ctx, LK_INTERRUPTED, "interrupted while coding");
     return LK_OK;
@@ -221,16 +248,20 @@ static void close_making(making *m) {
 
 lk_status lk_code_series(lk_series_coder *c, const lk_series_run *run, const uint16_t *symbols,
                          lk_rans *stack, double *predicted) {
-    size_t steps = steps_of(c, run), at_once = c->rows / run->lanes;
+    size_t steps = steps_of(c, run), at_once = run->adapt > 0 ? 1 : c->rows / run->lanes;
     piece_list list = {0};
     making m;
     double log_prob = 0;
     if (!at_once) at_once = 1;
     lk_status status = open_making(c, at_once * run->lanes, &m);
+    if (status == LK_OK && run->adapt > 0) status = make_room(c, run->lanes);
+    if (status == LK_OK) status = start_learning(c, run);
     for (size_t step = 0; status == LK_OK && step < steps; step += at_once) {
         size_t some = steps - step < at_once ? steps - step : at_once;
         status = code_block(c, run, symbols, step, some, &m, &list, &log_prob);
+        if (status == LK_OK) status = learn_window(c, run, step, symbols);
     }
+    lk_adapt_stop(&c->adapting);
     for (size_t i = list.n; status == LK_OK && i > 0; i--)
         lk_rans_push(stack, list.piece[i - 1].start, list.piece[i - 1].size,
                      list.piece[i - 1].bits);
@@ -267,37 +298,47 @@ lk_status lk_series_choose_label(lk_series_coder *c, const uint16_t *symbols, lk
 
 /* ---- One after the other ------------------------------------------------------------------------------- */
 
+/* Window `step` of all lanes. */
+static lk_status decode_window(lk_series_coder *c, const lk_series_run *run, size_t step,
+                               lk_rans *stack, uint16_t *symbols) {
+    size_t n = c->model->schema->n_cells, front = c->labels + c->field->overlap;
+    lk_trace trace;
+    lk_coding coding = {.stack = stack,
+                        .plan = LK_CODE_CHAIN,
+                        .row_site = LK_ROW_SITE,
+                        .window = c->window,
+                        .bad_row = SIZE_MAX};
+    for (size_t lane = 0; lane < run->lanes; lane++)
+        lay_row(c, run, step, lane, symbols, false, lane);
+    begin(c, &trace, &lk_reading_pop, run->lanes, &coding, false);
+    if (!lk_trace_can_know(&trace) || lk_tape_status(c->tape) != LK_OK)
+        return lk_tape_status(c->tape);
+    if (stack->broken) return LK_BAD_DATA;
+    const double *x = lk_trace_site(&trace, LK_ROW_SITE)->value->data;
+    for (size_t lane = 0; lane < run->lanes; lane++) {
+        size_t first, fresh = fresh_of(c, run, step, lane, &first);
+        for (size_t i = 0; i < fresh; i++) {
+            double value = x[lane * n + front + i];
+            if (!(value >= 0 && value < (double)c->symbols)) return LK_BAD_DATA;
+            symbols[first + i] = (uint16_t)value;
+        }
+    }
+    return lk_cancelled(c->model->ctx)
+               ? lk_fail(c->model->ctx, LK_INTERRUPTED, "interrupted while decoding")
+               : LK_OK;
+}
+
 lk_status lk_decode_series(lk_series_coder *c, const lk_series_run *run, lk_rans *stack,
                            uint16_t *symbols) {
-    lk_context *ctx = c->model->ctx;
-    size_t steps = steps_of(c, run), n = c->model->schema->n_cells;
-    size_t front = c->labels + c->field->overlap;
+    size_t steps = steps_of(c, run);
     lk_status status = make_room(c, run->lanes);
     if (run->label >= (c->labels ? c->model->schema->cells[0].n : 1)) return LK_BAD_DATA;
+    if (status == LK_OK) status = start_learning(c, run);
     for (size_t step = 0; status == LK_OK && step < steps; step++) {
-        lk_trace trace;
-        lk_coding coding = {.stack = stack,
-                            .plan = LK_CODE_CHAIN,
-                            .row_site = LK_ROW_SITE,
-                            .window = c->window,
-                            .bad_row = SIZE_MAX};
-        for (size_t lane = 0; lane < run->lanes; lane++)
-            lay_row(c, run, step, lane, symbols, false, lane);
-        begin(c, &trace, &lk_reading_pop, run->lanes, &coding, false);
-        if (!lk_trace_can_know(&trace) || lk_tape_status(c->tape) != LK_OK)
-            return lk_tape_status(c->tape);
-        if (stack->broken) return LK_BAD_DATA;
-        const double *x = lk_trace_site(&trace, LK_ROW_SITE)->value->data;
-        for (size_t lane = 0; lane < run->lanes; lane++) {
-            size_t first, fresh = fresh_of(c, run, step, lane, &first);
-            for (size_t i = 0; i < fresh; i++) {
-                double value = x[lane * n + front + i];
-                if (!(value >= 0 && value < (double)c->symbols)) return LK_BAD_DATA;
-                symbols[first + i] = (uint16_t)value;
-            }
-        }
-        if (lk_cancelled(ctx)) status = lk_fail(ctx, LK_INTERRUPTED, "interrupted while decoding");
+        status = decode_window(c, run, step, stack, symbols);
+        if (status == LK_OK) status = learn_window(c, run, step, symbols);
     }
+    lk_adapt_stop(&c->adapting);
     return status;
 }
 

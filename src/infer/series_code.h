@@ -22,6 +22,9 @@ void lk_series_coder_destroy(lk_series_coder *coder);
 typedef struct lk_series_run {
     size_t n, lanes;
     size_t label; /* of a model with a label: which, n_levels being one never seen; else 0 */
+    /* Above 0: after each window of all lanes the model takes a step of this rate (infer/adapt.h), in coding and decoding the
+     * same; afterwards it is as it was. At most LK_MOST_ADAPT_RATE; needs lk_adapt_check. */
+    double adapt;
 } lk_series_run;
 
 /* The label by which the run's first windows are the most probable; 0 where the model has none. */

@@ -1,6 +1,7 @@
 /* The encoder: bytes in pieces of any size become chunks, and these an archive. */
 #include "base/files.h"
 #include "base/hash.h"
+#include "infer/adapt.h"
 #include "task/codecs.h"
 #include "task/task.h"
 
@@ -64,6 +65,23 @@ static lk_status choose_codec(lk_encoder *e, const lk_compress_options *o, const
     return LK_OK;
 }
 
+/* A model that goes on learning is another version's. */
+static lk_status choose_version(const lk_encoder *e, const lk_compress_options *o,
+                                const lk_codec **codec) {
+    if (o->adapt == 0) return LK_OK;
+    if (!(o->adapt > 0 && o->adapt <= LK_MOST_ADAPT_RATE))
+        return lk_fail(e->ctx, LK_USAGE,
+                       "a rate of %g to go on learning by: it must be above 0, and at most %g",
+                       o->adapt, LK_MOST_ADAPT_RATE);
+    if (*codec != &lk_series_codec)
+        return lk_fail(e->ctx, LK_USAGE,
+                       "the codec %s has no model that could go on learning while it codes; only "
+                       "models of texts and sounds (the codec series) can",
+                       (*codec)->name);
+    *codec = &lk_adapting_series_codec;
+    return LK_OK;
+}
+
 static lk_status open_codec(lk_encoder *e, const lk_compress_options *o, lk_archive_head *head) {
     const char *name;
     lk_status status = choose_codec(e, o, &name);
@@ -71,6 +89,8 @@ static lk_status open_codec(lk_encoder *e, const lk_compress_options *o, lk_arch
     const lk_codec *codec = lk_codec_find(name, 0);
     if (!codec)
         return lk_fail(e->ctx, LK_USAGE, "there is no codec \"%s\"; one is \"bytes\"", name);
+    status = choose_version(e, o, &codec);
+    if (status != LK_OK) return status;
     int level = o->level ? o->level : codec->default_level;
     if (level < codec->least_level || level > codec->most_level)
         return lk_fail(e->ctx, LK_USAGE, "level %d: the codec %s has levels %d to %d", level, name,
@@ -83,7 +103,8 @@ static lk_status open_codec(lk_encoder *e, const lk_compress_options *o, lk_arch
     if (e->chunk_bytes > LK_MOST_CHUNK_BYTES)
         return lk_fail(e->ctx, LK_USAGE, "chunks of %zu bytes: at most %zu are possible",
                        e->chunk_bytes, LK_MOST_CHUNK_BYTES);
-    lk_codec_setup setup = {.level = level, .chunk_bytes = e->chunk_bytes};
+    lk_codec_setup setup = {
+        .level = level, .chunk_bytes = e->chunk_bytes, .adapt = o->adapt};
     head->version = LK_ARCHIVE_VERSION;
     head->order_contract = LK_ORDER_CONTRACT;
     strcpy(head->codec, codec->name);

@@ -78,7 +78,8 @@ static lk_status order0_decode(void *worker, const uint8_t *code, size_t n_code,
     return lk_order0_decode(worker, code, n_code, bytes, n) ? LK_OK : LK_BAD_DATA;
 }
 
-/* One row a codec; a new version of one is a row above the old, which stays for old archives. */
+/* One row a codec; a new version of one is a row above the old, which stays for old archives. Below it is one that has to be asked
+ * for, as `series` with steps is. */
 static const lk_codec bytes_codec = {
     "bytes",
     "any bytes, by a mixture of contexts that learns while it codes",
@@ -130,8 +131,10 @@ static const lk_codec stored_codec = {
     stored_decode,
     NULL,
     NULL};
-static const lk_codec *const codecs[] = {&bytes_codec,  &lk_rows_codec, &lk_series_codec,
-                                         &order0_codec, &stored_codec,  NULL};
+static const lk_codec *const codecs[] = {&bytes_codec,     &lk_rows_codec,
+                                         &lk_series_codec, &lk_adapting_series_codec,
+                                         &order0_codec,    &stored_codec,
+                                         NULL};
 
 const lk_codec *lk_codec_find(const char *name, uint32_t version) {
     for (size_t i = 0; codecs[i]; i++)
@@ -141,10 +144,12 @@ const lk_codec *lk_codec_find(const char *name, uint32_t version) {
 }
 
 bool lk_codec_at(size_t i, lk_codec_info *info) {
-    size_t n = 0;
-    while (codecs[n]) n++;
-    if (i >= n) return false;
-    const lk_codec *c = codecs[i];
+    size_t at = 0;
+    for (;; at++) { /* a name once */
+        if (!codecs[at]) return false;
+        if (lk_codec_find(codecs[at]->name, 0) == codecs[at] && i-- == 0) break;
+    }
+    const lk_codec *c = codecs[at];
     *info = (lk_codec_info){c->name,          c->summary,    c->least_level,
                             c->default_level, c->most_level, c->needs_model};
     return true;

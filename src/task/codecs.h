@@ -5,11 +5,11 @@
 #include "base/memory.h"
 #include "coder/archive.h"
 
-/* The codec of that name and version, 0 the newest; NULL: there is none. */
+/* The codec of that name and version, 0 that by which archives are made; NULL: there is none. */
 const lk_codec *lk_codec_find(const char *name, uint32_t version);
 
-/* The codecs `rows` (rows_codec.c) and `series` (series_codec.c). */
-extern const lk_codec lk_rows_codec, lk_series_codec;
+/* The codecs `rows` (rows_codec.c) and `series` (series_codec.c), and the version of that whose model goes on learning. */
+extern const lk_codec lk_rows_codec, lk_series_codec, lk_adapting_series_codec;
 
 /* Chunks that are coded or decoded together, and the workers that do it. */
 typedef struct lk_chunk_job {

@@ -1,69 +1,14 @@
 /* Scores of texts by models that go on learning while they score, and by two models together. Both are densities
  * like any other: what a window is scored by depends on nothing but what stood before it. */
+#include "infer/adapt.h"
 #include "infer/evaluate.h"
 #include "task/task.h"
-#include "tensor/optimiser.h"
 
 #include <math.h>
 #include <string.h>
 
 enum { SIDES = 2, LEVELS = 6, SETS = LEVELS * LEVELS };
-#define MIX_RATE 0.02  /* of the weights' ascent */
-#define ADAPT_CLIP 1.0 /* norm of a gradient */
-
-/* ---- Learning while scoring: dynamic evaluation (Krause, Kahembwe, Murray, Renals 2018) ----------------------------- */
-
-typedef struct adapting {
-    lk_model *model;
-    lk_optimiser optimiser;
-    unsigned char *kept; /* the parameters, to be put back */
-    uint64_t step;
-} adapting;
-
-static lk_status start_adapting(lk_model *model, double rate, adapting *a) {
-    if (model->family->em || model->family->learn || model->family->guide)
-        return lk_fail(
-            model->ctx, LK_CANNOT,
-            "%s is not learned by gradients, so it cannot go on learning while it scores",
-            model->family->name);
-    a->model = model;
-    lk_optimiser_options options = {
-        .kind = LK_ADAM,
-        .learning_rate = rate,
-        .beta1 = 0.9,
-        .beta2 = 0.999,
-        .epsilon = 1e-8,
-        .clip_norm = ADAPT_CLIP,
-        .schedule = LK_CONSTANT};
-    a->kept = lk_alloc(model->ctx, model->params.bytes, 1);
-    if (!a->kept) return LK_NO_MEMORY;
-    memcpy(a->kept, model->params.values, model->params.bytes);
-    lk_params_zero_grads(&model->params);
-    return lk_optimiser_create(model->ctx, &a->optimiser, &model->params, &options);
-}
-
-/* A step up the log-probability of the window that was just scored. */
-static lk_status adapt(adapting *a, lk_tape *tape, const lk_batch *batch) {
-    lk_model *model = a->model;
-    lk_tape_reset(tape, true);
-    if (model->family->step) model->family->step(model, a->step++, false);
-    lk_tensor *loss = lk_affine(tape, lk_objective(model, tape, batch, a->step, 1), -1, 0);
-    lk_status status = lk_tape_backward(tape, loss);
-    if (status != LK_OK) return status;
-    lk_optimiser_step(&a->optimiser);
-    if (model->family->loaded) model->family->loaded(model);
-    return LK_OK;
-}
-
-static void stop_adapting(adapting *a) {
-    if (!a->model) return;
-    if (a->kept) {
-        memcpy(a->model->params.values, a->kept, a->model->params.bytes);
-        if (a->model->family->loaded) a->model->family->loaded(a->model);
-    }
-    lk_optimiser_destroy(&a->optimiser);
-    lk_free(a->model->ctx, a->kept);
-}
+#define MIX_RATE 0.02 /* of the weights' ascent */
 
 /* ---- Two models together ------------------------------------------------------------------------------------------------ */
 
@@ -137,7 +82,7 @@ typedef struct onward {
     lk_model *model;
     lk_tape *tape;
     lk_batch batch; /* one window */
-    adapting adapting;
+    lk_adapting adapting;
     mixing mixing;
 } onward;
 
@@ -157,7 +102,7 @@ static lk_status score_window(onward *o, double *log_prob) {
     lk_evaluation e = {.particles = 1, .seed = 1, .salt = "score", .log_prob = log_prob};
     lk_status status =
         o->mixing.other ? score_mixed(o, log_prob) : lk_evaluate(o->model, o->tape, &o->batch, &e);
-    return status == LK_OK && o->adapting.model ? adapt(&o->adapting, o->tape, &o->batch) : status;
+    return status == LK_OK && o->adapting.model ? lk_adapt_step(&o->adapting, o->tape, &o->batch) : status;
 }
 
 lk_status lk_task_score_onward(lk_model *model, lk_data *data, const lk_score_options *options,
@@ -174,7 +119,7 @@ lk_status lk_task_score_onward(lk_model *model, lk_data *data, const lk_score_op
     if (status == LK_OK) status = lk_batch_create(ctx, 1, model->schema->n_cells, &o.batch);
     if (status == LK_OK && options->mix) status = start_mixing(model, options->mix, &o.mixing);
     if (status == LK_OK && options->adapt > 0)
-        status = start_adapting(model, options->adapt, &o.adapting);
+        status = lk_adapt_start(model, options->adapt, &o.adapting);
     if (status == LK_OK) status = lk_data_rewind(data);
     for (; status == LK_OK; windows++) {
         double log_prob;
@@ -186,7 +131,7 @@ lk_status lk_task_score_onward(lk_model *model, lk_data *data, const lk_score_op
             status = lk_fail(ctx, LK_INTERRUPTED, "interrupted after %llu windows",
                              (unsigned long long)windows);
     }
-    stop_adapting(&o.adapting);
+    lk_adapt_stop(&o.adapting);
     stop_mixing(ctx, &o.mixing);
     lk_batch_destroy(ctx, &o.batch);
     lk_tape_destroy(o.tape);

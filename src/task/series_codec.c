@@ -8,6 +8,7 @@
 #include "data/sound.h"
 #include "data/symbol_text.h"
 #include "data/wave.h"
+#include "infer/adapt.h"
 #include "infer/series_code.h"
 #include "task/codecs.h"
 #include "task/task.h"
@@ -15,7 +16,7 @@
 
 #include <string.h>
 
-enum { AS_BYTES = 0, AS_TEXT = 1, AS_SOUND = 2, SERIES_HEAD = 17, LAYOUT_BYTES = 6 };
+enum { AS_BYTES = 0, AS_TEXT = 1, AS_SOUND = 2, SERIES_HEAD = 17, RATE_BYTES = 8, LAYOUT_BYTES = 6 };
 enum { MOST_LANES_MADE = 64, MOST_CHANNELS = 64, SMALL_LANE = 6 };
 
 typedef struct series_worker {
@@ -27,6 +28,8 @@ typedef struct series_worker {
     lk_mulaw mulaw;
     int32_t *cell; /* [levels + 1] of mu-law: where each level's samples begin */
     int level;
+    size_t head;  /* bytes in front of a chunk's side: with a rate, of a model that goes on learning */
+    double adapt; /* for encoding: the rate */
     /* of the file whose chunks come */
     lk_wave wave;
     uint64_t left; /* bytes of samples that are still to come */
@@ -74,6 +77,7 @@ static lk_status series_open(lk_context *ctx, const lk_codec_setup *setup, void 
     if (!w) return LK_NO_MEMORY;
     w->ctx = ctx;
     w->level = setup->level;
+    w->head = SERIES_HEAD;
     lk_status status = lk_model_read_bytes(ctx, "the model", setup->model, setup->n_model,
                                            lk_task_learning_options, &w->model);
     if (status == LK_OK)
@@ -83,6 +87,19 @@ static lk_status series_open(lk_context *ctx, const lk_codec_setup *setup, void 
         if (!lk_field_is_sound(w->field)) status = lk_symbol_text_create(ctx, w->field, &w->text);
         else if (w->field->alphabet == LK_MULAW) status = fill_cells(w);
     }
+    if (status == LK_OK) return LK_OK;
+    series_close(w);
+    *worker = NULL;
+    return status;
+}
+
+static lk_status adapting_open(lk_context *ctx, const lk_codec_setup *setup, void **worker) {
+    lk_status status = series_open(ctx, setup, worker);
+    series_worker *w = *worker;
+    if (status != LK_OK) return status;
+    w->head = SERIES_HEAD + RATE_BYTES;
+    w->adapt = setup->adapt;
+    status = lk_adapt_check(w->model, w->adapt);
     if (status == LK_OK) return LK_OK;
     series_close(w);
     *worker = NULL;
@@ -228,13 +245,25 @@ static size_t lanes_of(const series_worker *w, size_t n) {
     return lanes < 1 ? 1 : lanes > MOST_LANES_MADE ? MOST_LANES_MADE : lanes;
 }
 
+static uint64_t word_of(double number) {
+    uint64_t word;
+    memcpy(&word, &number, sizeof word);
+    return word;
+}
+
+static double number_of(uint64_t word) {
+    double number;
+    memcpy(&number, &word, sizeof number);
+    return number;
+}
+
 static lk_status put_code(series_worker *w, const divided *d, const lk_series_run *run,
                           const lk_rans *stack, uint8_t *code, size_t room, size_t *made) {
     size_t n_stack = lk_rans_bytes(stack), n_side;
     *made = SIZE_MAX;
-    if (room < SERIES_HEAD || n_stack > room - SERIES_HEAD) return LK_OK;
-    lk_status status = add_bytes(w, (const uint8_t *)d->side.bytes, d->side.n, code + SERIES_HEAD,
-                                 room - SERIES_HEAD - n_stack, &n_side);
+    if (room < w->head || n_stack > room - w->head) return LK_OK;
+    lk_status status = add_bytes(w, (const uint8_t *)d->side.bytes, d->side.n, code + w->head,
+                                 room - w->head - n_stack, &n_side);
     if (status != LK_OK || n_side == SIZE_MAX) return status;
     code[0] = w->text ? AS_TEXT : AS_SOUND;
     lk_put_u32(code + 1, (uint32_t)d->n);
@@ -244,8 +273,9 @@ static lk_status put_code(series_worker *w, const divided *d, const lk_series_ru
     code[14] = 0;
     code[15] = (uint8_t)run->label;
     code[16] = (uint8_t)(run->label >> 8);
-    lk_rans_write(stack, code + SERIES_HEAD + n_side);
-    *made = SERIES_HEAD + n_side + n_stack;
+    if (w->head > SERIES_HEAD) lk_put_u64(code + SERIES_HEAD, word_of(run->adapt));
+    lk_rans_write(stack, code + w->head + n_side);
+    *made = w->head + n_side + n_stack;
     w->tally.rows = d->n;
     w->tally.coded = 8 * (double)n_stack;
     return LK_OK;
@@ -253,7 +283,7 @@ static lk_status put_code(series_worker *w, const divided *d, const lk_series_ru
 
 static lk_status encode_symbols(series_worker *w, const divided *d, uint8_t *code, size_t room,
                                 size_t *made) {
-    lk_series_run run = {.n = d->n, .lanes = lanes_of(w, d->n)};
+    lk_series_run run = {.n = d->n, .lanes = lanes_of(w, d->n), .adapt = w->adapt};
     lk_rans stack;
     double within = 0, predicted;
     lk_rans_begin(&stack, w->ctx, false);
@@ -352,13 +382,16 @@ static lk_status pop_all(series_worker *w, const lk_series_run *run, const uint8
 
 static lk_status decode_symbols(series_worker *w, const uint8_t *code, size_t n_code,
                                 uint8_t *bytes, size_t n) {
-    if (n_code < SERIES_HEAD || code[0] != (w->text ? AS_TEXT : AS_SOUND) || code[14])
+    if (n_code < w->head || code[0] != (w->text ? AS_TEXT : AS_SOUND) || code[14])
         return LK_BAD_DATA;
     divided d = {.n = lk_get_u32(code + 1), .side = {.ctx = w->ctx}};
     size_t n_side = lk_get_u32(code + 5), n_side_code = lk_get_u32(code + 9);
-    lk_series_run run = {d.n, (size_t)code[13] + 1, (size_t)code[15] | (size_t)code[16] << 8};
-    code += SERIES_HEAD;
-    n_code -= SERIES_HEAD;
+    lk_series_run run = {d.n, (size_t)code[13] + 1, (size_t)code[15] | (size_t)code[16] << 8, 0};
+    bool adapts = w->head > SERIES_HEAD;
+    if (adapts) run.adapt = number_of(lk_get_u64(code + SERIES_HEAD));
+    if (adapts && !(run.adapt > 0 && run.adapt <= LK_MOST_ADAPT_RATE)) return LK_BAD_DATA;
+    code += w->head;
+    n_code -= w->head;
     if (!d.n || d.n > n || run.lanes > d.n || n_side > 2 * n + LAYOUT_BYTES || n_side_code > n_code)
         return LK_BAD_DATA;
     d.symbols = lk_alloc(w->ctx, d.n, sizeof *d.symbols);
@@ -400,6 +433,24 @@ const lk_codec lk_series_codec = {
     series_chunk,
     NULL,
     series_open,
+    series_close,
+    series_encode,
+    series_decode,
+    series_cut,
+    series_tally};
+
+const lk_codec lk_adapting_series_codec = {
+    "series",
+    "texts and sounds, by a model of their symbols that goes on learning; what is none, as bytes",
+    2,
+    LK_BYTES_LEAST_LEVEL,
+    LK_BYTES_DEFAULT_LEVEL,
+    LK_BYTES_MOST_LEVEL,
+    true,
+    true,
+    series_chunk,
+    NULL,
+    adapting_open,
     series_close,
     series_encode,
     series_decode,

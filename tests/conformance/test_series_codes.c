@@ -1,5 +1,6 @@
 /* Symbols of a series are coded by every family that learns series: they come back from one lane and from several, whatever is
- * evaluated at a time and by how many threads, in as many bits as `score` says, and another model's bits are no code of theirs. */
+ * evaluated at a time and by how many threads, in as many bits as `score` says, also where the model goes on learning, and another
+ * model's bits are no code of theirs. */
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>
@@ -81,11 +82,11 @@ static void stop(bench *b) {
     lk_context_destroy(b->ctx);
 }
 
-static size_t code(bench *b, size_t rows, size_t lanes, uint8_t **bytes, lk_series_run *run,
-                   double *predicted) {
+static size_t code_at(bench *b, double rate, size_t rows, size_t lanes, uint8_t **bytes,
+                      lk_series_run *run, double *predicted) {
     lk_series_coder *coder;
     lk_rans stack;
-    *run = (lk_series_run){.n = b->n, .lanes = lanes};
+    *run = (lk_series_run){.n = b->n, .lanes = lanes, .adapt = rate};
     assert_int_equal(lk_series_coder_create(b->model, rows, &coder), LK_OK);
     lk_rans_begin(&stack, b->ctx, false);
     assert_int_equal(lk_series_choose_label(coder, b->symbols, run), LK_OK);
@@ -98,6 +99,11 @@ static size_t code(bench *b, size_t rows, size_t lanes, uint8_t **bytes, lk_seri
     lk_rans_free(&stack);
     lk_series_coder_destroy(coder);
     return n;
+}
+
+static size_t code(bench *b, size_t rows, size_t lanes, uint8_t **bytes, lk_series_run *run,
+                   double *predicted) {
+    return code_at(b, 0, rows, lanes, bytes, run, predicted);
 }
 
 /* Do these bytes decode to the symbols? */
@@ -125,6 +131,58 @@ static void check_length(bench *b, size_t input, size_t n, double predicted) {
     assert_true(fabs(predicted + scored.log_prob / log(2)) < 1e-9 * predicted);
 }
 
+/* Steps between windows: the length that `score` gives at that rate, whatever is evaluated at a time and by how many threads; the
+ * model is afterwards what it was. Planted: a decoder that takes steps of another rate, or none. */
+static void check_steps(bench *b, size_t input) {
+    static const double rate = 0.01;
+    lk_score_options scoring = LK_SCORE_DEFAULTS;
+    lk_score_summary score;
+    uint8_t *one, *other, *before = malloc(b->model->params.bytes);
+    lk_series_run run;
+    double predicted, still, again;
+    assert_non_null(before);
+    memcpy(before, b->model->params.values, b->model->params.bytes);
+    size_t n = code(b, 5, 1, &one, &run, &still);
+    free(one);
+    n = code_at(b, rate, 5, 1, &one, &run, &predicted);
+    assert_true(predicted != still);
+    assert_true(8.0 * (double)n < 1.001 * predicted + 64 + 32);
+    scoring.adapt = rate;
+    assert_int_equal(lk_score(b->model, b->data, &scoring, NULL, NULL, &score), LK_OK);
+    double bits = -(double)score.rows * score.mean_log_prob / log(2);
+    if (!inputs[input].condition) assert_true(fabs(predicted - bits) < 1e-9 * bits);
+    assert_true(decodes(b, &run, one, n));
+    run.adapt = 0.011;
+    assert_false(decodes(b, &run, one, n));
+    run.adapt = 0;
+    assert_false(decodes(b, &run, one, n));
+    free(one);
+    n = code_at(b, rate, 2, 5, &one, &run, &predicted);
+    lk_context_set_threads(b->ctx, 1);
+    assert_int_equal(code_at(b, rate, 50, 5, &other, &run, &again), n);
+    assert_memory_equal(one, other, n);
+    assert_true(again == predicted);
+    lk_context_set_threads(b->ctx, 2);
+    assert_true(decodes(b, &run, one, n));
+    assert_memory_equal(before, b->model->params.values, b->model->params.bytes);
+    free(before);
+    free(one);
+    free(other);
+}
+
+static void steps_are_refused(bench *b) {
+    lk_series_coder *coder;
+    lk_rans stack;
+    double predicted;
+    lk_series_run run = {.n = b->n, .lanes = 1, .adapt = 0.01};
+    assert_int_equal(lk_series_coder_create(b->model, 1, &coder), LK_OK);
+    lk_rans_begin(&stack, b->ctx, false);
+    assert_int_equal(lk_code_series(coder, &run, b->symbols, &stack, &predicted), LK_CANNOT);
+    assert_non_null(strstr(lk_context_message(b->ctx), "not learned by gradients"));
+    lk_rans_free(&stack);
+    lk_series_coder_destroy(coder);
+}
+
 static void check(bench *b, size_t input) {
     uint8_t *one, *other, *side;
     lk_series_run run, beside;
@@ -149,6 +207,8 @@ static void check(bench *b, size_t input) {
         assert_false(decodes(b, &run, one, n));
         one[at] ^= 4;
     }
+    if (strcmp(b->model->family->name, "ngram") == 0) steps_are_refused(b);
+    else check_steps(b, input);
     /* Planted: parameters of which some are a little different are another model. */
     if (strcmp(b->model->family->name, "ngram") != 0) {
         lk_real *values = (void *)b->model->params.values;
