@@ -15,8 +15,8 @@ lk_status lk_adapt_check(const lk_model *model, double rate) {
                        family->name);
     if (!(rate >= 0 && rate <= LK_MOST_ADAPT_RATE))
         return lk_fail(model->ctx, LK_USAGE,
-                       "a rate of %g to go on learning by: it must be above 0, and at most %g", rate,
-                       LK_MOST_ADAPT_RATE);
+                       "a rate of %g to go on learning by: it must be above 0, and at most %g",
+                       rate, LK_MOST_ADAPT_RATE);
     return LK_OK;
 }
 
@@ -50,6 +50,8 @@ lk_status lk_adapt_step(lk_adapting *a, lk_tape *tape, const lk_batch *batch) {
     lk_status status = lk_tape_backward(tape, loss);
     if (status != LK_OK) return status;
     lk_optimiser_step(&a->optimiser);
+    if (!(a->optimiser.last_norm - a->optimiser.last_norm == 0))
+        lk_params_zero_grads(&model->params); /* which an update does by itself */
     if (model->family->loaded) model->family->loaded(model);
     return LK_OK;
 }

@@ -103,8 +103,7 @@ static lk_status open_codec(lk_encoder *e, const lk_compress_options *o, lk_arch
     if (e->chunk_bytes > LK_MOST_CHUNK_BYTES)
         return lk_fail(e->ctx, LK_USAGE, "chunks of %zu bytes: at most %zu are possible",
                        e->chunk_bytes, LK_MOST_CHUNK_BYTES);
-    lk_codec_setup setup = {
-        .level = level, .chunk_bytes = e->chunk_bytes, .adapt = o->adapt};
+    lk_codec_setup setup = {.level = level, .chunk_bytes = e->chunk_bytes, .adapt = o->adapt};
     head->version = LK_ARCHIVE_VERSION;
     head->order_contract = LK_ORDER_CONTRACT;
     strcpy(head->codec, codec->name);

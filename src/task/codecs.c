@@ -131,10 +131,14 @@ static const lk_codec stored_codec = {
     stored_decode,
     NULL,
     NULL};
-static const lk_codec *const codecs[] = {&bytes_codec,     &lk_rows_codec,
-                                         &lk_series_codec, &lk_adapting_series_codec,
-                                         &order0_codec,    &stored_codec,
-                                         NULL};
+static const lk_codec *const codecs[] = {
+    &bytes_codec,
+    &lk_rows_codec,
+    &lk_series_codec,
+    &lk_adapting_series_codec,
+    &order0_codec,
+    &stored_codec,
+    NULL};
 
 const lk_codec *lk_codec_find(const char *name, uint32_t version) {
     for (size_t i = 0; codecs[i]; i++)

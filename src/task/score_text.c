@@ -102,7 +102,9 @@ static lk_status score_window(onward *o, double *log_prob) {
     lk_evaluation e = {.particles = 1, .seed = 1, .salt = "score", .log_prob = log_prob};
     lk_status status =
         o->mixing.other ? score_mixed(o, log_prob) : lk_evaluate(o->model, o->tape, &o->batch, &e);
-    return status == LK_OK && o->adapting.model ? lk_adapt_step(&o->adapting, o->tape, &o->batch) : status;
+    return status == LK_OK && o->adapting.model
+               ? lk_adapt_step(&o->adapting, o->tape, &o->batch)
+               : status;
 }
 
 lk_status lk_task_score_onward(lk_model *model, lk_data *data, const lk_score_options *options,

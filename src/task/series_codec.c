@@ -16,7 +16,14 @@
 
 #include <string.h>
 
-enum { AS_BYTES = 0, AS_TEXT = 1, AS_SOUND = 2, SERIES_HEAD = 17, RATE_BYTES = 8, LAYOUT_BYTES = 6 };
+enum {
+    AS_BYTES = 0,
+    AS_TEXT = 1,
+    AS_SOUND = 2,
+    SERIES_HEAD = 17,
+    RATE_BYTES = 8,
+    LAYOUT_BYTES = 6
+};
 enum { MOST_LANES_MADE = 64, MOST_CHANNELS = 64, SMALL_LANE = 6 };
 
 typedef struct series_worker {
@@ -28,7 +35,8 @@ typedef struct series_worker {
     lk_mulaw mulaw;
     int32_t *cell; /* [levels + 1] of mu-law: where each level's samples begin */
     int level;
-    size_t head;  /* bytes in front of a chunk's side: with a rate, of a model that goes on learning */
+    size_t
+        head; /* bytes in front of a chunk's side: with a rate, of a model that goes on learning */
     double adapt; /* for encoding: the rate */
     /* of the file whose chunks come */
     lk_wave wave;

@@ -8,6 +8,7 @@ import random
 import struct
 import sys
 import unittest
+import zlib
 
 import program
 from program import Case, GOLDEN, good, run
@@ -94,6 +95,7 @@ class Series(Case):
             for kind in ("tokens", "chars", "bytes")[turn::3] if program.SANITIZED else ("tokens", "chars", "bytes"):
                 model = self.learn(family, kind, more=(*sizes[family], "--steps", 60))
                 self.back(text(1200, 4), "-2", model=model)
+                self.back(text(600, 4), "-1", "--adapt", 0.003, model=model)
 
     def test_any_bytes(self):
         for kind in ("chars", "bytes", "tokens"):
@@ -122,6 +124,11 @@ class Series(Case):
                 bits += sum(math.log2(edges[s]) for s in samples)
             self.assertAlmostEqual(about["predicted_bits"], bits, delta=1)
             self.assertTrue(bits < about["coded_bits"] + 1 < 1.001 * bits + 96)
+            gone_on = self.back(wav(samples), "-9", "--adapt", 0.003, model=model)
+            again = json.loads(good("score", model, self.folder / "in", "--adapt", 0.003, "--json"))
+            apart = (scored["bits_per_symbol"] - again["bits_per_symbol"]) * 3000
+            self.assertAlmostEqual(about["predicted_bits"] - gone_on["predicted_bits"], apart, delta=2)
+            self.assertNotEqual(gone_on["predicted_bits"], about["predicted_bits"])
             for data in (wav(samples, extra=b"LIST\x05\0\0\0notes\0", behind=b"id3 \2\0\0\0zz"), wav(samples[:1]), wav([]),
                          wav(samples, size=0xFFFFFFFF), wav(samples, size=0), wav(samples)[:-1], wav(samples)[:43],
                          wav(samples, size=5001), wav(samples[:2999], channels=2), wav(samples, channels=7, rate=44100),
@@ -173,6 +180,62 @@ class Series(Case):
                 good("compress", "-qf", f"-{level}", "--model", model, "-T", threads, GOLDEN / name, "-o", again)
                 self.assertEqual(again.read_bytes(), archive.read_bytes())
             self.assertGreater(json.loads(good("-l", "--json", archive))["rows"], 400)
+            archive = STORED / f"{name}.adapted.lk"
+            self.assertEqual(good("decompress", "-cq", "--model", model, archive, text=False), (GOLDEN / name).read_bytes())
+            good("compress", "-qf", f"-{level}", "--adapt", 0.002, "--model", model, GOLDEN / name, "-o", again)
+            self.assertEqual(again.read_bytes(), archive.read_bytes())
+
+    def test_learning_on(self):
+        """The model goes on learning on both sides: `score --adapt` says the length; chunks and threads do not matter."""
+        model = self.learn("rnn", more=("--width", 32, "--batch", 16, "--learning-rate", 0.02, "--steps", 200))
+        data = text(700, 4).replace("stone", "onset")  # which it has not seen before
+        plain = self.back(data, "-9", model=model)
+        about = self.back(data, "-9", "--adapt", 0.01, model=model)
+        scored = json.loads(good("score", model, self.folder / "in", "--adapt", 0.01, "--json"))
+        bits = scored["bits_per_symbol"] * scored["symbols"]
+        self.assertAlmostEqual(about["predicted_bits"], bits, delta=1)
+        self.assertTrue(bits < about["coded_bits"] + 1 < 1.001 * bits + 64 + 32)
+        self.assertLess(about["coded_bits"], 0.95 * plain["coded_bits"])
+        about = self.back(data, "-1", "--chunk-size", 300, "--adapt", 0.01, model=model)
+        self.assertGreater(about["chunks"], 2)
+        archive = (self.folder / "in.lk").read_bytes()
+        for threads in (1, 3):
+            again = self.folder / "again.lk"
+            good("compress", "-qf", "-1", "--chunk-size", 300, "--adapt", 0.01, "--model", model, "-T", threads,
+                 self.folder / "in", "-o", again)
+            self.assertEqual(again.read_bytes(), archive)
+        data = data.encode()  # the last chunk needs no other
+        self.assertEqual(good("decompress", "-qc", self.folder / "in.lk", "--model", model, "--range", "610:50", text=False),
+                         data[610:660])
+        bad = self.other_rate(archive, 0.01, 0.011)
+        done = run("decompress", "-c", "--model", model, self.path("bad.lk", bad))
+        self.assertEqual(done.returncode, 3)
+        self.assertIn("does not decode to what its checksum says", done.stderr)
+        back = run("decompress", "-c", "--salvage", "--model", model, self.path("bad.lk", bad), text=False).stdout
+        self.assertTrue(0 < len(back) < len(data) and data.endswith(back))
+
+    @staticmethod
+    def other_rate(archive, rate, other):
+        """Planted: the first chunk says another rate, and the record's checksum agrees."""
+        raw = bytearray(archive)
+        at = raw.index(b"CHNK")
+        n = struct.unpack_from("<I", raw, at + 4)[0]
+        place = at + 12 + 24 + 17
+        assert struct.unpack_from("<d", raw, place)[0] == rate
+        struct.pack_into("<d", raw, place, other)
+        struct.pack_into("<I", raw, at + 12 + n, zlib.crc32(raw[at + 12:at + 12 + n]))
+        return bytes(raw)
+
+    def test_what_cannot_learn_on(self):
+        data, model = self.path("a.txt", text(900)), self.learn()
+        for options, code, says in ((("--model", model, "--adapt", 0.01), 5, "not learned by gradients"),
+                                    (("--model", model, "--adapt", 11), 2, "10"),
+                                    (("--model", model, "--adapt", "-1"), 2, ""),
+                                    (("--model", model, "--codec", "rows", "--adapt", 0.01), 2, "rows"),
+                                    (("--adapt", 0.01), 2, "--model")):
+            done = run("compress", "-c", *options, data)
+            self.assertEqual((done.returncode, done.stdout), (code, ""), options)
+            self.assertIn(says, done.stderr)
 
     def test_chunks_and_streams(self):
         data, model = text(30000, 5).encode(), self.learn()

@@ -2,9 +2,13 @@
  * depend on threads or pieces. */
 #include "data_help.h"
 
+#include "base/files.h"
 #include "coder/archive.h"
 #include "coder/bytes_model.h"
 #include "fault/sampled.h"
+#include "task/codecs.h"
+
+#include <math.h>
 
 typedef struct sink {
     uint8_t *bytes;
@@ -231,32 +235,79 @@ static void every_byte_of_rows_counts(void **state) {
     free(archive.bytes);
 }
 
-/* A text with the model of its characters in the archive, in three chunks. */
-static void every_byte_of_series_counts(void **state) {
-    lk_help *h = *state;
-    char path[160], text[400] = "";
+/* The text "of the 0\nto the 1\n…", and a model of its characters at `path`. */
+static size_t learn_text(lk_help *h, const char *family, char text[400], char path[160]) {
     lk_data *data;
     lk_model *model;
     lk_data_options read = LK_DATA_DEFAULTS;
+    lk_fit_options fit = LK_FIT_DEFAULTS;
+    static const char *const small[] = {"width=6", "batch=4", "learning-rate=0.05", NULL};
+    *text = 0;
     for (int i = 0; i < 20; i++)
         snprintf(text + strlen(text), 20, "%s the %d\n", i % 3 ? "to" : "of", i);
-    size_t n = strlen(text);
-    snprintf(path, sizeof path, "%s/series.txt", h->folder);
+    snprintf(path, 160, "%s/series.txt", h->folder);
     FILE *file = fopen(path, "w");
     assert_true(file && fputs(text, file) >= 0 && fclose(file) == 0);
     read.text = "chars";
     read.context = 8;
+    fit.steps = 60;
+    if (!strcmp(family, "rnn")) fit.options = small;
     assert_int_equal(lk_data_open(h->ctx, path, &read, &data), LK_OK);
-    assert_int_equal(lk_fit(h->ctx, "ngram", data, NULL, &model), LK_OK);
-    snprintf(path, sizeof path, "%s/series.lk", h->folder);
+    assert_int_equal(lk_fit(h->ctx, family, data, &fit, &model), LK_OK);
+    snprintf(path, 160, "%s/series.lk", h->folder);
     assert_int_equal(lk_model_save(model, path, true), LK_OK);
+    lk_model_destroy(model);
+    lk_data_close(data);
+    return strlen(text);
+}
+
+/* A text with the model of its characters in the archive, in three chunks. */
+static void every_byte_of_series_counts(void **state) {
+    lk_help *h = *state;
+    char path[160], text[400];
+    size_t n = learn_text(h, "ngram", text, path);
     lk_compress_options options = {.chunk_bytes = 80, .model = path, .embed = true, .level = 1};
     sink archive = encode(h->ctx, &options, (const uint8_t *)text, n, n);
     assert_true(archive.n < 6000);
     assert_int_equal(damage(h, &archive, (const uint8_t *)text, n, 8), 0);
-    lk_model_destroy(model);
-    lk_data_close(data);
     free(archive.bytes);
+}
+
+/* Codes of a model that goes on learning: no rate is believed that none could have asked for, and another rate's steps are another
+ * code's; nothing that is damaged is taken for the text. */
+static void steps_are_of_their_rate(void **state) {
+    lk_help *h = *state;
+    enum { MARK = 17 };
+    static const double none[] = {0, -0.01, 10.5, INFINITY, NAN};
+    char path[160], text[400];
+    uint8_t code[400], again[400];
+    unsigned char *file;
+    size_t n = learn_text(h, "rnn", text, path), n_file, made;
+    void *worker;
+    assert_int_equal(lk_file_read(h->ctx, path, 1 << 20, &file, &n_file), LK_OK);
+    const lk_codec *codec = lk_codec_find("series", 2);
+    assert_ptr_not_equal(codec, lk_codec_find("series", 0));
+    lk_codec_setup setup = {
+        .level = 1, .chunk_bytes = n, .model = file, .n_model = n_file, .adapt = 0.01};
+    assert_int_equal(codec->open(h->ctx, &setup, &worker), LK_OK);
+    assert_int_equal(codec->encode(worker, (const uint8_t *)text, n, code, n, &made), LK_OK);
+    assert_true(made < n && code[0] == 1);
+    assert_int_equal(codec->decode(worker, code, made, again, n), LK_OK);
+    assert_memory_equal(again, text, n);
+    for (size_t at = 0; at < made; at += 1 + SAMPLED * 4) {
+        code[at] ^= 4;
+        memset(again, 0, n);
+        /* The lowest bits of the rate's mantissa may change no step's rounding: then it is the same code. */
+        bool same = codec->decode(worker, code, made, again, n) == LK_OK && !memcmp(again, text, n);
+        assert_true(!same || (at >= MARK && at < MARK + 4));
+        code[at] ^= 4;
+    }
+    for (size_t i = 0; i < sizeof none / sizeof *none; i++) {
+        memcpy(code + MARK, &none[i], sizeof none[i]);
+        assert_int_equal(codec->decode(worker, code, made, again, n), LK_BAD_DATA);
+    }
+    codec->close(worker);
+    lk_free(h->ctx, file);
 }
 
 static void the_rest_is_salvaged(void **state) {
@@ -347,7 +398,10 @@ static void wrong_use_is_told(void **state) {
         {.level = 10},
         {.level = -1},
         {.chunk_bytes = (size_t)1 << 30},
-        {.codec = "bytes", .model = "model.lk"}};
+        {.codec = "bytes", .model = "model.lk"},
+        {.codec = "bytes", .adapt = 0.01},
+        {.adapt = -1},
+        {.codec = "series", .model = "model.lk", .adapt = 11}};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         assert_int_equal(lk_encoder_create(h->ctx, &bad[i], to_sink, &out, &encoder), LK_USAGE);
         assert_null(encoder);
@@ -392,6 +446,7 @@ int main(void) {
                                         help_teardown),
         cmocka_unit_test_setup_teardown(every_byte_of_rows_counts, help_setup, help_teardown),
         cmocka_unit_test_setup_teardown(every_byte_of_series_counts, help_setup, help_teardown),
+        cmocka_unit_test_setup_teardown(steps_are_of_their_rate, help_setup, help_teardown),
         cmocka_unit_test_setup_teardown(the_rest_is_salvaged, help_setup, help_teardown),
         cmocka_unit_test_setup_teardown(sizes_are_bounded, help_setup, help_teardown),
         cmocka_unit_test_setup_teardown(optional_records_are_skipped, help_setup, help_teardown),
