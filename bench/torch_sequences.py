@@ -1,9 +1,9 @@
 """torch_sequences.py WHAT MODE THREADS [BATCH]: prints PyTorch's version and its seconds, on the same network as bench/run's.
 
-WHAT: transformer (a training step of 12 windows of 64 bytes, 4 layers of 128), lstm (of 32 windows of 64, 512 units),
-transformer-one and lstm-one (a symbol of each of BATCH texts with keys and values, or the state, kept: 6 layers of 384 with 6 heads
-after 128 symbols, and 512 units), wavenet-small and wavenet-large (a step of 4 windows of 1024 samples, 10 layers of 32 residual and
-64 skip channels, 20 of 64 and 128). MODE: eager or compiled."""
+WHAT: a step of learning (transformer-small, of 12 windows of 64 bytes, 4 layers of 128; transformer-large, of 8 of 128, 6 of 384; lstm-small
+and lstm-large, of 32 of 64, 256 and 512 units; wavenet-small and wavenet-large, of 4 of 1,024, 10 layers of 32 residual and 64 skip channels,
+20 of 64 and 128), or transformer-one and lstm-one (a symbol of each of BATCH texts with keys and values, or the state, kept: 6 layers
+of 384 with 6 heads after 128 symbols, and 512 units). MODE: eager or compiled."""
 import statistics
 import sys
 import time
@@ -148,14 +148,11 @@ def sampling(what):
     return median_seconds(step, 20, 230) if what != "lstm-one" else median_seconds(step, 50, 500)
 
 
-if what == "transformer":
-    took = training(Transformer(4, 128, 4, 64), 12)
-elif what == "wavenet-small":
-    took = training(WaveNet(10, 32, 64), 4, 1024, 4, 12)
-elif what == "wavenet-large":
-    took = training(WaveNet(20, 64, 128), 4, 1024, 3, 8)
-elif what == "lstm":
-    took = training(Recurrent(512), 32)
-else:
-    took = sampling(what)
+STEPS = {"transformer-small": lambda: training(Transformer(4, 128, 4, 64), 12),
+         "transformer-large": lambda: training(Transformer(6, 384, 6, 128), 8, 128, 3, 8),
+         "lstm-small": lambda: training(Recurrent(256), 32),
+         "lstm-large": lambda: training(Recurrent(512), 32, 64, 3, 12),
+         "wavenet-small": lambda: training(WaveNet(10, 32, 64), 4, 1024, 4, 12),
+         "wavenet-large": lambda: training(WaveNet(20, 64, 128), 4, 1024, 3, 8)}
+took = STEPS[what]() if what in STEPS else sampling(what)
 print(torch.__version__, took)

@@ -57,6 +57,11 @@ const lk_option cli_text_options[] = {
      "Samples of recordings: 256 levels of mu-law, or numbers of 16 bits"},
     {"rate", LK_OPTION_INT, "0", 0, 768000, NULL,
      "Of recordings: samples a second, to which others are resampled; 0: those of the first"},
+    {"frames", LK_OPTION_TEXT, "", 1, 0, NULL,
+     "Of recordings: how names of files end that stand beside them with features of their frames, "
+     "as .npy: "
+     "learns p(sound | these)"},
+    {"hop", LK_OPTION_INT, "0", 0, 1 << 20, NULL, "Of --frames: samples of a frame"},
     {NULL, LK_OPTION_INT, NULL, 0, 0, NULL, NULL}};
 
 const lk_option cli_budget_options[] = {
@@ -147,7 +152,7 @@ static bool check_value(const lk_option *o, const char *value) {
         bool whole = o->type == LK_OPTION_REAL || !strpbrk(value, ".eExXnN");
         if (!*value || *end || errno || !whole ||
             (o->low <= o->high && !(x >= o->low && x <= o->high))) {
-            cli_usage("--%s is \"%s\", but it takes %s from %g to %g%s%s", o->name, value,
+            cli_usage("--%s is \"%s\", but it takes %s from %.9g to %.9g%s%s", o->name, value,
                       o->type == LK_OPTION_INT ? "a whole number" : "a number", o->low, o->high,
                       o->choices ? ", or " : "", o->choices ? o->choices : "");
             return false;
@@ -313,6 +318,8 @@ static bool text_options(const cli_arguments *a, const char *otherwise, lk_data_
     options->tokens = (size_t)cli_count(a, "tokens", 0);
     options->sound = cli_value(a, "sound", NULL);
     options->rate = (uint32_t)cli_count(a, "rate", 0);
+    options->frames = cli_value(a, "frames", NULL);
+    options->hop = (size_t)cli_count(a, "hop", 0);
     if (!*overlap) return true;
     options->overlap = (size_t)strtoull(overlap, &end, 10);
     if (*end || *overlap < '0' || *overlap > '9')

@@ -16,6 +16,9 @@ static const lk_option own[] = {
     {"seconds", LK_OPTION_REAL, "1", 0, 1e5, NULL, "Of sounds: how long, without their prompt"},
     {"prompt", LK_OPTION_TEXT, "", 1, 0, NULL,
      "Of texts: how they begin; of sounds: a recording with which they do"},
+    {"frames", LK_OPTION_TEXT, "", 1, 0, NULL,
+     "Of sounds that are given features of frames: an NPY array [frames, features]; sounds are as "
+     "long"},
     {"stop", LK_OPTION_TEXT, "", 1, 0, NULL, "Of texts: end before this string"},
     {"temperature", LK_OPTION_REAL, "1", 0, 1e9, NULL,
      "Of texts: divides log p; 0: always the most probable symbol. No samples of the model"},
@@ -51,6 +54,12 @@ static int run(lk_context *ctx, const cli_arguments *a) {
     lk_status status = lk_model_load(ctx, a->plain[0], &model);
     options.n = cli_count(a, "rows", status == LK_OK && lk_model_symbol(model) ? 1 : 10);
     options.prompt = cli_value(a, "prompt", NULL);
+    options.frames = cli_value(a, "frames", NULL);
+    if (options.frames && *options.frames &&
+        (cli_value(a, "seconds", NULL) || cli_value(a, "length", NULL))) {
+        lk_model_destroy(model);
+        return cli_usage("sounds are as long as --frames says; leave out --seconds and --length");
+    }
     options.stop = cli_value(a, "stop", NULL);
     options.length = cli_count(a, "length", 500);
     double rate = status == LK_OK ? lk_model_rate(model) : 0;

@@ -143,11 +143,16 @@ typedef struct lk_data_options {
      * `schema`. */
     const char *sound;
     uint32_t rate;
+    /* Recordings with features of frames: how names of the NumPy arrays [frames, features] end that stand beside the recordings (".npy":
+     * a.npy beside a.wav), or NULL, and how many samples a frame is about; n samples have ⌈n/hop⌉ frames. They are given, and not
+     * modelled. Kept in the schema; with `model`, `like` or `schema` left out, or what that one says. Frames are held in memory. */
+    const char *frames;
+    size_t hop;
 } lk_data_options;
 #define LK_DATA_DEFAULTS \
     { \
         NULL, NULL, NULL, -1, 0, NULL, false, false, NULL, NULL, NULL, NULL, NULL, 0, SIZE_MAX, 0, \
-            NULL, NULL, 0 \
+            NULL, NULL, 0, NULL, 0 \
     }
 
 /* Opens a CSV, TSV, NPY, NPZ, IDX (plain or .gz) or PNG file, or a folder of PNGs; "-" is standard
@@ -185,7 +190,7 @@ typedef struct lk_fit_options {
     { NULL, NULL, 1, 0, 0, 0, NULL, 30, false, NULL }
 
 /* Learns a model. On LK_INTERRUPTED (the context's cancel function said so) *out is a usable model
- * all the same; on other failures it is NULL. */
+ * all the same, or NULL while data were still being read; on other failures it is NULL. */
 LK_API lk_status lk_fit(lk_context *ctx, const char *family, lk_data *data,
                         const lk_fit_options *options, lk_model **out);
 LK_API void lk_model_destroy(lk_model *model);
@@ -295,9 +300,12 @@ typedef struct lk_sample_options {
     /* "field=value", NULL at the end; or NULL: fields set from outside, whatever they depend on in the model
      * (the truncated factorisation: Pearl 2009, equation 3.10). LK_CANNOT for families without edges. */
     const char *const *interventions;
+    /* Of sounds, by models that are given features of frames: an NPY array [frames, features], or NULL. There are as many samples as its
+     * frames have, of which a prompt is the beginning, whatever `length` says. */
+    const char *frames;
 } lk_sample_options;
 #define LK_SAMPLE_DEFAULTS \
-    { 10, 1, NULL, 0, NULL, 500, NULL, 1, 0, 1, 0, 1, NULL }
+    { 10, 1, NULL, 0, NULL, 500, NULL, 1, 0, 1, 0, 1, NULL, NULL }
 
 /* Of a text: n of them, divided by a line of three dashes, with their prompts, to a file of any name; each is
  * drawn in windows as lk_score scores them, given the end of what came before. Else
@@ -528,7 +536,8 @@ typedef struct lk_compress_options {
     lk_verify verify;  /* decode what was coded and compare: inputs up to 1 MiB, all, or none */
     /* lk_compress_file only: a family of which a model is learned from the file's rows and embedded, with
      * parameters of few bits; "auto": whatever makes the smallest archive of the file. Of a stream, or a
-     * file, of more than 4 MiB those are learned from. NULL: none. */
+     * file, of more than 4 MiB those are learned from. What no such model can be learned from is coded as without, with a
+     * notice. NULL: none. */
     const char *learn;
     /* lk_compress_file only: the file is a PNG, whose pixels (and palette, depth, remarks) are kept and whose compression is
      * not: decompressing gives a PNG with the same pixels, without compression, always the same bytes. */

@@ -86,6 +86,11 @@ typedef struct lk_codec_setup {
     double adapt; /* for encoding: rate at which the model goes on learning; 0: it does not */
 } lk_codec_setup;
 
+/* Of a chunk, what its encoder must know of the bytes before it: the codec's own. */
+typedef struct lk_chunk_place {
+    uint64_t word[4];
+} lk_chunk_place;
+
 typedef struct lk_codec {
     const char *name, *summary;
     uint32_t version; /* of its procedure: old ones stay, as rows of their own */
@@ -93,18 +98,19 @@ typedef struct lk_codec {
     bool needs_model;
     bool own_threads; /* uses the context's threads inside a chunk: chunks go one after another */
     size_t (*chunk_bytes)(int level);
-    size_t (*memory)(int level, size_t chunk_bytes); /* that a worker takes; NULL: next to none */
+    /* That a worker takes besides the chunk and its code; NULL: next to none. `worker`: one that takes a model; else NULL. */
+    size_t (*memory)(const void *worker, int level, size_t chunk_bytes);
     /* A worker for chunks one after another. NULL open: none is needed. */
     lk_status (*open)(lk_context *ctx, const lk_codec_setup *setup, void **worker);
     void (*close)(void *worker);
     /* Code of n bytes, at most `room`; *made SIZE_MAX: it is not shorter, and the chunk is stored. */
-    lk_status (*encode)(void *worker, const uint8_t *bytes, size_t n, uint8_t *code, size_t room,
-                        size_t *made);
+    lk_status (*encode)(void *worker, const lk_chunk_place *place, const uint8_t *bytes, size_t n,
+                        uint8_t *code, size_t room, size_t *made);
     /* LK_BAD_DATA without a message: it is not what `encode` makes of n bytes. */
     lk_status (*decode)(void *worker, const uint8_t *code, size_t n_code, uint8_t *bytes, size_t n);
-    /* How many of the n bytes at hand, which are not the last, should be a chunk: 1 … n. NULL: all. For
-     * codecs with own_threads. */
-    size_t (*cut)(void *worker, const uint8_t *bytes, size_t n);
+    /* How many of the n bytes at hand should be a chunk, 1 … n, and all of the last; and what must be known of the file to
+     * encode it. One worker is asked for all chunks, in the order of the file. NULL: all, and nothing. */
+    size_t (*cut)(void *worker, const uint8_t *bytes, size_t n, bool last, lk_chunk_place *place);
     /* What the last chunk had, after encode. NULL: the codec knows of no rows. */
     void (*tally)(void *worker, lk_row_tally *tally);
 } lk_codec;

@@ -619,3 +619,23 @@ size_t lk_bytes_memory(int level_number, size_t most) {
     return (sizeof(bucket) << table_log2) + (sizeof(uint32_t) * MATCHES << match_log2) +
            sizeof(lk_bytes_model) + (size_t)3 * 65536 * SSE_STEPS * sizeof(uint16_t);
 }
+
+lk_status lk_bytes_pack(lk_context *ctx, int level, const uint8_t *bytes, size_t n, uint8_t *out,
+                        size_t room, size_t *made) {
+    lk_bytes_model *model;
+    lk_status status = lk_bytes_create(ctx, level, n, &model);
+    if (status != LK_OK) return status;
+    *made = lk_bytes_encode(model, bytes, n, out, room);
+    lk_bytes_destroy(model);
+    return LK_OK;
+}
+
+lk_status lk_bytes_unpack(lk_context *ctx, int level, const uint8_t *code, size_t n_code,
+                          uint8_t *bytes, size_t n) {
+    lk_bytes_model *model;
+    lk_status status = lk_bytes_create(ctx, level, n, &model);
+    if (status != LK_OK) return status;
+    if (!lk_bytes_decode(model, code, n_code, bytes, n)) status = LK_BAD_DATA;
+    lk_bytes_destroy(model);
+    return status;
+}

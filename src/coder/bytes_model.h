@@ -24,4 +24,11 @@ size_t lk_bytes_encode(lk_bytes_model *model, const uint8_t *bytes, size_t n, ui
 bool lk_bytes_decode(lk_bytes_model *model, const uint8_t *code, size_t n_code, uint8_t *bytes,
                      size_t n);
 
+/* One run of n bytes by a model that is made for it alone, as lk_bytes_encode and lk_bytes_decode; LK_BAD_DATA, without a
+ * message: it does not decode. */
+lk_status lk_bytes_pack(lk_context *ctx, int level, const uint8_t *bytes, size_t n, uint8_t *out,
+                        size_t room, size_t *made);
+lk_status lk_bytes_unpack(lk_context *ctx, int level, const uint8_t *code, size_t n_code,
+                          uint8_t *bytes, size_t n);
+
 #endif

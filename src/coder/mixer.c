@@ -24,6 +24,8 @@ typedef struct node {
     uint8_t n, check;
 } node;
 
+_Static_assert(sizeof(node) << MOST_LOG2 == LK_MIXER_BYTES, "the largest table");
+
 struct lk_mixer {
     lk_context *ctx;
     lk_logistic logistic;

@@ -7,6 +7,7 @@
 #include "base/memory.h"
 
 enum { LK_MIXER_CONTEXTS = 9, LK_MIXER_STEPS = 64 };
+enum { LK_MIXER_BYTES = 1 << 24 }; /* its table has no more */
 
 typedef struct lk_mixer lk_mixer;
 /* `groups` have weights of their own, by each of LK_MIXER_STEPS steps; `decisions` is about how many will come.

@@ -322,11 +322,8 @@ lk_status lk_array_create(lk_reader *reader, lk_stream *stream, lk_array **out) 
     return LK_OK;
 }
 
-lk_status lk_array_open(lk_reader *reader, lk_array *a, const lk_read_options *options) {
-    a->unpack = options->unpack_bits && a->element == LK_U8 && a->rank == 1;
-    if (options->unpack_bits && !a->unpack)
-        return lk_fail(a->ctx, LK_USAGE, "%s: only a 2-D array of bytes can be unpacked to bits",
-                       lk_stream_path(a->stream));
+/* Measured, at the first row, with room for a window of them. */
+static lk_status start_array(lk_array *a) {
     lk_status status = measure(a);
     if (status != LK_OK) return status;
     a->window_capacity = WINDOW_BYTES / a->row_bytes;
@@ -334,8 +331,30 @@ lk_status lk_array_open(lk_reader *reader, lk_array *a, const lk_read_options *o
     if (a->window_capacity > a->rows && a->rows) a->window_capacity = (size_t)a->rows;
     a->window = lk_alloc(a->ctx, a->window_capacity, a->row_bytes);
     a->column = lk_alloc(a->ctx, a->fortran ? a->window_capacity : 1, lk_element_bytes[a->element]);
-    if (!a->window || !a->column) return LK_NO_MEMORY;
-    status = rewind_array(a);
+    return a->window && a->column ? rewind_array(a) : LK_NO_MEMORY;
+}
+
+lk_status lk_array_floats(lk_array *a, float **out) {
+    lk_status status = start_array(a);
+    *out = NULL;
+    if (status != LK_OK) return status;
+    float *to = *out = lk_alloc(a->ctx, (size_t)a->rows + 1, a->n_values * sizeof *to);
+    if (!to) return LK_NO_MEMORY;
+    for (const unsigned char *row; (row = next_row(a, &status)) != NULL;)
+        for (size_t i = 0; i < a->n_values; i++) {
+            double v = value_at(a, row, i);
+            if (!(v >= -FLT_MAX && v <= FLT_MAX)) return bad_number(a, v, i, "a finite float32");
+            *to++ = (float)v;
+        }
+    return status;
+}
+
+lk_status lk_array_open(lk_reader *reader, lk_array *a, const lk_read_options *options) {
+    a->unpack = options->unpack_bits && a->element == LK_U8 && a->rank == 1;
+    if (options->unpack_bits && !a->unpack)
+        return lk_fail(a->ctx, LK_USAGE, "%s: only a 2-D array of bytes can be unpacked to bits",
+                       lk_stream_path(a->stream));
+    lk_status status = start_array(a);
     if (status == LK_OK && !reader->given) status = infer(reader, a);
     if (status == LK_OK && !reader->given) status = lk_reader_lay_out(reader, options);
     if (status == LK_OK) status = match(a, reader->schema);

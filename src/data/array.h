@@ -48,6 +48,9 @@ lk_status lk_array_open(lk_reader *reader, lk_array *array, const lk_read_option
 lk_status lk_array_next(lk_reader *reader, lk_batch *batch);
 lk_status lk_array_rewind(lk_reader *reader);
 void lk_array_close(lk_reader *reader); /* reader->state is the array */
+/* From a header to all its numbers as float32, rows one after the other; *out for lk_free. LK_BAD_DATA when one is not
+ * finite. */
+lk_status lk_array_floats(lk_array *array, float **out);
 /* A new array for a reader's state, which takes over the stream (closed when there is no memory). */
 lk_status lk_array_create(lk_reader *reader, lk_stream *stream, lk_array **out);
 

@@ -53,7 +53,10 @@ typedef struct lk_read_options {
     const char *text;
     size_t tokens;
     const char *sound; /* samples of recordings: "mulaw" (NULL), or "pcm", 16 bits */
-    uint32_t rate;     /* of recordings, to which others are resampled; 0: that of the first */
+    const char *
+        frames; /* of recordings: how names of their frames end (frames.h); NULL or "": there are none */
+    size_t hop;    /* then: samples of a frame */
+    uint32_t rate; /* of recordings, to which others are resampled; 0: that of the first */
     size_t window,
         overlap; /* of a text, in symbols; 0: LK_WINDOW, LK_SOUND_WINDOW; SIZE_MAX: half of the window */
 } lk_read_options;

@@ -6,6 +6,7 @@
  * ZIP (PKWARE's APPNOTE.TXT 6.3, with the 64-bit extensions, which NumPy uses): the directory stands at
  * the end of the file and says where each member is. */
 #include "data/array.h"
+#include "data/frames.h"
 #include "data/kinds.h"
 
 #include <stdlib.h>
@@ -169,6 +170,37 @@ static bool npy_matches(const unsigned char *head, size_t n, bool folder) {
 
 const lk_format lk_npy_format = {"NPY",           npy_matches,    npy_open, lk_array_next,
                                  lk_array_rewind, lk_array_close, NULL,     NULL};
+
+lk_status lk_frames_read(lk_context *ctx, const char *path, float **values, uint64_t *n,
+                         size_t *features) {
+    lk_stream *stream;
+    lk_array *a;
+    lk_reader reader = {.ctx = ctx};
+    *values = NULL;
+    lk_status status = lk_stream_open(ctx, path, &stream);
+    if (status != LK_OK) return status;
+    status = lk_array_create(&reader, stream, &a);
+    if (status == LK_OK) status = read_header(a);
+    if (status == LK_OK && a->rank > 1)
+        status = lk_fail(ctx, LK_BAD_DATA,
+                         "%s has %d axes, and frames are an array [frames, features]", path,
+                         a->rank + 1);
+    if (status == LK_OK) status = lk_array_floats(a, values);
+    if (status == LK_OK) {
+        *n = a->rows;
+        *features = a->rank ? a->shape[0] : 1;
+        if (*features > LK_MOST_FEATURES)
+            status = lk_fail(ctx, LK_BAD_DATA,
+                             "%s has %zu features a frame, and at most %d are taken", path,
+                             *features, (int)LK_MOST_FEATURES);
+    }
+    if (status != LK_OK) {
+        lk_free(ctx, *values);
+        *values = NULL;
+    }
+    lk_array_close(&reader);
+    return status;
+}
 
 /* ---- ZIP ------------------------------------------------------------------------------------------------------ */
 

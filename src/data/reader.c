@@ -12,6 +12,29 @@ static const lk_format *const formats[] = {
     &lk_npy_format,   &lk_npz_format,        &lk_idx_format, &lk_png_format,
     &lk_sound_format, &lk_png_folder_format, &lk_csv_format};
 
+/* Frames are asked for of recordings, and are those of a schema that is given. */
+static lk_status check_frames(const lk_reader *reader, const char *path,
+                              const lk_read_options *options) {
+    bool asked = options->frames && *options->frames;
+    if (!asked && options->hop)
+        return lk_fail(reader->ctx, LK_USAGE,
+                       "--hop %zu is samples of a frame, and goes with --frames, which says where "
+                       "features of these are",
+                       options->hop);
+    if (!asked) return LK_OK;
+    if (reader->format != &lk_sound_format)
+        return lk_fail(reader->ctx, LK_USAGE,
+                       "%s is not read as recordings, and only those have --frames", path);
+    if (!options->schema) return LK_OK;
+    const lk_field *field = &options->schema->fields[lk_schema_series(options->schema)];
+    if (field->hop == options->hop && field->frames && !strcmp(field->frames, options->frames))
+        return LK_OK;
+    return lk_fail(reader->ctx, LK_USAGE,
+                   "%s is read by a schema with %s, and --frames and --hop say "
+                   "otherwise; leave these out",
+                   path, field->hop ? "other frames" : "no frames");
+}
+
 static lk_status open_format(lk_reader *reader, const char *path, const lk_read_options *options) {
     struct stat there;
     bool folder = strcmp(path, "-") && stat(path, &there) == 0 && S_ISDIR(there.st_mode);
@@ -43,6 +66,15 @@ static lk_status open_format(lk_reader *reader, const char *path, const lk_read_
     else if (series || (asked && (as_text || formats[i] == &lk_csv_format || folder)))
         reader->format = &lk_text_format;
     else reader->format = formats[i];
+    if (options->schema && !series && reader->format == &lk_sound_format)
+        status = lk_fail(reader->ctx, LK_BAD_DATA,
+                         "%s holds recordings, and the schema that it is read by is a table's",
+                         path);
+    if (status == LK_OK) status = check_frames(reader, path, options);
+    if (status != LK_OK) {
+        lk_stream_close(stream);
+        return status;
+    }
     return reader->format->open(reader, options, stream);
 }
 

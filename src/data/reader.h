@@ -31,6 +31,8 @@ struct lk_reader {
     bool greys; /* leave drawn cells as the greys that the file holds */
     double
         label; /* of a series with labels, set by `symbols`: that of the document that they are of */
+    const float *frames; /* the same of a series with frames: [n_frames, features] */
+    uint64_t n_frames;
     uint64_t row; /* number of the next row */
     void *state;  /* of the format */
 };

@@ -51,6 +51,10 @@ typedef struct store {
     uint64_t *begin;          /* of a series: [n_documents + 1] where each document begins */
     double *label;            /* [n_documents + 1] of a series that has labels */
     size_t n_documents, room; /* room: of `begin` */
+    float
+        *frames; /* of a series that has them: [n_frames, features], one document after the other */
+    uint64_t *frame; /* [n_documents + 1, 3] (series.h) */
+    uint64_t n_frames, frames_room;
 } store;
 
 struct lk_rows {
@@ -212,6 +216,8 @@ static void release(store *s) {
     lk_free(s->ctx, s->run);
     lk_free(s->ctx, s->begin);
     lk_free(s->ctx, s->label);
+    lk_free(s->ctx, s->frames);
+    lk_free(s->ctx, s->frame);
     lk_free(s->ctx, s);
 }
 
@@ -332,9 +338,34 @@ static bool add_document(store *s) {
         double *labels = lk_resize(s->ctx, s->label, s->room, room, sizeof *labels);
         if (!labels) return false;
         s->label = labels;
+        uint64_t *frame = lk_resize(s->ctx, s->frame, 3 * s->room, 3 * room, sizeof *frame);
+        if (!frame) return false;
+        s->frame = frame;
         s->room = room;
     }
     s->begin[++s->n_documents] = s->n;
+    return true;
+}
+
+/* The frames of the document that was added last. */
+static bool add_frames(store *s, const lk_reader *reader, size_t features) {
+    uint64_t n = reader->n_frames, all = s->n_frames + n;
+    uint64_t *frame = s->frame + 3 * (s->n_documents - 1);
+    if (all > s->frames_room) {
+        uint64_t room = all > 2 * s->frames_room ? all : 2 * s->frames_room;
+        float *grown = lk_resize(s->ctx, s->frames, (size_t)s->frames_room, (size_t)room,
+                                 features * sizeof *grown);
+        if (!grown) return false;
+        s->frames = grown;
+        s->frames_room = room;
+    }
+    if (n)
+        memcpy(s->frames + s->n_frames * features, reader->frames,
+               (size_t)n * features * sizeof *s->frames);
+    frame[0] = s->n_frames;
+    frame[1] = n;
+    frame[2] = 0;
+    s->n_frames = all;
     return true;
 }
 
@@ -343,6 +374,7 @@ static lk_status fill_series(lk_reader *reader, store *s) {
     size_t got;
     bool end;
     const lk_schema *schema = lk_reader_schema(reader);
+    const lk_frames frames = lk_schema_frames(schema);
     s->row_bytes = lk_field_symbols(&schema->fields[lk_schema_series(schema)]) <= 256 ? 1 : 2;
     uint16_t *symbols = lk_alloc(s->ctx, PIECE, sizeof *symbols);
     lk_status status = symbols ? lk_reader_rewind(reader) : LK_NO_MEMORY;
@@ -354,6 +386,8 @@ static lk_status fill_series(lk_reader *reader, store *s) {
         status = append(s, bytes, got * s->row_bytes);
         s->n += got;
         if (status == LK_OK && end && !add_document(s)) status = LK_NO_MEMORY;
+        if (status == LK_OK && end && frames.hop && !add_frames(s, reader, frames.features))
+            status = LK_NO_MEMORY;
         if (status == LK_OK && end) s->label[s->n_documents - 1] = lk_reader_label(reader);
         if (status == LK_OK && lk_cancelled(s->ctx))
             status = lk_fail(s->ctx, LK_INTERRUPTED, "interrupted");
@@ -417,8 +451,7 @@ static lk_status split_series(const lk_rows *rows, double fraction, lk_rows **tr
         part->store->users++;
         lk_status status = lk_schema_copy(rows->schema, &part->schema);
         if (status == LK_OK)
-            status = lk_series_part(s, series_field(rows->schema), i ? cut : 0, i ? n : cut,
-                                    &part->series);
+            status = lk_series_part(s, rows->schema, i ? cut : 0, i ? n : cut, &part->series);
         if (status != LK_OK) return status;
         part->n = part->series->row[part->series->n_documents];
     }
@@ -450,10 +483,12 @@ lk_status lk_rows_read_within(lk_reader *reader, size_t in_memory, lk_rows **out
     const lk_field *series = status == LK_OK ? series_field(rows->schema) : NULL;
     if (status == LK_OK)
         status = series ? fill_series(reader, rows->store) : fill_store(reader, rows->store);
-    if (status == LK_OK && series)
-        status = lk_series_create(rows->ctx, series, rows->store->row_bytes, 0,
-                                  rows->store->n_documents, rows->store->begin,
-                                  rows->schema->n_known ? rows->store->label : NULL, &rows->series);
+    if (status == LK_OK && series) {
+        const store *s = rows->store;
+        lk_documents documents = {s->n_documents, s->begin, s->frame,
+                                  lk_schema_has_label(rows->schema) ? s->label : NULL, s->frames};
+        status = lk_series_create(rows->schema, s->row_bytes, 0, &documents, &rows->series);
+    }
     if (status != LK_OK) {
         lk_rows_destroy(rows);
         return status;
@@ -654,7 +689,19 @@ static void hash_weight(double weight, SHA2_CTX *sha) {
     SHA256Update(sha, bytes, sizeof bytes);
 }
 
-/* Of a series: how long each document is, 8 bytes least first, its label, if there are any, and its symbols, two bytes each. */
+/* As many floats, each as 4 bytes of IEEE's float32, least first. */
+static void hash_floats(const float *value, uint64_t n, SHA2_CTX *sha) {
+    for (uint64_t i = 0; i < n; i++) {
+        unsigned char bytes[4];
+        uint32_t bits;
+        memcpy(&bits, &value[i], sizeof bits);
+        for (int k = 0; k < 4; k++) bytes[k] = (unsigned char)(bits >> 8 * k);
+        SHA256Update(sha, bytes, sizeof bytes);
+    }
+}
+
+/* Of a series: how long each document is, 8 bytes least first, its label, if there are any, its frames, if there are any (how many
+ * samples of the recording stand before the document, 8 bytes, and all features), and its symbols, two bytes each. */
 static void hash_series(const lk_series *s, const unsigned char *bytes_of, SHA2_CTX *sha) {
     for (uint64_t d = 0; d < s->n_documents; d++) {
         unsigned char bytes[4096];
@@ -662,6 +709,13 @@ static void hash_series(const lk_series *s, const unsigned char *bytes_of, SHA2_
         for (int k = 0; k < 8; k++) bytes[k] = (unsigned char)(length >> 8 * k);
         SHA256Update(sha, bytes, 8);
         if (s->label) hash_weight(s->label[d], sha);
+        if (s->frame) {
+            const uint64_t *frame = s->frame + 3 * d;
+            for (int k = 0; k < 8; k++) bytes[k] = (unsigned char)(frame[2] >> 8 * k);
+            SHA256Update(sha, bytes, 8);
+            hash_floats(s->values + frame[0] * s->frames.features, frame[1] * s->frames.features,
+                        sha);
+        }
         for (uint64_t i = 0, n; i < length; i += n) {
             n = length - i < sizeof bytes / 2 ? length - i : sizeof bytes / 2;
             for (uint64_t j = 0; j < n; j++) {

@@ -54,6 +54,7 @@ void lk_schema_destroy(lk_schema *schema) {
         lk_free(ctx, field->name);
         lk_free(ctx, field->missing_mark);
         lk_free(ctx, field->format);
+        lk_free(ctx, field->frames);
         lk_free(ctx, field->merges);
     }
     lk_free(ctx, schema->fields);
@@ -67,12 +68,14 @@ static bool copy_field(lk_context *ctx, const lk_field *from, lk_field *to) {
     to->name = NULL;
     to->missing_mark = NULL;
     to->format = NULL;
+    to->frames = NULL;
     to->levels = NULL;
     to->merges = NULL;
     if (from->name && !(to->name = lk_strdup(ctx, from->name))) return false;
     if (from->missing_mark && !(to->missing_mark = lk_strdup(ctx, from->missing_mark)))
         return false;
     if (from->format && !(to->format = lk_strdup(ctx, from->format))) return false;
+    if (from->frames && !(to->frames = lk_strdup(ctx, from->frames))) return false;
     if (from->merges) {
         to->merges = lk_alloc(ctx, from->n_merges, 2 * sizeof *to->merges);
         if (!to->merges) return false;

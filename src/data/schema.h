@@ -66,8 +66,10 @@ typedef struct lk_field {
     uint64_t n_missing, n_seen;
     lk_alphabet alphabet; /* of a series */
     uint32_t rate;        /* of sounds: samples a second */
-    bool condition;       /* its cells are known (lk_schema_set_conditions) */
-    uint16_t *merges;     /* of tokens, [n_merges, 2] */
+    size_t hop;     /* of sounds: samples of a frame whose features are known; 0: there are none */
+    char *frames;   /* then: how the name of a recording's frames ends, instead of .wav or .flac */
+    bool condition; /* its cells are known (lk_schema_set_conditions) */
+    uint16_t *merges; /* of tokens, [n_merges, 2] */
     size_t n_merges;
     size_t
         overlap; /* of a series: how many of its cells repeat the end of the row before, and are known */

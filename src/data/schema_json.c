@@ -14,6 +14,7 @@
 #include "base/decimal.h"
 #include "base/json.h"
 #include "data/date.h"
+#include "data/frames.h"
 #include "data/kinds.h"
 #include "data/sound.h"
 #include "data/tokens.h"
@@ -87,6 +88,10 @@ static void put_field(lk_text *out, const lk_field *field) {
         lk_text_printf(out, ", \"overlap\": %zu, \"alphabet\": \"%s\"", field->overlap,
                        alphabets[field->alphabet]);
     if (field->rate) lk_text_printf(out, ", \"rate\": %u", (unsigned)field->rate);
+    if (field->hop) {
+        lk_text_printf(out, ", \"hop\": %zu, \"frames\": ", field->hop);
+        put_string(out, field->frames);
+    }
     if (field->merges) {
         lk_text_printf(out, ", \"merges\": [");
         for (size_t i = 0; i < field->n_merges; i++)
@@ -288,7 +293,7 @@ static lk_status get_mark(const parse *p, const char *key, const json_t *json, c
 }
 
 static lk_status get_key(const parse *p, const char *key, const json_t *json, lk_field *field) {
-    uint64_t places = 0, overlap = field->overlap, rate = field->rate;
+    uint64_t places = 0, overlap = field->overlap, rate = field->rate, hop = field->hop;
     const struct {
         const char *key;
         value_type type;
@@ -307,6 +312,7 @@ static lk_status get_key(const parse *p, const char *key, const json_t *json, lk
         {"n_missing", COUNT, &field->n_missing},
         {"places", COUNT, &places},
         {"overlap", COUNT, &overlap},
+        {"hop", COUNT, &hop},
         {"rate", COUNT, &rate}};
     if (strcmp(key, "name") == 0) return LK_OK; /* was read first */
     if (strcmp(key, "kind") == 0) return get_kind(p, json, field);
@@ -317,6 +323,7 @@ static lk_status get_key(const parse *p, const char *key, const json_t *json, lk
     if (strcmp(key, "decimal") == 0) return get_mark(p, key, json, ",.", &field->decimal);
     if (strcmp(key, "group") == 0) return get_mark(p, key, json, ",. \'", &field->group);
     if (strcmp(key, "format") == 0) return get_string(p, key, json, &field->format);
+    if (strcmp(key, "frames") == 0) return get_string(p, key, json, &field->frames);
     if (strcmp(key, "missing_mark") == 0) return get_string(p, key, json, &field->missing_mark);
     for (size_t i = 0; i < sizeof plain / sizeof plain[0]; i++) {
         if (strcmp(plain[i].key, key)) continue;
@@ -326,6 +333,8 @@ static lk_status get_key(const parse *p, const char *key, const json_t *json, lk
         field->overlap = (size_t)overlap;
         if (rate > LK_MOST_RATE) return wrong(p, key, "at most 768000");
         field->rate = (uint32_t)rate;
+        if (hop > LK_MOST_HOP) return wrong(p, key, "at most 2^20");
+        field->hop = (size_t)hop;
         return status;
     }
     char shown[LK_SHOWN_BYTES];
@@ -334,7 +343,8 @@ static lk_status get_key(const parse *p, const char *key, const json_t *json, lk
 
 static lk_status check_series(const parse *p, const lk_field *field) {
     if (field->kind != LK_FIELD_SERIES)
-        return field->overlap || field->alphabet || field->merges || field->rate
+        return field->overlap || field->alphabet || field->merges || field->rate || field->hop ||
+                       field->frames
                    ? wrong(p, "overlap", "left out, and \"alphabet\" too: only a series has them")
                    : LK_OK;
     if (field->rank != 1) return wrong(p, "shape", "[cells of a window] for a series");
@@ -342,6 +352,10 @@ static lk_status check_series(const parse *p, const lk_field *field) {
     if (field->has_missing) return wrong(p, "missing", "left out: a series has no missing cells");
     if (lk_field_is_sound(field) ? field->rate < LK_LEAST_RATE : field->rate > 0)
         return wrong(p, "rate", "from 1000 on for sounds, and left out for texts");
+    if (field->hop && !lk_field_is_sound(field)) return wrong(p, "hop", "left out for texts");
+    if ((field->hop > 0) != (field->frames && *field->frames) ||
+        (field->frames && strchr(field->frames, '/')))
+        return wrong(p, "frames", "the end of a file's name beside a \"hop\", and only there");
     if ((field->alphabet == LK_CHARACTERS) != (field->levels != NULL))
         return wrong(p, "levels", "there for characters, and only for them");
     if ((field->alphabet == LK_TOKENS) != (field->merges != NULL))
@@ -377,15 +391,18 @@ static lk_status check_field(const parse *p, const lk_field *field) {
     return check_series(p, field);
 }
 
-/* A row of a series has no other cells but labels that are known: windows of one text do not line up with anything else. */
+/* A row of a series has no other cells but labels and features of frames that are known: windows of one text do not line up with
+ * anything else. */
 static lk_status check_alone(lk_context *ctx, const lk_schema *schema) {
-    size_t n = 0, series = 0;
+    size_t n = 0, series = 0, at = lk_schema_series(schema);
+    bool frames = at != SIZE_MAX && schema->fields[at].hop;
     for (size_t i = 0; i < schema->n_fields; i++) {
         const lk_field *field = &schema->fields[i];
-        n += lk_field_has_cells(field) && !(field->condition && field->kind == LK_FIELD_CATEGORY);
+        n += lk_field_has_cells(field) &&
+             !(field->condition && (frames || field->kind == LK_FIELD_CATEGORY));
         series += schema->fields[i].kind == LK_FIELD_SERIES;
     }
-    if (!series || (series == 1 && n == 1)) return LK_OK;
+    if (!series || (series == 1 && n == 1)) return lk_frames_check(ctx, schema);
     return lk_fail(ctx, LK_BAD_DATA,
                    "schema: a series must be the only field that is modelled; \"ignored\" leaves "
                    "others out");

@@ -18,29 +18,34 @@ static uint64_t examples_of(const lk_series *s, uint64_t n) {
     return n <= s->window ? n > 0 : (n + 2 * s->window - 2) / s->window;
 }
 
-lk_status lk_series_create(lk_context *ctx, const lk_field *field, size_t bytes, uint64_t first,
-                           uint64_t n, const uint64_t *begin, const double *label,
-                           lk_series **out) {
+lk_status lk_series_create(const lk_schema *schema, size_t bytes, uint64_t first,
+                           const lk_documents *from, lk_series **out) {
+    const lk_field *field = &schema->fields[lk_schema_series(schema)];
+    lk_context *ctx = schema->ctx;
+    size_t n = (size_t)from->n;
     lk_series *s = *out = lk_alloc(ctx, 1, sizeof *s);
     if (!s) return LK_NO_MEMORY;
-    s->ctx = ctx;
-    s->window = field->size;
-    s->overlap = field->overlap;
-    s->bytes = bytes;
+    *s = (lk_series){.ctx = ctx, .window = field->size, .overlap = field->overlap, .bytes = bytes};
     s->first = first;
-    s->n_documents = n;
-    s->begin = lk_alloc(ctx, (size_t)n + 1, sizeof *s->begin);
-    s->row = lk_alloc(ctx, (size_t)n + 1, sizeof *s->row);
-    s->example = lk_alloc(ctx, (size_t)n + 1, sizeof *s->example);
-    if (label) s->label = lk_alloc(ctx, (size_t)n + 1, sizeof *s->label);
-    if (!s->begin || !s->row || !s->example || (label && !s->label)) {
+    s->n_documents = from->n;
+    s->front = schema->n_known;
+    s->frames = lk_schema_frames(schema);
+    s->values = from->values;
+    s->begin = lk_alloc(ctx, n + 1, sizeof *s->begin);
+    s->row = lk_alloc(ctx, n + 1, sizeof *s->row);
+    s->example = lk_alloc(ctx, n + 1, sizeof *s->example);
+    if (from->label) s->label = lk_alloc(ctx, n + 1, sizeof *s->label);
+    if (s->frames.hop) s->frame = lk_alloc(ctx, n + 1, 3 * sizeof *s->frame);
+    if (!s->begin || !s->row || !s->example || (from->label && !s->label) ||
+        (s->frames.hop && !s->frame)) {
         lk_series_destroy(s);
         *out = NULL;
         return LK_NO_MEMORY;
     }
     for (uint64_t d = 0; d < n; d++) {
-        uint64_t length = begin[d + 1] - begin[d];
-        if (label) s->label[d] = label[d];
+        uint64_t length = from->begin[d + 1] - from->begin[d];
+        if (from->label) s->label[d] = from->label[d];
+        if (s->frame) memcpy(s->frame + 3 * d, from->frame + 3 * d, 3 * sizeof *s->frame);
         s->begin[d + 1] = s->begin[d] + length;
         s->row[d + 1] = s->row[d] + rows_of(s, length);
         s->example[d + 1] = s->example[d] + examples_of(s, length);
@@ -54,30 +59,35 @@ void lk_series_destroy(lk_series *s) {
     lk_free(s->ctx, s->row);
     lk_free(s->ctx, s->example);
     lk_free(s->ctx, s->label);
+    lk_free(s->ctx, s->frame);
     lk_free(s->ctx, s);
 }
 
-lk_status lk_series_part(const lk_series *s, const lk_field *field, uint64_t from, uint64_t to,
+lk_status lk_series_part(const lk_series *s, const lk_schema *schema, uint64_t from, uint64_t to,
                          lk_series **out) {
-    uint64_t *begin = lk_alloc(s->ctx, (size_t)s->n_documents + 2, sizeof *begin), n = 0;
-    double *label = s->label ? lk_alloc(s->ctx, (size_t)s->n_documents + 1, sizeof *label) : NULL;
+    size_t most = (size_t)s->n_documents;
+    uint64_t *begin = lk_alloc(s->ctx, most + 2, sizeof *begin), n = 0;
+    double *label = s->label ? lk_alloc(s->ctx, most + 1, sizeof *label) : NULL;
+    uint64_t *frame = s->frame ? lk_alloc(s->ctx, most + 1, 3 * sizeof *frame) : NULL;
+    lk_status status = LK_NO_MEMORY;
     *out = NULL;
-    if (!begin || (s->label && !label)) {
-        lk_free(s->ctx, begin);
-        return LK_NO_MEMORY;
+    if (begin && (label || !s->label) && (frame || !s->frame)) {
+        for (uint64_t d = 0; d < s->n_documents; d++) {
+            uint64_t a = s->begin[d] > from ? s->begin[d] : from,
+                     b = s->begin[d + 1] < to ? s->begin[d + 1] : to;
+            if (a >= b) continue;
+            if (label) label[n] = s->label[d];
+            if (frame) memcpy(frame + 3 * n, s->frame + 3 * d, 3 * sizeof *frame);
+            if (frame) frame[3 * n + 2] += a - s->begin[d];
+            begin[n++] = a - from;
+            begin[n] = b - from;
+        }
+        lk_documents part = {n, begin, frame, label, s->values};
+        status = lk_series_create(schema, s->bytes, s->first + from, &part, out);
     }
-    for (uint64_t d = 0; d < s->n_documents; d++) {
-        uint64_t a = s->begin[d] > from ? s->begin[d] : from,
-                 b = s->begin[d + 1] < to ? s->begin[d + 1] : to;
-        if (a >= b) continue;
-        if (label) label[n] = s->label[d];
-        begin[n++] = a - from;
-        begin[n] = b - from;
-    }
-    lk_status status =
-        lk_series_create(s->ctx, field, s->bytes, s->first + from, n, begin, label, out);
     lk_free(s->ctx, begin);
     lk_free(s->ctx, label);
+    lk_free(s->ctx, frame);
     return status;
 }
 
@@ -109,8 +119,13 @@ void lk_series_label(double label, size_t at, lk_batch *batch) {
 /* The window that begins `shift` symbols before symbol `from` of document d; `known` of its cells are. */
 static void fill(const lk_series *s, const unsigned char *store, uint64_t d, uint64_t from,
                  uint64_t shift, size_t known, size_t at, lk_batch *batch) {
-    size_t n = s->window, first = at * (n + (s->label != NULL));
-    if (s->label) lk_series_label(s->label[d], first++, batch);
+    size_t n = s->window, first = at * (n + s->front);
+    if (s->label) lk_series_label(s->label[d], first, batch);
+    if (s->frame)
+        lk_frames_put(&s->frames, s->values + s->frame[3 * d] * s->frames.features,
+                      s->frame[3 * d + 1], (int64_t)(s->frame[3 * d + 2] + from) - (int64_t)shift,
+                      first, batch);
+    first += s->front;
     double *value = batch->value + first;
     uint8_t *present = batch->present + first, *marks = batch->known + first;
     uint64_t length = s->begin[d + 1] - s->begin[d];

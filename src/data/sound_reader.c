@@ -24,6 +24,11 @@ typedef struct sound_reader {
     const lk_field *labels;     /* NULL: there are none */
     double label;               /* of the current document */
     lk_sound *sound;            /* the current one */
+    uint64_t at;                /* samples of it that were read */
+    float *frames;              /* of it, or of the one before until the next is opened */
+    uint64_t n_frames;
+    size_t hop, features; /* features: 0 while nobody knows */
+    const char *ending;   /* of the names of frames' files; NULL: there are none */
     bool told_rate, told_channels;
     int16_t samples[PIECE];
 } sound_reader;
@@ -53,6 +58,11 @@ static int compare_paths(const void *a, const void *b) {
     return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
+static bool is_frames(const sound_reader *s, const char *path) {
+    size_t n = strlen(path), end = s->ending ? strlen(s->ending) : 0;
+    return end && n > end && !strcmp(path + n - end, s->ending);
+}
+
 static lk_status list_folder(sound_reader *s, const char *folder, bool deeper, size_t *n_other) {
     lk_status status = LK_OK;
     DIR *dir = opendir(folder);
@@ -64,7 +74,7 @@ static lk_status list_folder(sound_reader *s, const char *folder, bool deeper, s
         if (!path) status = LK_NO_MEMORY;
         else if (deeper && stat(path, &there) == 0 && S_ISDIR(there.st_mode))
             status = list_folder(s, path, false, n_other);
-        else if (!lk_sound_named(path)) ++*n_other;
+        else if (!lk_sound_named(path)) *n_other += !is_frames(s, path);
         else if (add_path(s, path)) continue;
         else status = LK_NO_MEMORY;
         lk_free(s->ctx, path);
@@ -152,11 +162,48 @@ static lk_status make_levels(const sound_reader *s, lk_field *field) {
                    "are not in folders of the folder");
 }
 
+/* ---- Frames: beside recordings -------------------------------------------------------------------------------------- */
+
+static lk_status read_frames(sound_reader *s, const char *path) {
+    const char *end = strrchr(path, '.');
+    size_t stem = end ? (size_t)(end - path) : strlen(path), features = 0;
+    size_t n = stem + strlen(s->ending) + 1;
+    char *name = lk_alloc(s->ctx, n, 1);
+    if (!name) return LK_NO_MEMORY;
+    snprintf(name, n, "%.*s%s", (int)stem, path, s->ending);
+    lk_free(s->ctx, s->frames);
+    s->frames = NULL;
+    lk_status status = lk_frames_read(s->ctx, name, &s->frames, &s->n_frames, &features);
+    if (status != LK_OK) lk_fail_where(s->ctx, "the frames of %s", path);
+    if (status == LK_OK && s->features && features != s->features)
+        status = lk_fail(s->ctx, LK_BAD_DATA,
+                         "%s has %zu features a frame, and %zu are wanted, as in all other frames "
+                         "of these recordings or the model's",
+                         name, features, s->features);
+    if (status == LK_OK) s->features = features;
+    lk_free(s->ctx, name);
+    return status;
+}
+
+/* At a recording's end it has as many frames as its samples ask for. */
+static lk_status check_frames(sound_reader *s) {
+    uint64_t want = (s->at + s->hop - 1) / s->hop;
+    const char *path = s->path[s->next - 1];
+    if (s->n_frames == want) return LK_OK;
+    return lk_fail(s->ctx, LK_BAD_DATA,
+                   "%s has %llu samples at %u Hz, so that with a hop of %zu its frames should be "
+                   "%llu; its %s file has %llu",
+                   path, (unsigned long long)s->at, (unsigned)s->windows.field->rate, s->hop,
+                   (unsigned long long)want, s->ending, (unsigned long long)s->n_frames);
+}
+
 /* ---- Samples --------------------------------------------------------------------------------------------------- */
 
 static lk_status next_sound(sound_reader *s, uint32_t rate) {
     const char *path = s->path[s->next++];
     lk_status status = lk_sound_open(s->ctx, path, rate, &s->sound);
+    s->at = 0;
+    if (status == LK_OK && s->ending) status = read_frames(s, path);
     if (status != LK_OK) return status;
     uint32_t own = lk_sound_rate(s->sound);
     if (rate && own != rate && !s->told_rate) {
@@ -194,6 +241,8 @@ static lk_status sound_symbols(lk_reader *reader, uint16_t *symbols, size_t n, s
     if (!s->sound) {
         if (s->next == s->n_paths) return LK_OK;
         status = next_sound(s, s->windows.field->rate);
+        reader->frames = s->frames;
+        reader->n_frames = s->n_frames;
         if (s->labels) reader->label = (double)level_of(s, s->labels, s->path[s->next - 1]);
     }
     while (status == LK_OK && *got < n && !*end) {
@@ -203,8 +252,9 @@ static lk_status sound_symbols(lk_reader *reader, uint16_t *symbols, size_t n, s
             symbols[(*got)++] = symbol_of(s, s->samples[i]);
         *end = status == LK_OK && have < want;
     }
+    s->at += *got;
     if (*end) leave(s);
-    return status;
+    return *end && s->ending ? check_frames(s) : status;
 }
 
 static lk_status sound_next(lk_reader *reader, lk_batch *batch) {
@@ -214,7 +264,8 @@ static lk_status sound_next(lk_reader *reader, lk_batch *batch) {
 static lk_status sound_rewind(lk_reader *reader) {
     sound_reader *s = reader->state;
     leave(s);
-    s->next = s->windows.carried = 0;
+    lk_windows_rewind(&s->windows);
+    s->next = 0;
     return LK_OK;
 }
 
@@ -223,6 +274,8 @@ static lk_status sound_rewind(lk_reader *reader) {
 /* How many samples there are, and of symbols that are numbers their mean and deviation: sums of whole numbers, exact up to 2^53. */
 static lk_status look(lk_reader *reader, lk_field *field) {
     sound_reader *s = reader->state;
+    lk_schema *schema = reader->schema;
+    size_t features = s->ending ? s->features : 0, at = schema->n_fields - 1 - features;
     uint16_t symbols[PIECE];
     double sum = 0, squares = 0;
     bool end;
@@ -230,6 +283,7 @@ static lk_status look(lk_reader *reader, lk_field *field) {
     lk_status status;
     while ((status = sound_symbols(reader, symbols, PIECE, &got, &end)) == LK_OK && (got || end)) {
         field->n_seen += got;
+        if (end) lk_frames_look(schema, at, features, s->frames, s->n_frames);
         for (size_t i = 0; i < got; i++) {
             double x = (double)symbols[i] - LK_SAMPLE_ZERO;
             sum += x;
@@ -238,6 +292,7 @@ static lk_status look(lk_reader *reader, lk_field *field) {
         if (lk_cancelled(s->ctx)) return lk_fail(s->ctx, LK_INTERRUPTED, "interrupted");
     }
     if (status != LK_OK) return status;
+    lk_frames_end_look(schema, at, features);
     if (!field->n_seen)
         return lk_fail(s->ctx, LK_BAD_DATA, "%s holds no sample of sound", reader->path);
     double n = (double)field->n_seen, mean = sum / n, variance = squares / n - mean * mean;
@@ -249,31 +304,61 @@ static lk_status look(lk_reader *reader, lk_field *field) {
     return sound_rewind(reader);
 }
 
+/* The rate of the first recording where none is asked for, and how many features its frames have. */
+static lk_status look_at_first(sound_reader *s, const lk_read_options *options, uint32_t *rate) {
+    *rate = options->rate;
+    if (*rate && (*rate < LK_LEAST_RATE || *rate > LK_MOST_RATE))
+        return lk_fail(s->ctx, LK_USAGE, "--rate %u is no sample rate from 1000 to 768000 Hz",
+                       (unsigned)*rate);
+    if (s->ending && (s->hop < 1 || s->hop > LK_MOST_HOP || strchr(s->ending, '/')))
+        return lk_fail(
+            s->ctx, LK_USAGE,
+            "--frames is how the names of files with features end that stand beside the "
+            "recordings, as .npy, and goes with --hop, samples of a frame, from 1 to %d; "
+            "these are \"%s\" and %zu",
+            (int)LK_MOST_HOP, s->ending, s->hop);
+    if (*rate && !s->ending) return LK_OK;
+    lk_status status = next_sound(s, 0);
+    if (status == LK_OK && !*rate) *rate = lk_sound_rate(s->sound);
+    leave(s);
+    s->next = 0;
+    return status;
+}
+
 static lk_status infer(lk_reader *reader, const lk_read_options *options) {
     sound_reader *s = reader->state;
     bool labels = options->condition && *options->condition;
-    lk_status status = lk_schema_create(s->ctx, 1 + labels, &reader->schema);
+    uint32_t rate;
+    lk_status status = look_at_first(s, options, &rate);
+    size_t front = labels + (s->ending ? 1 + s->features : 0);
+    if (status == LK_OK) status = lk_schema_create(s->ctx, front + 1, &reader->schema);
     if (status == LK_OK && labels) status = make_levels(s, &reader->schema->fields[0]);
     if (status != LK_OK) return status;
     s->labels = labels ? reader->schema->fields : NULL;
-    lk_field *field = &reader->schema->fields[labels];
+    lk_field *field = &reader->schema->fields[front];
     if (!(field->name = lk_strdup(s->ctx, "sound"))) return LK_NO_MEMORY;
     field->alphabet = options->sound && !strcmp(options->sound, "pcm") ? LK_PCM : LK_MULAW;
     status = lk_windows_lay(s->ctx, options, LK_SOUND_WINDOW, field);
     field->high = (double)(lk_field_symbols(field) - 1);
-    field->rate = options->rate;
+    field->rate = rate;
+    field->hop = s->ending ? s->hop : 0;
     s->windows.field = field;
-    if (status == LK_OK && field->rate &&
-        (field->rate < LK_LEAST_RATE || field->rate > LK_MOST_RATE))
-        status = lk_fail(s->ctx, LK_USAGE, "--rate %u is no sample rate from 1000 to 768000 Hz",
-                         (unsigned)field->rate);
-    if (status == LK_OK && !field->rate) {
-        status = next_sound(s, 0);
-        if (status == LK_OK) field->rate = lk_sound_rate(s->sound);
-        leave(s);
-        s->next = 0;
-    }
+    if (status == LK_OK && s->ending && !(field->frames = lk_strdup(s->ctx, s->ending)))
+        status = LK_NO_MEMORY;
+    if (status == LK_OK && s->ending)
+        status = lk_frames_lay(reader->schema, labels, s->features, field);
     return status == LK_OK ? look(reader, field) : status;
+}
+
+/* What the schema says of frames, or else the options. */
+static void look_for_frames(sound_reader *s, const lk_reader *reader,
+                            const lk_read_options *options) {
+    const lk_field *field =
+        reader->given ? &reader->schema->fields[lk_schema_series(reader->schema)] : NULL;
+    s->ending = field ? field->frames : options->frames;
+    if (s->ending && !*s->ending) s->ending = NULL;
+    s->hop = field ? field->hop : options->hop;
+    if (field) s->features = lk_schema_frames(reader->schema).features;
 }
 
 static lk_status sound_open(lk_reader *reader, const lk_read_options *options, lk_stream *stream) {
@@ -283,12 +368,13 @@ static lk_status sound_open(lk_reader *reader, const lk_read_options *options, l
     s->ctx = reader->ctx;
     lk_mulaw_fill(&s->mulaw);
     s->root = strlen(reader->path);
+    look_for_frames(s, reader, options);
     lk_status status = list_all(s, reader->path, !stream);
     if (status == LK_OK && !reader->given) status = infer(reader, options);
     if (status != LK_OK) return status;
-    if (reader->schema->fields[0].condition) s->labels = reader->schema->fields;
-    return lk_windows_create(s->ctx, &reader->schema->fields[lk_schema_series(reader->schema)],
-                             &s->windows);
+    s->labels = lk_schema_has_label(reader->schema) ? reader->schema->fields : NULL;
+    s->ending = reader->schema->fields[lk_schema_series(reader->schema)].frames;
+    return lk_windows_create(s->ctx, reader->schema, &s->windows);
 }
 
 static void sound_close(lk_reader *reader) {
@@ -297,6 +383,7 @@ static void sound_close(lk_reader *reader) {
     leave(s);
     for (size_t i = 0; i < s->n_paths; i++) lk_free(s->ctx, s->path[i]);
     lk_free(s->ctx, s->path);
+    lk_free(s->ctx, s->frames);
     lk_windows_destroy(&s->windows);
     lk_free(s->ctx, s);
 }

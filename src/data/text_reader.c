@@ -115,7 +115,8 @@ static lk_status read_symbols(text_reader *t, uint16_t *out, size_t n, size_t *g
 }
 
 static lk_status rewind_text(text_reader *t) {
-    t->n = t->at = t->windows.carried = t->n_tokens = t->token_at = 0;
+    lk_windows_rewind(&t->windows);
+    t->n = t->at = t->n_tokens = t->token_at = 0;
     t->open = t->ended = false;
     return lk_text_source_rewind(t->source);
 }
@@ -320,7 +321,7 @@ static lk_status text_open(lk_reader *reader, const lk_read_options *options, lk
     if (status != LK_OK) return status;
     t->field = &reader->schema->fields[series];
     if (reader->schema->fields[0].condition) t->labels = reader->schema->fields;
-    if ((status = lk_windows_create(t->ctx, t->field, &t->windows)) != LK_OK) return status;
+    if ((status = lk_windows_create(t->ctx, reader->schema, &t->windows)) != LK_OK) return status;
     if (t->field->alphabet == LK_TOKENS)
         return lk_token_coder_create(t->ctx, t->field->merges, t->field->n_merges, &t->coder);
     return characters ? number_characters(t) : LK_OK;

@@ -25,6 +25,8 @@ void lk_predictive_probabilities(const lk_predictive *p, size_t k, double *out);
 double lk_predictive_log_prob(const lk_predictive *p, double value);
 /* P(value' <= value). */
 double lk_predictive_cdf(const lk_predictive *p, double value);
+/* The same within about 1e-6, for who looks for a place and then asks for the cdf there: nothing that is kept may depend on it. */
+double lk_predictive_nearly_cdf(const lk_predictive *p, double value);
 /* The smallest value with P(value' <= value) >= u, 0 < u < 1: on a grid a value of it, for reals to
  * 2^-44 of the bracket's magnitude, by bisection. */
 double lk_predictive_quantile(const lk_predictive *p, double u);

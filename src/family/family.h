@@ -114,6 +114,7 @@ struct lk_family {
     void (*step)(lk_model *model, uint64_t step, bool training);
 
     bool series; /* it learns a series (data.h), and nothing else */
+    bool frames; /* and that given features of frames (data/frames.h) */
 
     /* optional, without a default: NULL means "cannot" */
     void (*guide)(lk_model *model, lk_trace *trace); /* q(z | x) */

@@ -10,6 +10,7 @@
 #include "family/ngram_counts.h"
 
 #include "base/threads.h"
+#include "data/frames.h"
 #include "data/kinds.h"
 #include "nn/heads.h"
 
@@ -268,6 +269,10 @@ static lk_status create(lk_model *model) {
     size_t series = lk_schema_series(model->schema);
     if (series == SIZE_MAX)
         return lk_fail(model->ctx, LK_CANNOT, "ngram learns texts, and these data are a table");
+    if (lk_schema_frames(model->schema).hop)
+        return lk_fail(
+            model->ctx, LK_CANNOT,
+            "ngram cannot be given features of frames; wavenet learns p(sound | frames)");
     if (model->schema->n_known)
         return lk_fail(model->ctx, LK_CANNOT,
                        "ngram counts symbols and knows no labels; families rnn, transformer and "

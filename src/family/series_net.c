@@ -15,20 +15,27 @@ lk_status lk_series_net_create(lk_model *model, size_t width, const lk_chain *ch
                        "%s learns texts and other series, and this is a table; families made and "
                        "mixture learn tables",
                        model->family->name);
+    net->frames = lk_schema_frames(schema);
+    if (net->frames.hop && !model->family->frames)
+        return lk_fail(model->ctx, LK_CANNOT,
+                       "%s cannot be given features of frames; wavenet learns p(sound | frames)",
+                       model->family->name);
     bool numbers = schema->fields[lk_schema_series(schema)].alphabet == LK_PCM;
     int components = numbers ? (int)lk_options_int(model->options, "components") : 1;
     lk_status status = lk_heads_create(model->ctx, schema, components, &net->heads);
     if (status != LK_OK) return status;
     const lk_cell_dist *cell = &net->heads.cells[schema->n_known];
-    net->n = schema->n_cells;
-    net->known = schema->n_known;
+    net->cells = schema->n_cells;
+    net->known = net->frames.hop ? 1 : schema->n_known;
+    net->n_labels = net->frames.hop ? net->frames.phase : schema->n_known;
+    net->shift = schema->n_known - net->known;
+    net->n = net->cells - net->shift;
     net->outputs = (size_t)lk_cell_n_params(cell);
-    for (size_t i = 0; i < net->n; i++) { /* labels are known: theirs are like the others */
-        if (i < net->known) {
-            net->labels += (size_t)net->heads.cells[i].form.n;
-            net->heads.cells[i] = *cell;
-        }
-        net->heads.cells[i].at = i * net->outputs;
+    for (size_t i = 0; i < net->cells; i++) { /* what is known: theirs are like the others */
+        size_t in_front = i < schema->n_known ? (i < net->known ? i : 0) : i - net->shift;
+        if (i < net->n_labels) net->labels += (size_t)net->heads.cells[i].form.n;
+        if (i < schema->n_known) net->heads.cells[i] = *cell;
+        net->heads.cells[i].at = in_front * net->outputs;
     }
     net->heads.width = net->n * net->outputs;
     net->alphabet = numbers ? LK_MULAW_LEVELS : (size_t)cell->form.n;
@@ -40,7 +47,7 @@ lk_status lk_series_net_create(lk_model *model, size_t width, const lk_chain *ch
     net->chain.width = net->heads.width;
     net->chain.dtype = LK_REAL;
     net->chain.self = self;
-    net->row = (lk_dist){net->n, net->heads.cells, NULL, NULL, &net->chain};
+    net->row = (lk_dist){net->cells, net->heads.cells, NULL, NULL, &net->chain};
     return LK_OK;
 }
 
@@ -72,6 +79,15 @@ size_t lk_series_net_weight(lk_params *params, const char *layer, size_t number,
 }
 
 /* ---- Symbols in --------------------------------------------------------------------------------------- */
+
+/* A row's cells, of which that of a position i >= known is i. */
+static const double *cells_of(const lk_series_net *net, const lk_tensor *x, size_t row) {
+    return (const double *)x->data + row * net->cells + net->shift;
+}
+
+static const uint8_t *marks_of(const lk_series_net *net, const uint8_t *present, size_t row) {
+    return present ? present + row * net->cells + net->shift : NULL;
+}
 
 /* Is there a cell before i? Then *value is what it holds. */
 static bool before(const lk_series_net *net, size_t i, const double *x, const uint8_t *present,
@@ -115,7 +131,7 @@ lk_status lk_series_net_declare_table(lk_series_net *net, const char *layer, siz
         lk_series_net_weight(params, layer, number, name, net->alphabet + 1, columns, deviation);
     if (net->table == SIZE_MAX) return net->model->ctx->status;
     lk_series_net_name(full, sizeof full, layer, number, name, ".slope");
-    if (net->known)
+    if (net->n_labels)
         net->condition = lk_series_net_weight(params, "condition", SIZE_MAX, "weight", net->labels,
                                               columns, deviation);
     if (net->last)
@@ -207,8 +223,8 @@ static lk_tensor *last_samples(const lk_series_net *net, lk_trace *trace, const 
     size_t rows = lk_tensor_rows(x), n = net->n;
     lk_real *y = lk_tape_alloc(trace->tape, rows * n * last, sizeof *y);
     for (size_t at = 0; y && at < rows * n; at++)
-        last_of(net, at % n, (const double *)x->data + at / n * n,
-                present ? present + at / n * n : NULL, last, y + at * last);
+        last_of(net, at % n, cells_of(net, x, at / n), marks_of(net, present, at / n), last,
+                y + at * last);
     return y ? lk_constant(trace->tape, LK_REAL, rows * n, last, y) : lk_tape_empty(trace->tape);
 }
 
@@ -231,8 +247,8 @@ static lk_tensor *label_rows(const lk_series_net *net, lk_trace *trace, const lk
     size_t *index = lk_tape_alloc(trace->tape, rows * n, sizeof *index);
     if (!index) return lk_tape_empty(trace->tape);
     for (size_t at = 0; at < rows * n; at++)
-        index[at] = label_at(net, at % n, k, (const double *)x->data + at / n * n,
-                             present ? present + at / n * n : NULL);
+        index[at] = label_at(net, at % n, k, (const double *)x->data + at / n * net->cells,
+                             present ? present + at / n * net->cells : NULL);
     return lk_gather_rows(trace->tape, lk_param(trace->tape, &net->model->params, net->condition),
                           rows * n, index);
 }
@@ -245,10 +261,10 @@ lk_tensor *lk_series_net_embed(lk_series_net *net, lk_trace *trace, const lk_ten
     size_t *symbols = lk_tape_alloc(tape, rows * n, sizeof *symbols);
     if (!symbols) return lk_tape_empty(tape);
     for (size_t at = 0; at < rows * n; at++)
-        symbols[at] = symbol_of(net, at % n, (const double *)x->data + at / n * n,
-                                present ? present + at / n * n : NULL);
+        symbols[at] =
+            symbol_of(net, at % n, cells_of(net, x, at / n), marks_of(net, present, at / n));
     lk_tensor *h = lk_gather_rows(tape, lk_param(tape, params, net->table), rows * n, symbols);
-    for (size_t k = 0; k < net->known; k++)
+    for (size_t k = 0; k < net->n_labels; k++)
         h = lk_add(tape, h, label_rows(net, trace, x, present, k));
     if (!net->last) return h;
     lk_tensor *slope = lk_reshape(tape, lk_param(tape, params, net->slope), 1, net->columns);
@@ -261,8 +277,10 @@ void lk_series_net_embed_one(const lk_series_net *net, size_t i, const double *x
                              const uint8_t *present, lk_real *to) {
     lk_params *params = &net->model->params;
     const lk_real *table = lk_param_values(params, net->table);
-    memcpy(to, table + symbol_of(net, i, x, present) * net->columns, net->columns * sizeof *to);
-    for (size_t k = 0; k < net->known; k++) {
+    const double *shifted = x + net->shift;
+    const uint8_t *marks = present + net->shift;
+    memcpy(to, table + symbol_of(net, i, shifted, marks) * net->columns, net->columns * sizeof *to);
+    for (size_t k = 0; k < net->n_labels; k++) {
         const lk_real *row = lk_param_values(params, net->condition);
         row += label_at(net, i, k, x, present) * net->columns;
         for (size_t j = 0; j < net->columns; j++) to[j] = to[j] + row[j];
@@ -270,11 +288,55 @@ void lk_series_net_embed_one(const lk_series_net *net, size_t i, const double *x
     if (!net->last) return;
     const lk_real *slope = lk_param_values(params, net->slope);
     lk_real y;
-    last_of(net, i, x, present, 1, &y);
+    last_of(net, i, shifted, marks, 1, &y);
     for (size_t j = 0; j < net->columns; j++) {
         lk_real product = y * slope[j];
         to[j] = to[j] + (product + 0); /* a product of one term is never -0 */
     }
+}
+
+/* ---- Features of frames in --------------------------------------------------------------------------------------------- */
+
+size_t lk_series_net_frame(const lk_series_net *net, size_t i, const double *x) {
+    const lk_frames *f = &net->frames;
+    double phase = x[f->phase];
+    if (i < net->known) return SIZE_MAX;
+    size_t before = phase >= 0 && phase < (double)f->hop ? (size_t)phase : 0;
+    size_t frame = (before + i - net->known) / f->hop;
+    return frame < f->count ? frame : f->count - 1;
+}
+
+void lk_series_net_features(const lk_series_net *net, size_t frame, const double *x,
+                            const uint8_t *present, lk_real *to) {
+    const lk_frames *f = &net->frames;
+    for (size_t d = 0; d < f->features; d++) {
+        size_t at = f->first + d * f->count + (frame == SIZE_MAX ? 0 : frame);
+        const lk_cell *cell = &net->model->schema->cells[at];
+        bool there = frame != SIZE_MAX && (!present || present[at]);
+        to[d] = there ? (lk_real)((x[at] - cell->mean) / cell->sd) : 0;
+    }
+}
+
+lk_tensor *lk_series_net_frames(const lk_series_net *net, lk_trace *trace, const lk_tensor *x,
+                                const uint8_t *present, size_t **index) {
+    lk_tape *tape = trace->tape;
+    const lk_frames *f = &net->frames;
+    size_t rows = lk_tensor_rows(x), n = net->n, all = rows * f->count;
+    lk_real *y = lk_tape_alloc(tape, (all + 1) * f->features, sizeof *y);
+    *index = lk_tape_alloc(tape, rows * n, sizeof **index);
+    if (!y || !*index) return lk_tape_empty(tape);
+    for (size_t at = 0; at < all + 1; at++) {
+        size_t row = at < all ? at / f->count : 0;
+        lk_series_net_features(net, at < all ? at % f->count : SIZE_MAX,
+                               (const double *)x->data + row * net->cells,
+                               present ? present + row * net->cells : NULL, y + at * f->features);
+    }
+    for (size_t at = 0; at < rows * n; at++) {
+        size_t frame =
+            lk_series_net_frame(net, at % n, (const double *)x->data + at / n * net->cells);
+        (*index)[at] = frame == SIZE_MAX ? all : at / n * f->count + frame;
+    }
+    return lk_constant(tape, LK_REAL, all + 1, f->features, y);
 }
 
 lk_tensor *lk_series_net_thin(const lk_series_net *net, lk_trace *trace, size_t site,
@@ -351,11 +413,12 @@ void lk_series_net_head_one(const lk_series_net *net, lk_trace *trace, const lk_
                             size_t i, const lk_real *h, const double *x, const uint8_t *present,
                             void *params) {
     const lk_real *bias = lk_param_values(&net->model->params, net->bias);
-    size_t outputs = net->outputs, w = net->width, seen = w + net->last, n = net->n;
+    size_t outputs = net->outputs, w = net->width, seen = w + net->last;
     for (size_t lane = 0; net->last && lane < head->lanes; lane++) {
         lk_real *to = head->seen + lane * seen;
         memcpy(to, h + lane * w, w * sizeof *to);
-        last_of(net, i, x + lane * n, present + lane * n, net->last, to + w);
+        size_t row = lane * net->cells + net->shift;
+        last_of(net, i, x + row, present + row, net->last, to + w);
     }
     lk_series_net_product(trace, head->lanes, net->last ? head->seen : h, &head->weight,
                           head->outputs);

@@ -4,10 +4,11 @@
  * mixture of discretised logistics (Salimans et al., "PixelCNN++", 2017, section 2.1), whose parameters see the last
  * LK_LAST values y, too, so that a linear prediction is at hand.
  * Labels (`--condition`) stand in front of a row, at positions whose distributions nobody looks at; a row of a table for each is added
- * to what goes in at all others. */
+ * to what goes in at all others. Where features of frames (data/frames.h) are known, all cells in front share one position. */
 #ifndef LK_FAMILY_SERIES_NET_H
 #define LK_FAMILY_SERIES_NET_H
 
+#include "data/frames.h"
 #include "data/sound.h"
 #include "family/family.h"
 #include "nn/heads.h"
@@ -24,12 +25,14 @@ enum { LK_LAST = 16 };
 
 typedef struct lk_series_net {
     lk_model *model;
-    size_t n, alphabet,
-        width;            /* cells of a row, symbols, numbers that the network shows the head */
-    size_t known, labels; /* cells in front, which are labels; rows of their table */
-    size_t condition;     /* [labels, columns]: what they add to what goes in after them */
-    size_t last, outputs; /* samples that the head sees, too; parameters of a cell */
-    double mean, sd;      /* of samples that are numbers */
+    size_t n, alphabet, width; /* positions, symbols, numbers that the network shows the head */
+    size_t cells, shift;    /* of a row; position i >= known is cell i + shift, and shift < cells */
+    size_t known, n_labels; /* positions in front; cells that are labels */
+    size_t labels;          /* rows of their table */
+    lk_frames frames;       /* hop 0: there are none */
+    size_t condition;       /* [labels, columns]: what they add to what goes in after them */
+    size_t last, outputs;   /* samples that the head sees, too; parameters of a cell */
+    double mean, sd;        /* of samples that are numbers */
     lk_mulaw mulaw;
     size_t table, slope, columns; /* what symbols put in: [alphabet + 1, columns], [columns] */
     lk_heads heads;
@@ -71,9 +74,18 @@ void lk_series_net_step(lk_model *model, uint64_t number, bool training);
 /* What goes in at all positions, [rows·n, columns]. */
 lk_tensor *lk_series_net_embed(lk_series_net *net, lk_trace *trace, const lk_tensor *x,
                                const uint8_t *present);
-/* What goes in at a lane's position i. */
+/* What goes in at a lane's position i; x and present [cells] as in all that follows. */
 void lk_series_net_embed_one(const lk_series_net *net, size_t i, const double *x,
                              const uint8_t *present, lk_real *to);
+/* The frame of position i, counted from the window's first one; SIZE_MAX: in front, where features are not known yet. */
+size_t lk_series_net_frame(const lk_series_net *net, size_t i, const double *x);
+/* A frame's features, [features], standardised; 0 for those that are outside, and all for SIZE_MAX. */
+void lk_series_net_features(const lk_series_net *net, size_t frame, const double *x,
+                            const uint8_t *present, lk_real *to);
+/* The features of all frames of rows, and a row of zeros behind them, [rows·count + 1, features]; *index [rows·n]: which row each
+ * position has, in the tape's memory. */
+lk_tensor *lk_series_net_frames(const lk_series_net *net, lk_trace *trace, const lk_tensor *x,
+                                const uint8_t *present, size_t **index);
 /* h [rows·n, width] -> [rows, n·outputs]; x and present as they went in. */
 lk_tensor *lk_series_net_head(lk_series_net *net, lk_trace *trace, lk_tensor *h, const lk_tensor *x,
                               const uint8_t *present);

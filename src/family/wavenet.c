@@ -2,6 +2,8 @@
  * Π p(xᵢ | x₀ … xᵢ₋₁), where layer l sees its input `taps` times, 2^(l mod stack) positions apart, so that each position is given
  * 1 + Σ (taps - 1)·2^(l mod stack) symbols. A layer is z = tanh(a)·sigmoid(b) of two convolutions (eq. 2); its input and a
  * product of z are the next layer's input, and products of all z add up to what the head sees (figure 4).
+ * Where features of frames are known, each layer's gates get a product of those of the position's frame, too (eq. 3 and section 2.5,
+ * local conditioning, the upsampling being repetition).
  * One position after the other, a layer keeps the inputs that it will see again, in a ring (Paine et al., "Fast Wavenet
  * Generation Algorithm", 2016), so that nothing is computed twice. */
 #include "family/series_net.h"
@@ -14,6 +16,7 @@ enum { SIDE = 8 }; /* layers whose z go side by side into one product */
 typedef struct conv_layer {
     size_t gates, gates_bias, residual,
         residual_bias; /* parameters; the last layer has no residual ones */
+    size_t frames;     /* [features, 2·width] where there are frames */
     size_t dilation;
 } conv_layer;
 
@@ -59,15 +62,29 @@ static lk_tensor *linear(wavenet_state *s, lk_trace *trace, lk_tensor *x, size_t
     return lk_dense(tape, x, w, b, NULL, LK_LINEAR);
 }
 
+/* What frames add to a layer's gates at all positions. */
+static lk_tensor *of_frames(wavenet_state *s, lk_trace *trace, lk_tensor *features,
+                            const size_t *index, size_t rows, const conv_layer *layer) {
+    if (lk_trace_status(trace) != LK_OK) return features;
+    lk_tensor *added = linear(s, trace, features, layer->frames, SIZE_MAX);
+    return lk_gather_rows(trace->tape, added, rows, index);
+}
+
 static lk_tensor *all(void *self, lk_trace *trace, lk_tensor *x, const uint8_t *present) {
     wavenet_state *s = self;
     lk_tape *tape = trace->tape;
     lk_tensor *z[SIDE], *sum = NULL;
     lk_tensor *h = lk_series_net_embed(&s->net, trace, x, present);
+    lk_tensor *features = NULL;
+    size_t *index = NULL, rows = lk_tensor_rows(x) * s->net.n;
+    if (s->net.frames.hop) features = lk_series_net_frames(&s->net, trace, x, present, &index);
     for (size_t l = 0; l < s->depth; l++) {
         const conv_layer *layer = &s->layers[l];
         lk_tensor *seen = lk_dilate(tape, h, s->net.n, s->taps, layer->dilation);
-        lk_tensor *shown = lk_gated(tape, linear(s, trace, seen, layer->gates, layer->gates_bias));
+        lk_tensor *gates = linear(s, trace, seen, layer->gates, layer->gates_bias);
+        if (features)
+            gates = lk_add(tape, gates, of_frames(s, trace, features, index, rows, layer));
+        lk_tensor *shown = lk_gated(tape, gates);
         z[l % SIDE] = shown = lk_series_net_thin(&s->net, trace, l, shown);
         if (l + 1 < s->depth)
             h = lk_add(tape, h, linear(s, trace, shown, layer->residual, layer->residual_bias));
@@ -86,7 +103,8 @@ typedef struct ring {
     lk_real
         *kept; /* [length, lanes, width] inputs of this layer, that of position i at i mod length */
     size_t length;
-    lk_series_weight gates, residual;
+    lk_series_weight gates, residual, frames;
+    lk_real *local; /* [lanes, 2·width] what frames add to the gates now */
 } ring;
 
 typedef struct cache {
@@ -100,6 +118,8 @@ typedef struct cache {
     lk_real *logits;                /* [lanes, alphabet] */
     lk_series_weight *skip, hidden; /* skip: [groups] */
     lk_series_head head;
+    size_t *frame;     /* [lanes] the frame of each, whose `features` stand in the rings' `local` */
+    lk_real *features; /* [lanes, features] */
 } cache;
 
 static bool make_room(const wavenet_state *s, lk_arena *arena, cache *c) {
@@ -143,6 +163,21 @@ static bool make_ring(const wavenet_state *s, lk_trace *trace, size_t l, cache *
            (l + 1 == s->depth || pack(s, trace, layer->residual, w, w, &r->residual));
 }
 
+static bool make_frames(const wavenet_state *s, lk_trace *trace, cache *c) {
+    lk_arena *arena = trace->arena;
+    size_t n = s->net.frames.features, wide = 2 * s->width;
+    c->frame = lk_arena_alloc(arena, c->lanes, sizeof *c->frame);
+    c->features = lk_arena_alloc(arena, c->lanes * n, sizeof *c->features);
+    if (!c->frame || !c->features) return false;
+    for (size_t lane = 0; lane < c->lanes; lane++) c->frame[lane] = SIZE_MAX - 1; /* none yet */
+    for (size_t l = 0; l < s->depth; l++) {
+        ring *r = &c->rings[l];
+        r->local = lk_arena_alloc(arena, c->lanes * wide, sizeof *r->local);
+        if (!r->local || !pack(s, trace, s->layers[l].frames, n, wide, &r->frames)) return false;
+    }
+    return true;
+}
+
 static void *start(void *self, lk_trace *trace, size_t lanes) {
     const wavenet_state *s = self;
     cache *c = lk_arena_alloc(trace->arena, 1, sizeof *c);
@@ -152,6 +187,7 @@ static void *start(void *self, lk_trace *trace, size_t lanes) {
                 pack(s, trace, s->hidden, s->skips, s->skips, &c->hidden) &&
                 lk_series_net_start_head(&s->net, trace, lanes, &c->head);
     for (size_t l = 0; good && l < s->depth; l++) good = make_ring(s, trace, l, c);
+    if (s->net.frames.hop) good = good && make_frames(s, trace, c);
     for (size_t g = 0; good && g < s->groups; g++)
         good = pack(s, trace, s->skip[g], in_group(s, g) * s->width, s->skips, &c->skip[g]);
     return good ? c : NULL;
@@ -194,6 +230,7 @@ static void layer_one(const wavenet_state *s, lk_trace *trace, const cache *c, s
     look_back(s, c, l, i);
     lk_series_net_product(trace, lanes, c->seen, &r->gates, c->gates);
     add_row(lanes, 2 * w, values(s, layer->gates_bias), c->gates);
+    for (size_t j = 0; r->local && j < lanes * 2 * w; j++) c->gates[j] = c->gates[j] + r->local[j];
     for (size_t lane = 0; lane < lanes; lane++) {
         lk_gated_row(LK_REAL, w, c->gates + lane * 2 * w, c->y + lane * w);
         memcpy(c->z + (lane * side + at) * w, c->y + lane * w, w * sizeof *c->y);
@@ -211,11 +248,32 @@ static void layer_one(const wavenet_state *s, lk_trace *trace, const cache *c, s
         for (size_t j = 0; j < lanes * s->skips; j++) c->sum[j] = c->sum[j] + to[j];
 }
 
+/* Products of features are made anew where some lane comes to another frame. */
+static void look_at_frames(const wavenet_state *s, lk_trace *trace, const cache *c, size_t i,
+                           const double *x, const uint8_t *present) {
+    size_t cells = s->net.cells, n = s->net.frames.features;
+    bool other = false;
+    for (size_t lane = 0; lane < c->lanes; lane++) {
+        size_t frame = lk_series_net_frame(&s->net, i, x + lane * cells);
+        if (frame == c->frame[lane]) continue;
+        other = true;
+        c->frame[lane] = frame;
+        lk_series_net_features(&s->net, frame, x + lane * cells, present + lane * cells,
+                               c->features + lane * n);
+    }
+    for (size_t l = 0; other && l < s->depth; l++)
+        lk_series_net_product(trace, c->lanes, c->features, &c->rings[l].frames, c->rings[l].local);
+}
+
+/* Of the cells in front that share a position, the first one is it. */
 static void one(void *self, lk_trace *trace, void *state, size_t i, const double *x,
                 const uint8_t *present, void *params) {
     const wavenet_state *s = self;
     const cache *c = state;
-    size_t w = s->width, n = s->net.n, skips = s->skips;
+    size_t w = s->width, n = s->net.cells, skips = s->skips;
+    if (i && i <= s->net.shift) return;
+    if (i) i -= s->net.shift;
+    if (s->net.frames.hop) look_at_frames(s, trace, c, i, x, present);
     for (size_t lane = 0; lane < c->lanes; lane++)
         lk_series_net_embed_one(&s->net, i, x + lane * n, present + lane * n, c->h + lane * w);
     for (size_t l = 0; l < s->depth; l++) layer_one(s, trace, c, l, i);
@@ -262,6 +320,9 @@ static bool declare_layer(wavenet_state *s, size_t l) {
     if (layer->gates == SIZE_MAX ||
         !declare_bias(s, "layer", l, "gates", 2 * w, &layer->gates_bias))
         return false;
+    size_t n = s->net.frames.features;
+    if (n) layer->frames = declare_weight(s, "layer", l, "frames", n, 2 * w, deviation_of(n));
+    if (layer->frames == SIZE_MAX) return false;
     if (l + 1 == s->depth) return true;
     layer->residual = declare_weight(s, "layer", l, "residual", w, w, deviation_of(w));
     return layer->residual != SIZE_MAX &&
@@ -340,6 +401,7 @@ static lk_status prepare(lk_model *model, const lk_rows *rows) {
     if (status != LK_OK || !s->normed) return status;
     for (size_t l = 0; l < s->depth; l++) {
         set_lengths(s, s->layers[l].gates);
+        if (s->net.frames.hop) set_lengths(s, s->layers[l].frames);
         if (l + 1 < s->depth) set_lengths(s, s->layers[l].residual);
     }
     for (size_t g = 0; g < s->groups; g++) set_lengths(s, s->skip[g]);
@@ -364,4 +426,5 @@ const lk_family lk_family_wavenet = {
     .presets = presets,
     .step = lk_series_net_step,
     .series = true,
+    .frames = true,
 };

@@ -31,7 +31,8 @@ lk_status lk_adapt_start(lk_model *model, double rate, lk_adapting *a) {
         .beta2 = 0.999,
         .epsilon = 1e-8,
         .clip_norm = CLIP,
-        .schedule = LK_CONSTANT};
+        .schedule = LK_CONSTANT,
+        .forget = true};
     status = lk_optimiser_create(model->ctx, &a->optimiser, &model->params, &options);
     if (status != LK_OK) return status;
     a->model = model;

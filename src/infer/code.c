@@ -23,6 +23,7 @@ struct lk_row_coder {
     lk_code_window *window; /* [cells of a row] */
     double *posterior, *latent;
     lk_mixed *mixed;         /* while such a chunk is coded */
+    double *log_prob;        /* [MOST_ROWS] of the rows that were pushed last, or NULL */
     uint64_t row[MOST_ROWS]; /* 0, 1, …: what is coded depends on no number of a row */
 };
 
@@ -194,6 +195,7 @@ static lk_coding coding_of(lk_row_coder *c, lk_rans *stack) {
         .latent_bits = c->options.latent_bits,
         .posterior = c->posterior,
         .mixed = c->mixed,
+        .log_prob = c->log_prob,
         .bad_row = SIZE_MAX};
 }
 
@@ -280,9 +282,21 @@ static int float_exponent(double value) {
     return (exponent ? exponent : 1) - 150;
 }
 
+/* Bits of rows [first, first + rows) with these log-probabilities. */
+static double bits_of(const lk_row_coder *c, const lk_batch *batch, size_t first, size_t rows,
+                      const double *log_prob) {
+    const lk_cell *cells = c->model->schema->cells;
+    size_t n = batch->n_cells;
+    double bits = 0;
+    for (size_t i = 0; i < rows; i++) bits -= log_prob[i] * 0x1.71547652b82fep+0; /* 1 / log 2 */
+    for (size_t i = first * n; i < (first + rows) * n; i++)
+        if (batch->present[i] && cells[i % n].kind == LK_FIELD_REAL)
+            bits -= float_exponent(batch->value[i]);
+    return bits;
+}
+
 lk_status lk_code_predicted(lk_row_coder *c, const lk_batch *batch, double *bits) {
     double log_prob[MOST_ROWS];
-    const lk_cell *cells = c->model->schema->cells;
     lk_status status = LK_OK;
     *bits = 0;
     for (size_t done = 0, rows; status == LK_OK && done < batch->rows; done += rows) {
@@ -292,11 +306,7 @@ lk_status lk_code_predicted(lk_row_coder *c, const lk_batch *batch, double *bits
         part.row = c->row;
         part.first_row = 0;
         status = lk_evaluate(c->model, c->tape, &part, &e);
-        for (size_t i = 0; status == LK_OK && i < rows; i++)
-            *bits -= log_prob[i] * 0x1.71547652b82fep+0; /* 1 / log 2 */
-        for (size_t i = 0; i < rows * part.n_cells; i++)
-            if (part.present[i] && cells[i % part.n_cells].kind == LK_FIELD_REAL)
-                *bits -= float_exponent(part.value[i]);
+        if (status == LK_OK) *bits += bits_of(c, batch, done, rows, log_prob);
         if (status == LK_OK && lk_cancelled(c->model->ctx))
             status = lk_fail(c->model->ctx, LK_INTERRUPTED, "interrupted while coding");
     }
@@ -459,20 +469,27 @@ lk_status lk_code_rows(lk_row_coder *c, const lk_batch *batch, uint8_t **bytes, 
     lk_context *ctx = c->model->ctx;
     bool back = c->plan == LK_CODE_FINITE || c->plan == LK_CODE_BINS;
     size_t side = side_by_side(c), done = 0;
+    double log_prob[MOST_ROWS], predicted = 0;
     lk_rans stack;
     lk_status status = LK_OK;
     *bytes = NULL;
     if (lk_row_coder_mixes(c) && !batch->marked) {
-        if (report) *report = (lk_code_report){.how = "mixed"};
+        if (report) *report = (lk_code_report){.how = "mixed", .predicted = -1};
         return code_mixed(c, batch, bytes, n);
     }
     lk_rans_begin(&stack, ctx, back);
+    if (!back && report && !batch->marked) c->log_prob = log_prob;
     for (size_t rows; status == LK_OK && done < batch->rows; done += rows) {
-        rows = next_rows(c->plan, side, done, batch->rows - done);
-        status = push_rows(c, &stack, batch, batch->rows - done - rows, rows);
+        size_t left = batch->rows - done;
+        rows = next_rows(c->plan, side, done, left);
+        memset(log_prob, 0, sizeof log_prob);
+        status = push_rows(c, &stack, batch, left - rows, rows);
+        if (status == LK_OK) predicted += bits_of(c, batch, left - rows, rows, log_prob);
         if (status == LK_OK && lk_cancelled(ctx))
             status = lk_fail(ctx, LK_INTERRUPTED, "interrupted while coding");
     }
+    if (!c->log_prob) predicted = -1;
+    c->log_prob = NULL;
     if (status == LK_OK) {
         *n = LK_ROW_CODE_HEAD + lk_rans_bytes(&stack);
         *bytes = lk_alloc(ctx, *n, 1);
@@ -484,8 +501,7 @@ lk_status lk_code_rows(lk_row_coder *c, const lk_batch *batch, uint8_t **bytes, 
         (*bytes)[2] = (uint8_t)(side - 1);
         (*bytes)[3] = (uint8_t)c->plan;
         lk_rans_write(&stack, *bytes + LK_ROW_CODE_HEAD);
-        if (report)
-            *report = (lk_code_report){.initial_bits = 32 * stack.lent, .how = how[c->plan]};
+        if (report) *report = (lk_code_report){32 * stack.lent, how[c->plan], predicted};
     }
     lk_rans_free(&stack);
     return status;

@@ -18,6 +18,7 @@ typedef struct lk_code_options {
 typedef struct lk_code_report {
     uint64_t initial_bits; /* of `bytes`, what bits-back coding began with */
     const char *how;       /* "chain", "marginal", "bits back", "mixed" */
+    double predicted;      /* what lk_code_predicted says, found on the way; below 0: it was not */
 } lk_code_report;
 
 /* A coder for chunks of rows, one after another; no chunk needs another. LK_CANNOT, with a sentence, for a

@@ -375,6 +375,10 @@ lk_status lk_series_coder_create(lk_model *model, size_t rows, lk_series_coder *
         return lk_fail(ctx, LK_CANNOT,
                        "the model is of tables; the codec \"series\" is for models of texts and "
                        "sounds, and \"rows\" for those of tables");
+    if (schema->fields[series].hop)
+        return lk_fail(ctx, LK_CANNOT,
+                       "the model gives p(sound | features of frames), and those are not in the "
+                       "file; a model without --frames codes it");
     lk_series_coder *c = lk_alloc(ctx, 1, sizeof *c);
     if (!c) return LK_NO_MEMORY;
     c->model = model;

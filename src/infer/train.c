@@ -383,7 +383,8 @@ static lk_status optimiser_of(training *t) {
         .total_steps = (uint64_t)lk_options_int(o, "decay-steps"),
         .plateau_factor = 0.5,
         .plateau_patience = 3,
-        .average_decay = lk_options_real(o, "average")};
+        .average_decay = lk_options_real(o, "average"),
+        .forget = true};
     for (size_t i = 0; i < 3; i++) {
         if (!strcmp(kinds[i].name, lk_options_text(o, "optimiser")))
             options.kind = (lk_optimiser_kind)kinds[i].value;

@@ -328,6 +328,9 @@ void lk_categorical_row_back(lk_dtype t, size_t n, const void *logits, size_t k,
                              double *work, void *grad) {
     lk_isa_pick()->categorical_back[t](n, logits, k, g, work, grad);
 }
+void lk_map_run(lk_unary f, lk_dtype t, size_t n, const void *x, void *y) {
+    lk_isa_pick()->map[t][f](n, x, y);
+}
 void lk_exp_run(size_t n, const double *x, double *y) {
     lk_isa_pick()->map[LK_F64][LK_EXP](n, x, y);
 }

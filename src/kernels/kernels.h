@@ -68,6 +68,8 @@ typedef enum lk_unary {
 } lk_unary;
 /* Threads split the range. n elements of dtype t. */
 void lk_map(lk_context *ctx, lk_unary f, lk_dtype t, size_t n, const void *x, void *y);
+/* The same on the calling thread. */
+void lk_map_run(lk_unary f, lk_dtype t, size_t n, const void *x, void *y);
 const char *lk_unary_name(lk_unary f);
 /* y = f(x) and slopes = f'(x), of the maps that have both together. */
 bool lk_map_has_both(lk_unary f, lk_dtype t);
@@ -149,10 +151,11 @@ void lk_pack(lk_dtype t, size_t k, size_t n, const void *b, size_t ldb, void *to
 lk_status lk_products(lk_context *ctx, lk_dtype t, size_t n, const lk_product_job *jobs);
 
 /* ---- A step of Adam (tensor/optimiser.c has the sources) ---------------------------------------
- * Of n weights of the type to which coefficients are rounded once: x = g·clip; g = 0; m = β₁·m + (1 - β₁)·x;
+ * Of n weights of the type to which coefficients are rounded once: x = g·clip; g = 0, unless it is forgotten anyhow; m = β₁·m + (1 - β₁)·x;
  * v = β₂·v + (1 - β₂)·x·x; w = keep·w - rate·m/(√v·root + ε), each operation rounded. */
 typedef struct lk_adam {
     double beta1, beta2, epsilon, clip, rate, root, keep;
+    bool forget;
 } lk_adam;
 void lk_adam_update(lk_dtype t, const lk_adam *c, size_t n, void *g, void *m, void *v, void *w);
 

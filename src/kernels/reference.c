@@ -118,7 +118,7 @@ BERNOULLI(f64, double)
     static void adam_##type(const lk_adam *c, size_t n, void *g, void *m, void *v, void *w) { \
         for (size_t i = 0; i < n; i++) { \
             real x = ((real *)g)[i] * (real)c->clip, mean, square; \
-            ((real *)g)[i] = 0; \
+            if (!c->forget) ((real *)g)[i] = 0; \
             mean = (real)c->beta1 * ((real *)m)[i]; \
             mean = mean + (real)(1 - c->beta1) * x; \
             square = (real)c->beta2 * ((real *)v)[i]; \

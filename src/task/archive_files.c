@@ -139,14 +139,68 @@ static const struct {
 };
 enum { CANDIDATES = sizeof candidates / sizeof *candidates };
 
+/* The first bytes of a stream, which are kept for coding, as a file without a name; of a longer one, or where `lines` says so,
+ * whole lines, if there are any. */
+static lk_status take_ahead(input *in, bool lines, int *fd, size_t *has) {
+    size_t got = 1, room = 0, kept;
+    lk_status status = LK_OK;
+    while (status == LK_OK && got && in->n_ahead < AHEAD) {
+        size_t n = in->n_ahead;
+        status = lk_job_room(in->ctx, &in->ahead, &room, n + PIECE);
+        in->n_ahead = 0; /* nothing to give back while more is read */
+        if (status == LK_OK) status = read_some(in, in->ahead + n, PIECE, &got);
+        in->n_ahead = n + (status == LK_OK ? got : 0);
+    }
+    for (kept = in->n_ahead; (got || lines) && kept && in->ahead[kept - 1] != '\n';) kept--;
+    if (!kept) kept = in->n_ahead;
+    *has = kept;
+    if (status == LK_OK) status = lk_file_temporary(in->ctx, fd);
+    for (size_t at = 0; status == LK_OK && at < kept;) {
+        ssize_t done = write(*fd, in->ahead + at, kept - at);
+        if (done < 0 && errno == EINTR) continue;
+        if (done < 0)
+            return lk_fail(in->ctx, LK_IO, "cannot write a temporary file: %s", strerror(errno));
+        at += (size_t)done;
+    }
+    return status;
+}
+
+/* From the whole lines of a table whose last one is cut; LK_BAD_DATA: it is not. */
+static lk_status learn_lines(input *in, const char *family, const char *const *options,
+                             learned *l) {
+    input again = {.ctx = in->ctx, .path = in->path, .fd = in->fd};
+    char path[32];
+    int fd = -1;
+    size_t kept = 0;
+    lk_status status = LK_OK;
+    if (lseek(in->fd, 0, SEEK_SET) != 0) status = io_error(in, "rewind");
+    if (status == LK_OK) status = take_ahead(&again, true, &fd, &kept);
+    snprintf(path, sizeof path, "/dev/fd/%d", fd);
+    if (status == LK_OK)
+        status = kept && kept < again.n_ahead
+                     ? lk_archive_learn(in->ctx, path, family, options, &l->model, &l->n_model)
+                     : LK_BAD_DATA;
+    lk_free(in->ctx, again.ahead);
+    if (fd >= 0) close(fd);
+    return status;
+}
+
 static lk_status learn_one(input *in, const char *family, bool trial, learned *l) {
     const char *const *options = NULL;
+    char why[1024];
     l->options.codec = "rows";
     l->options.embed = true;
     for (size_t i = 0; i < CANDIDATES; i++)
         if (!strcmp(candidates[i].family, family))
             options = trial || in->is_head ? candidates[i].trial : candidates[i].asked;
-    return lk_archive_learn(in->ctx, in->path, family, options, &l->model, &l->n_model);
+    lk_status status = lk_archive_learn(in->ctx, in->path, family, options, &l->model, &l->n_model);
+    if (status != LK_BAD_DATA) return status;
+    snprintf(why, sizeof why, "%s", lk_context_message(in->ctx));
+    lk_clear(in->ctx);
+    status = learn_lines(in, family, options, l);
+    if (status != LK_BAD_DATA) return status;
+    lk_clear(in->ctx);
+    return lk_fail(in->ctx, LK_BAD_DATA, "%s", why);
 }
 
 /* What a candidate's learning has to tell is no news: the model may be none that is kept. */
@@ -202,36 +256,13 @@ static lk_status learn_auto(input *in, learned *best) {
     return status;
 }
 
-/* The first bytes of a stream, which are kept for coding, as a file without a name; of a longer one, whole lines. */
-static lk_status take_ahead(input *in, int *fd) {
-    size_t got = 1, room = 0, kept;
-    lk_status status = LK_OK;
-    while (status == LK_OK && got && in->n_ahead < AHEAD) {
-        size_t n = in->n_ahead;
-        status = lk_job_room(in->ctx, &in->ahead, &room, n + PIECE);
-        in->n_ahead = 0; /* nothing to give back while more is read */
-        if (status == LK_OK) status = read_some(in, in->ahead + n, PIECE, &got);
-        in->n_ahead = n + (status == LK_OK ? got : 0);
-    }
-    for (kept = in->n_ahead; got && kept && in->ahead[kept - 1] != '\n';) kept--;
-    if (!kept) kept = in->n_ahead;
-    if (status == LK_OK) status = lk_file_temporary(in->ctx, fd);
-    for (size_t at = 0; status == LK_OK && at < kept;) {
-        ssize_t done = write(*fd, in->ahead + at, kept - at);
-        if (done < 0 && errno == EINTR) continue;
-        if (done < 0)
-            return lk_fail(in->ctx, LK_IO, "cannot write a temporary file: %s", strerror(errno));
-        at += (size_t)done;
-    }
-    return status;
-}
-
 static lk_status learn(input *in, learned *l);
 
 static lk_status learn_from_stream(input *in, learned *l) {
     char path[32];
     input head = {.ctx = in->ctx, .path = path, .fd = -1};
-    lk_status status = take_ahead(in, &head.fd);
+    size_t has;
+    lk_status status = take_ahead(in, false, &head.fd, &has);
     snprintf(path, sizeof path, "/dev/fd/%d", head.fd);
     if (status == LK_OK && (fstat(head.fd, &head.about) != 0 || lseek(head.fd, 0, SEEK_SET) != 0))
         status = io_error(&head, "read");
@@ -241,11 +272,24 @@ static lk_status learn_from_stream(input *in, learned *l) {
     return status;
 }
 
+/* What no model of the family can be learned from goes through `bytes`, as without --learn. */
+static void learn_nothing(const input *in, learned *l) {
+    lk_notice(in->ctx, "%s; the codec \"bytes\" takes the model's place",
+              lk_context_message(in->ctx));
+    lk_clear(in->ctx);
+    l->options.codec = NULL;
+    l->options.embed = false;
+}
+
 static lk_status learn(input *in, learned *l) {
     const char *family = l->options.learn;
     if (!S_ISREG(in->about.st_mode) || in->about.st_size > AHEAD) return learn_from_stream(in, l);
     l->options.learn = NULL;
     lk_status status = strcmp(family, "auto") ? learn_one(in, family, false, l) : learn_auto(in, l);
+    if (status == LK_BAD_DATA || status == LK_CANNOT || status == LK_NOT_CONVERGED) {
+        learn_nothing(in, l);
+        status = LK_OK;
+    }
     if (status == LK_OK && lseek(in->fd, 0, SEEK_SET) != 0) status = io_error(in, "rewind");
     return status;
 }

@@ -30,7 +30,7 @@ struct lk_decoder {
     lk_crew crew;
     SHA2_CTX hash;
     uint64_t next;  /* number of the chunk that should come */
-    uint64_t bytes; /* decoded, and of chunks that wait */
+    uint64_t bytes; /* decoded */
     uint64_t chunks, damaged;
     bool lost; /* passing over damage, which has been told */
     lk_status status;
@@ -78,14 +78,13 @@ static lk_status damage(lk_decoder *d, const char *why) {
                        "the archive's head is damaged (byte %llu: %s); nothing can be decoded "
                        "without it",
                        ULL(d->at), why);
-    if (!d->salvage) {
-        lk_status status = flush(d); /* the good ones before it */
-        if (status != LK_OK) return status;
+    lk_status status = flush(d); /* the good ones before it */
+    if (status != LK_OK) return status;
+    if (!d->salvage)
         return lk_fail(d->ctx, LK_BAD_DATA,
                        "chunk %llu, or what follows chunk %lld, is damaged (byte %llu of the "
                        "archive: %s); --salvage recovers the other chunks",
                        ULL(d->next), (long long)d->next - 1, ULL(d->at), why);
-    }
     if (!d->lost)
         lk_notice(
             d->ctx,

@@ -20,7 +20,8 @@ struct lk_encoder {
     unsigned char *model; /* the model file, or NULL */
     size_t n_model;
     SHA2_CTX hash;
-    uint64_t bytes, archive_bytes, chunks;
+    uint64_t bytes, coded, archive_bytes,
+        chunks;     /* coded: of the bytes, those in chunks that are written */
     uint8_t *index; /* 16 bytes a chunk: where it begins in the archive, and in the original */
     size_t index_room;
     lk_row_tally tally;
@@ -184,13 +185,14 @@ lk_status lk_encoder_create_with(
     return LK_OK;
 }
 
-static lk_status put_chunk(lk_encoder *e, const lk_chunk_job *job, uint64_t first) {
+static lk_status put_chunk(lk_encoder *e, const lk_chunk_job *job) {
     uint8_t head[LK_CHUNK_HEAD_BYTES];
     lk_status status = lk_job_room(e->ctx, &e->index, &e->index_room, (size_t)(e->chunks + 1) * 16);
     if (status != LK_OK) return status;
     lk_put_u64(e->index + e->chunks * 16, e->archive_bytes);
-    lk_put_u64(e->index + e->chunks * 16 + 8, first);
+    lk_put_u64(e->index + e->chunks * 16 + 8, e->coded);
     e->chunks++;
+    e->coded += job->n;
     lk_archive_put_chunk(&job->head, head);
     return put_record(e, "CHNK", head, sizeof head, job->code, job->made);
 }
@@ -198,43 +200,48 @@ static lk_status put_chunk(lk_encoder *e, const lk_chunk_job *job, uint64_t firs
 /* Codes what the crew has, and writes it. */
 static lk_status flush(lk_encoder *e, bool last) {
     lk_crew *crew = &e->crew;
-    uint64_t first = e->bytes;
-    for (size_t i = 0; i < crew->n; i++) {
-        crew->job[i].head.number = e->chunks + i;
-        first -= crew->job[i].n;
-    }
-    size_t rest = 0;
-    lk_status status = last ? LK_OK : lk_crew_cut(crew, &rest);
-    if (status != LK_OK) return status;
+    for (size_t i = 0; i < crew->n; i++) crew->job[i].head.number = e->chunks + i;
     bool small = last && e->bytes <= (uint64_t)1 << 20;
     crew->verify = e->verify == LK_VERIFY_ALL || (e->verify == LK_VERIFY_SMALL && small);
-    status = lk_crew_encode(crew);
+    lk_status status = lk_crew_encode(crew);
     for (size_t i = 0; i < crew->n && status == LK_OK; i++) {
         const lk_row_tally *t = &crew->job[i].tally;
-        status = put_chunk(e, &crew->job[i], first);
-        first += crew->job[i].n;
+        status = put_chunk(e, &crew->job[i]);
         e->tally.rows += t->rows;
         e->tally.predicted += t->predicted;
         e->tally.coded += t->coded;
     }
-    if (rest) memmove(crew->job->bytes, crew->job->bytes + crew->job->n, rest);
-    for (size_t i = 0; i < crew->n; i++) crew->job[i].n = 0;
-    crew->n = rest > 0;
-    if (rest) crew->job->n = rest;
+    crew->n = 0;
     if (status == LK_OK && lk_cancelled(e->ctx))
         status = lk_fail(e->ctx, LK_INTERRUPTED, "interrupted after %llu bytes",
                          (unsigned long long)e->bytes);
     return status;
 }
 
+/* The last job is full, and more bytes come: the next begins with those that its codec would not have in it. */
+static lk_status next_job(lk_encoder *e) {
+    lk_crew *crew = &e->crew;
+    size_t rest = 0;
+    const lk_chunk_job *full = &crew->job[crew->n - 1];
+    lk_status status = lk_crew_cut(crew, false, &rest);
+    if (status == LK_OK && crew->n == crew->most) status = flush(e, false);
+    if (status != LK_OK) return status;
+    lk_chunk_job *next = &crew->job[crew->n];
+    status = lk_job_room(e->ctx, &next->bytes, &next->bytes_room, rest);
+    if (status != LK_OK) return status;
+    if (rest) memmove(next->bytes, full->bytes + full->n, rest);
+    next->n = rest;
+    crew->n++;
+    return LK_OK;
+}
+
 lk_status lk_encoder_write(lk_encoder *e, const void *bytes, size_t n) {
     const uint8_t *from = bytes;
     lk_crew *crew = &e->crew;
     while (n && e->status == LK_OK) {
-        if (crew->n == crew->most && crew->job[crew->n - 1].n == e->chunk_bytes &&
-            (e->status = flush(e, false)) != LK_OK)
+        if (crew->n == 0) crew->job[crew->n++].n = 0;
+        else if (crew->job[crew->n - 1].n == e->chunk_bytes && (e->status = next_job(e)) != LK_OK)
             break;
-        if (crew->n == 0 || crew->job[crew->n - 1].n == e->chunk_bytes) crew->n++;
         lk_chunk_job *job = &crew->job[crew->n - 1];
         size_t take = e->chunk_bytes - job->n < n ? e->chunk_bytes - job->n : n;
         e->status = lk_job_room(e->ctx, &job->bytes, &job->bytes_room, job->n + take);
@@ -252,6 +259,8 @@ lk_status lk_encoder_write(lk_encoder *e, const void *bytes, size_t n) {
 lk_status lk_encoder_finish(lk_encoder *e, lk_compress_summary *summary) {
     lk_archive_done done = {0};
     uint8_t body[LK_DONE_BYTES];
+    size_t rest;
+    if (e->status == LK_OK && e->crew.n) e->status = lk_crew_cut(&e->crew, true, &rest);
     if (e->status == LK_OK) e->status = flush(e, true);
     if (e->status == LK_OK && e->tally.rows) {
         uint8_t rows[LK_ROW_TALLY_BYTES];

@@ -1,4 +1,4 @@
-/* The codecs of the container, and workers that code chunks side by side. */
+/* The codecs of the container, and crews: workers that code chunks side by side. */
 #ifndef LK_TASK_CODECS_H
 #define LK_TASK_CODECS_H
 
@@ -16,6 +16,7 @@ typedef struct lk_chunk_job {
     uint8_t *bytes, *code; /* what is outside, what is inside; grown by lk_job_room */
     size_t n, bytes_room, made, code_room;
     lk_chunk_head head;
+    lk_chunk_place place;
     lk_status status;   /* of the codec; LK_BAD_DATA: damaged */
     bool wrong;         /* verified, and not the same */
     lk_row_tally tally; /* of what was encoded */
@@ -30,16 +31,17 @@ typedef struct lk_crew {
     lk_chunk_job *job; /* [most] */
     size_t n;          /* jobs that are filled */
     bool verify;
+    struct lk_hands *hands; /* of workers that run a model side by side: what each has of its own */
 } lk_crew;
-/* The crew takes the codec, level, largest chunk and model in `setup`. */
+/* The crew takes the codec, level, largest chunk and model in `setup`; it stays where it is until it is closed. */
 lk_status lk_crew_open(lk_context *ctx, const lk_codec *codec, const lk_codec_setup *setup,
                        lk_crew *crew);
 void lk_crew_close(lk_crew *crew);
 /* Room for n bytes in a buffer, which keeps its contents. */
 lk_status lk_job_room(lk_context *ctx, uint8_t **buffer, size_t *room, size_t n);
-/* Before encoding, where more bytes will follow: the one job's end moves to where its codec would have it.
- * Returns how many bytes behind it are left for the next chunk. */
-lk_status lk_crew_cut(lk_crew *crew, size_t *rest);
+/* The last job's chunk is complete: its end moves to where its codec would have it, and its place is found. *rest: how many
+ * bytes behind it are left for the next chunk; of the file's last none. */
+lk_status lk_crew_cut(lk_crew *crew, bool last, size_t *rest);
 /* All jobs of the crew: head and code from bytes. LK_BAD_DATA never; a chunk that does not decode to
  * itself is told as our bug. */
 lk_status lk_crew_encode(lk_crew *crew);

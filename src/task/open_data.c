@@ -30,6 +30,8 @@ lk_status lk_data_open(lk_context *ctx, const char *path, const lk_data_options 
         .tokens = options->tokens,
         .sound = options->sound,
         .rate = options->rate,
+        .frames = options->frames,
+        .hop = options->hop,
         .window = options->context,
         .overlap = options->overlap,
         .array = options->array};

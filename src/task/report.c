@@ -3,6 +3,7 @@
 
 #include "base/decimal.h"
 #include "base/files.h"
+#include "data/frames.h"
 #include "data/kinds.h"
 
 #include <math.h>
@@ -164,7 +165,11 @@ static lk_status put_score(lk_report_job *job) {
 static void look_for_given(lk_report_job *job) {
     const lk_schema *schema = job->model->schema;
     const char *const *given = job->options->given;
-    job->draws = true;
+    job->draws = !lk_schema_frames(schema).hop;
+    if (!job->draws)
+        lk_text_printf(&job->out,
+                       "<p>The model gives p(sound | features of frames); samples come with "
+                       "<code>likely sample --frames</code>.</p>\n");
     for (size_t i = 0; i < schema->n_known; i++) {
         const char *name = schema->fields[schema->cells[i].field].name;
         size_t n = strlen(name);

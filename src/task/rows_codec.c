@@ -4,6 +4,7 @@
  * What came out of dividing a chunk is joined again and compared before it is coded: what does not come back
  * goes whole through `bytes`. */
 #include "coder/bytes_model.h"
+#include "coder/mixer.h"
 #include "data/array_bytes.h"
 #include "data/table_text.h"
 #include "infer/code.h"
@@ -13,22 +14,37 @@
 #include <string.h>
 
 enum { NO_ROWS = 0, TEXT_ROWS = 1, ARRAY_ROWS = 2, ROWS_HEAD = 13, LAYOUT_BYTES = 8 };
-enum { WORTH_A_TRIAL = 1 << 16 }; /* bits; of fewer both ways are as good */
+enum { CELL_BYTES = 10, ROW_BYTES = 24 }; /* of a batch */
+enum { WORTH_A_TRIAL = 1 << 16 };         /* bits; of fewer both ways are as good */
 
 typedef struct rows_worker {
     lk_context *ctx;
     lk_model *model;
     lk_row_coder *coder;
     lk_table_text *text;
-    lk_array_layout array; /* of the file whose chunks come; row_bytes 0: it is no array */
+    lk_array_layout array; /* of the file whose chunks are cut; row_bytes 0: it is no array */
     int level;
-    bool told;
     lk_row_tally tally; /* of the last chunk */
 } rows_worker;
 
+/* By the density alone rows have nothing to learn from each other: chunks are small, so that more go side by side. */
 static size_t rows_chunk(int level) {
-    (void)level;
-    return (size_t)16 << 20;
+    return (size_t)(level > LK_BYTES_LEAST_LEVEL ? 16 : 4) << 20;
+}
+
+/* The cells of a chunk in which each value takes a byte, or a bit where all are binary; what is divided or joined besides, and
+ * the coders. */
+static size_t rows_memory(const void *worker, int level, size_t chunk_bytes) {
+    const rows_worker *w = worker;
+    const lk_schema *schema = w->model->schema;
+    size_t values = lk_table_text_columns(w->text);
+    bool binary = values % 8 == 0;
+    for (size_t i = 0; i < schema->n_cells; i++)
+        binary = binary && schema->cells[i].kind == LK_FIELD_BINARY;
+    size_t rows = chunk_bytes / (binary ? values / 8 : values) + 1;
+    return rows * (schema->n_cells * CELL_BYTES + ROW_BYTES) + 3 * chunk_bytes +
+           lk_bytes_memory(level, chunk_bytes) +
+           (level > LK_BYTES_LEAST_LEVEL ? LK_MIXER_BYTES : 0);
 }
 
 static void rows_close(void *worker) {
@@ -72,8 +88,7 @@ static bool find_array(rows_worker *w, const uint8_t *bytes, size_t n, lk_array_
 }
 
 /* Behind the last row of an array, or the last line feed. */
-static size_t rows_cut(void *worker, const uint8_t *bytes, size_t n) {
-    rows_worker *w = worker;
+static size_t end_of_rows(rows_worker *w, const uint8_t *bytes, size_t n) {
     lk_array_layout a;
     size_t end = n;
     if (find_array(w, bytes, n, &a)) {
@@ -84,31 +99,30 @@ static size_t rows_cut(void *worker, const uint8_t *bytes, size_t n) {
     return end ? end : n;
 }
 
-/* ---- Encoding ------------------------------------------------------------------------------------------ */
-
-/* Adds bytes by the codec `bytes` to `out`; SIZE_MAX: more than `room`. */
-static lk_status add_bytes(rows_worker *w, const uint8_t *bytes, size_t n, uint8_t *out,
-                           size_t room, size_t *made) {
-    lk_bytes_model *model;
-    lk_status status = lk_bytes_create(w->ctx, w->level, n, &model);
-    if (status != LK_OK) return status;
-    *made = lk_bytes_encode(model, bytes, n, out, room);
-    lk_bytes_destroy(model);
-    return LK_OK;
+/* A chunk's place is its array's layout; row_bytes 0: it is text. */
+static size_t rows_cut(void *worker, const uint8_t *bytes, size_t n, bool last,
+                       lk_chunk_place *place) {
+    rows_worker *w = worker;
+    lk_array_layout a;
+    if (!last) n = end_of_rows(w, bytes, n);
+    if (!find_array(w, bytes, n, &a) || a.head > n) a = (lk_array_layout){0};
+    memset(place, 0, sizeof *place);
+    _Static_assert(sizeof a <= sizeof *place, "a layout is a place");
+    memcpy(place, &a, sizeof a);
+    return n;
 }
+
+/* ---- Encoding ------------------------------------------------------------------------------------------ */
 
 static lk_status encode_whole(rows_worker *w, const uint8_t *bytes, size_t n, uint8_t *code,
                               size_t room, size_t *made) {
-    if (!w->told)
-        lk_notice(
-            w->ctx,
-            "no rows of the model's table were found%s; the codec \"bytes\" takes their place",
-            n ? "" : " in nothing");
-    w->told = true;
+    lk_notice(w->ctx,
+              "no rows of the model's table were found%s; the codec \"bytes\" takes their place",
+              n ? "" : " in nothing");
     *made = SIZE_MAX;
     if (!room) return LK_OK;
     code[0] = NO_ROWS;
-    lk_status status = add_bytes(w, bytes, n, code + 1, room - 1, made);
+    lk_status status = lk_bytes_pack(w->ctx, w->level, bytes, n, code + 1, room - 1, made);
     if (status == LK_OK && *made != SIZE_MAX) *made += 1;
     return status;
 }
@@ -132,8 +146,11 @@ static lk_status code_shorter(rows_worker *w, const lk_batch *rows, uint8_t **co
     size_t n_plain = 0;
     lk_row_coder_mix(w->coder, w->level > LK_BYTES_LEAST_LEVEL);
     bool mixed = lk_row_coder_mixes(w->coder);
-    lk_status status = lk_code_rows(w->coder, rows, code, n, NULL);
-    if (status == LK_OK) status = lk_code_predicted(w->coder, rows, &w->tally.predicted);
+    lk_code_report report;
+    lk_status status = lk_code_rows(w->coder, rows, code, n, &report);
+    if (status == LK_OK) w->tally.predicted = report.predicted;
+    if (status == LK_OK && report.predicted < 0)
+        status = lk_code_predicted(w->coder, rows, &w->tally.predicted);
     if (status != LK_OK || !mixed || 8 * (double)*n <= w->tally.predicted || 8 * *n < WORTH_A_TRIAL)
         return status;
     lk_row_coder_mix(w->coder, false);
@@ -154,8 +171,8 @@ static lk_status encode_rows(rows_worker *w, int kind, const lk_batch *rows, con
     size_t n_rows = 0, n_side = 0;
     *made = SIZE_MAX;
     if (room < ROWS_HEAD) return LK_OK;
-    lk_status status = add_bytes(w, (const uint8_t *)side->bytes, side->n, code + ROWS_HEAD,
-                                 room - ROWS_HEAD, &n_side);
+    lk_status status = lk_bytes_pack(w->ctx, w->level, (const uint8_t *)side->bytes, side->n,
+                                     code + ROWS_HEAD, room - ROWS_HEAD, &n_side);
     if (status == LK_OK && n_side != SIZE_MAX) status = code_shorter(w, rows, &row_code, &n_rows);
     if (status == LK_OK && row_code && n_rows <= room - ROWS_HEAD - n_side) {
         code[0] = (uint8_t)kind;
@@ -207,13 +224,14 @@ static lk_status divide_array(rows_worker *w, const lk_array_layout *a, const ui
     return side->failed ? LK_NO_MEMORY : LK_OK;
 }
 
-static lk_status rows_encode(void *worker, const uint8_t *bytes, size_t n, uint8_t *code,
-                             size_t room, size_t *made) {
+static lk_status rows_encode(void *worker, const lk_chunk_place *place, const uint8_t *bytes,
+                             size_t n, uint8_t *code, size_t room, size_t *made) {
     rows_worker *w = worker;
     lk_batch rows = {0};
     lk_text side = {.ctx = w->ctx};
     lk_array_layout a;
-    bool good = false, array = find_array(w, bytes, n, &a) && a.head <= n;
+    memcpy(&a, place, sizeof a);
+    bool good = false, array = a.row_bytes > 0;
     w->tally = (lk_row_tally){0};
     lk_status status = array ? divide_array(w, &a, bytes, n, &rows, &side, &good)
                              : divide_text(w, bytes, n, &rows, &side, &good);
@@ -236,16 +254,6 @@ static void rows_tally(void *worker, lk_row_tally *tally) {
 }
 
 /* ---- Decoding ------------------------------------------------------------------------------------------ */
-
-static lk_status take_bytes(rows_worker *w, const uint8_t *code, size_t n_code, uint8_t *bytes,
-                            size_t n) {
-    lk_bytes_model *model;
-    lk_status status = lk_bytes_create(w->ctx, w->level, n, &model);
-    if (status != LK_OK) return status;
-    if (!lk_bytes_decode(model, code, n_code, bytes, n)) status = LK_BAD_DATA;
-    lk_bytes_destroy(model);
-    return status;
-}
 
 static lk_status join_array(rows_worker *w, const lk_batch *rows, const uint8_t *side,
                             size_t n_side, uint8_t *bytes, size_t n) {
@@ -283,7 +291,8 @@ static lk_status decode_rows(rows_worker *w, const uint8_t *code, size_t n_code,
         n_side_code > n_code)
         return LK_BAD_DATA;
     uint8_t *side = lk_alloc(w->ctx, n_side, 1);
-    lk_status status = side ? take_bytes(w, code, n_side_code, side, n_side) : LK_NO_MEMORY;
+    lk_status status = side ? lk_bytes_unpack(w->ctx, w->level, code, n_side_code, side, n_side)
+                            : LK_NO_MEMORY;
     if (status == LK_OK) status = lk_batch_create(w->ctx, n_rows, w->model->schema->n_cells, &rows);
     if (status == LK_OK)
         status = lk_decode_rows(w->coder, code + n_side_code, n_code - n_side_code, n_rows, &rows);
@@ -300,7 +309,8 @@ static lk_status rows_decode(void *worker, const uint8_t *code, size_t n_code, u
                              size_t n) {
     rows_worker *w = worker;
     if (!n_code || code[0] > ARRAY_ROWS) return LK_BAD_DATA;
-    if (code[0] == NO_ROWS) return take_bytes(w, code + 1, n_code - 1, bytes, n);
+    if (code[0] == NO_ROWS)
+        return lk_bytes_unpack(w->ctx, w->level, code + 1, n_code - 1, bytes, n);
     return decode_rows(w, code, n_code, bytes, n);
 }
 
@@ -312,9 +322,9 @@ const lk_codec lk_rows_codec = {
     LK_BYTES_DEFAULT_LEVEL,
     LK_BYTES_MOST_LEVEL,
     true,
-    true,
+    false,
     rows_chunk,
-    NULL,
+    rows_memory,
     rows_open,
     rows_close,
     rows_encode,

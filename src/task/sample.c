@@ -196,6 +196,8 @@ lk_status lk_sample(lk_model *model, const lk_sample_options *options, const cha
     if (options->prompt && *options->prompt)
         return lk_fail(ctx, LK_CANNOT,
                        "a table's rows have no prompt; `--given field=value` gives a field");
+    if (options->frames && *options->frames && lk_schema_series(model->schema) == SIZE_MAX)
+        return lk_fail(ctx, LK_CANNOT, "a table's rows have no frames; sounds may have");
     lk_status status = lk_writer_open(ctx, path, replace, model->schema, &writer);
     if (status != LK_OK) return status;
     status = lk_task_sample_rows(model, options, write_rows, writer, kind);

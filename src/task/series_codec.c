@@ -137,10 +137,13 @@ static size_t frames_of(const lk_wave *wave, uint64_t left, size_t n) {
     return (size_t)(bytes / (2 * wave->channels));
 }
 
-static size_t series_cut(void *worker, const uint8_t *bytes, size_t n) {
+static size_t series_cut(void *worker, const uint8_t *bytes, size_t n, bool last,
+                         lk_chunk_place *place) {
     series_worker *w = worker;
     lk_wave wave;
     uint64_t left;
+    (void)place;
+    if (last) return n;
     if (w->text) return lk_symbol_text_cut(bytes, n);
     if (!find_samples(w, bytes, n, &wave, &left)) return n;
     size_t frames = frames_of(&wave, left, n), end = wave.head + frames * 2 * wave.channels;
@@ -235,18 +238,6 @@ static void pop_within(const series_worker *w, divided *d, lk_rans *stack) {
 
 /* ---- Encoding ------------------------------------------------------------------------------------------ */
 
-static lk_status add_bytes(const series_worker *w, const uint8_t *bytes, size_t n, uint8_t *out,
-                           size_t room, size_t *made) {
-    lk_bytes_model *model;
-    *made = 0;
-    if (!n) return LK_OK;
-    lk_status status = lk_bytes_create(w->ctx, w->level, n, &model);
-    if (status != LK_OK) return status;
-    *made = lk_bytes_encode(model, bytes, n, out, room);
-    lk_bytes_destroy(model);
-    return LK_OK;
-}
-
 /* Streams side by side: each has at least so many symbols, of which the level says. */
 static size_t lanes_of(const series_worker *w, size_t n) {
     size_t lanes = w->level == LK_BYTES_MOST_LEVEL ? 1 : n >> (SMALL_LANE + w->level);
@@ -267,11 +258,13 @@ static double number_of(uint64_t word) {
 
 static lk_status put_code(series_worker *w, const divided *d, const lk_series_run *run,
                           const lk_rans *stack, uint8_t *code, size_t room, size_t *made) {
-    size_t n_stack = lk_rans_bytes(stack), n_side;
+    size_t n_stack = lk_rans_bytes(stack), n_side = 0; /* none: no code */
     *made = SIZE_MAX;
     if (room < w->head || n_stack > room - w->head) return LK_OK;
-    lk_status status = add_bytes(w, (const uint8_t *)d->side.bytes, d->side.n, code + w->head,
-                                 room - w->head - n_stack, &n_side);
+    lk_status status = LK_OK;
+    if (d->side.n)
+        status = lk_bytes_pack(w->ctx, w->level, (const uint8_t *)d->side.bytes, d->side.n,
+                               code + w->head, room - w->head - n_stack, &n_side);
     if (status != LK_OK || n_side == SIZE_MAX) return status;
     code[0] = w->text ? AS_TEXT : AS_SOUND;
     lk_put_u32(code + 1, (uint32_t)d->n);
@@ -311,7 +304,7 @@ static lk_status encode_bytes(series_worker *w, const uint8_t *bytes, size_t n, 
     if (!most) return LK_OK;
     uint8_t *trial = lk_alloc(w->ctx, most, 1);
     if (!trial) return LK_NO_MEMORY;
-    lk_status status = add_bytes(w, bytes, n, trial + 1, most - 1, &whole);
+    lk_status status = lk_bytes_pack(w->ctx, w->level, bytes, n, trial + 1, most - 1, &whole);
     if (status == LK_OK && whole < most - 1) {
         if (!w->told)
             lk_notice(w->ctx, "%s; the codec \"bytes\" takes the model's place",
@@ -328,9 +321,10 @@ static lk_status encode_bytes(series_worker *w, const uint8_t *bytes, size_t n, 
     return status;
 }
 
-static lk_status series_encode(void *worker, const uint8_t *bytes, size_t n, uint8_t *code,
-                               size_t room, size_t *made) {
+static lk_status series_encode(void *worker, const lk_chunk_place *place, const uint8_t *bytes,
+                               size_t n, uint8_t *code, size_t room, size_t *made) {
     series_worker *w = worker;
+    (void)place;
     divided d = {.side = {.ctx = w->ctx}};
     *made = SIZE_MAX;
     w->tally = (lk_row_tally){0};
@@ -352,17 +346,6 @@ static void series_tally(void *worker, lk_row_tally *tally) {
 }
 
 /* ---- Decoding ------------------------------------------------------------------------------------------ */
-
-static lk_status take_bytes(const series_worker *w, const uint8_t *code, size_t n_code,
-                            uint8_t *bytes, size_t n) {
-    lk_bytes_model *model;
-    if (!n) return n_code ? LK_BAD_DATA : LK_OK;
-    lk_status status = lk_bytes_create(w->ctx, w->level, n, &model);
-    if (status != LK_OK) return status;
-    if (!lk_bytes_decode(model, code, n_code, bytes, n)) status = LK_BAD_DATA;
-    lk_bytes_destroy(model);
-    return status;
-}
 
 /* Is the side a sound's, of n bytes in all? */
 static bool sound_fits(const divided *d, size_t n) {
@@ -406,7 +389,10 @@ static lk_status decode_symbols(series_worker *w, const uint8_t *code, size_t n_
     d.side.bytes = lk_alloc(w->ctx, n_side + LAYOUT_BYTES, 1);
     d.side.n = n_side;
     lk_status status = d.symbols && d.side.bytes ? LK_OK : LK_NO_MEMORY;
-    if (status == LK_OK) status = take_bytes(w, code, n_side_code, (uint8_t *)d.side.bytes, n_side);
+    if (status == LK_OK && !n_side && n_side_code) status = LK_BAD_DATA;
+    if (status == LK_OK && n_side)
+        status =
+            lk_bytes_unpack(w->ctx, w->level, code, n_side_code, (uint8_t *)d.side.bytes, n_side);
     if (status == LK_OK && !w->text && !sound_fits(&d, n)) status = LK_BAD_DATA;
     if (status == LK_OK) status = pop_all(w, &run, code + n_side_code, n_code - n_side_code, &d);
     if (status == LK_OK) {
@@ -425,7 +411,8 @@ static lk_status decode_symbols(series_worker *w, const uint8_t *code, size_t n_
 static lk_status series_decode(void *worker, const uint8_t *code, size_t n_code, uint8_t *bytes,
                                size_t n) {
     series_worker *w = worker;
-    if (n_code && code[0] == AS_BYTES && n) return take_bytes(w, code + 1, n_code - 1, bytes, n);
+    if (n_code && code[0] == AS_BYTES && n)
+        return lk_bytes_unpack(w->ctx, w->level, code + 1, n_code - 1, bytes, n);
     return decode_symbols(w, code, n_code, bytes, n);
 }
 

@@ -1,5 +1,6 @@
 /* New text, or sound: window after window, each drawn given the end of the one before, as scores are given it. */
 #include "base/files.h"
+#include "data/frames.h"
 #include "data/kinds.h"
 #include "data/series.h"
 #include "data/sound.h"
@@ -21,7 +22,11 @@ typedef struct telling {
     lk_model *model;
     const lk_sample_options *options;
     const lk_field *field;
-    size_t labels;  /* cells in front of a row's symbols, known */
+    size_t labels; /* cells in front of a row's symbols, known */
+    size_t length; /* of new symbols, at most */
+    lk_frames frames;
+    float *features; /* [n_frames, features], NULL: there are none */
+    uint64_t n_frames;
     double *label;  /* [cells of a row] what they are */
     uint8_t *given; /* [cells of a row] */
     lk_alteration alteration;
@@ -103,8 +108,8 @@ static const lk_reading reading = {"text", text_draw};
 /* ---- Windows ------------------------------------------------------------------------------------------------------- */
 
 static size_t left_of(const telling *t, const voice *v) {
-    size_t made = v->n - v->from, length = (size_t)t->options->length;
-    return v->done || made >= length ? 0 : length - made;
+    size_t made = v->n - v->from;
+    return v->done || made >= t->length ? 0 : t->length - made;
 }
 
 /* The end of what there is, known, and then what is to be drawn. */
@@ -116,6 +121,9 @@ static void lay_window(telling *t, size_t lane) {
         t->batch.present[first] = 1;
         t->batch.known[first++] = LK_KNOWN;
     }
+    if (t->frames.hop)
+        lk_frames_put(&t->frames, t->features, t->n_frames, (int64_t)v->n - (int64_t)overlap,
+                      first - t->labels, &t->batch);
     size_t known = v->n < overlap ? v->n : overlap, left = left_of(t, v);
     for (size_t i = 0; i < n; i++) {
         bool context = i < overlap && i + known >= overlap;
@@ -218,7 +226,7 @@ static lk_status write_voice(telling *t, uint64_t number) {
 }
 
 static lk_status tell_batch(telling *t, uint64_t first, size_t lanes) {
-    bool open = t->options->length > 0;
+    bool open = t->length > 0;
     lk_status status = LK_OK;
     for (size_t lane = 0; lane < lanes; lane++) {
         voice *v = &t->voice[lane];
@@ -284,6 +292,37 @@ static lk_status begin_with(telling *t, const char *prompt) {
                             &t->n_prompt);
 }
 
+/* Features of frames, which say how long sounds are. */
+static lk_status take_frames(telling *t) {
+    lk_context *ctx = t->model->ctx;
+    const char *path = t->options->frames;
+    bool given = path && *path;
+    size_t features;
+    if (given != (t->frames.hop > 0))
+        return given
+                   ? lk_fail(ctx, LK_CANNOT,
+                             "the model is given no features of frames; leave out %s", path)
+                   : lk_fail(ctx, LK_USAGE,
+                             "the model gives p(sound | features of frames), so an array [frames, "
+                             "%zu] of them is to be given: --frames FILE.npy",
+                             t->frames.features);
+    if (!given) return LK_OK;
+    lk_status status = lk_frames_read(ctx, path, &t->features, &t->n_frames, &features);
+    if (status != LK_OK) return status;
+    if (features != t->frames.features)
+        return lk_fail(ctx, LK_BAD_DATA, "%s has %zu features a frame, and the model is given %zu",
+                       path, features, t->frames.features);
+    if (!t->n_frames) return lk_fail(ctx, LK_BAD_DATA, "%s has no frame", path);
+    if (t->n_frames > ((uint64_t)1 << 31) / t->frames.hop)
+        return lk_fail(ctx, LK_USAGE, "%s has frames for more than 2^31 samples", path);
+    size_t all = (size_t)t->n_frames * t->frames.hop;
+    if (t->n_prompt > all)
+        return lk_fail(ctx, LK_USAGE, "%s has frames for %zu samples, and the prompt has %zu", path,
+                       all, t->n_prompt);
+    t->length = all - t->n_prompt;
+    return LK_OK;
+}
+
 /* Labels, all of which must be given. */
 static lk_status take_given(telling *t) {
     const lk_schema *schema = t->model->schema;
@@ -299,13 +338,18 @@ static lk_status take_given(telling *t) {
     lk_status status = LK_OK;
     for (size_t i = 0; status == LK_OK && given && given[i]; i++)
         status = lk_task_assign(t->model, given[i], t->label, t->given);
-    for (size_t i = 0; status == LK_OK && i < t->labels; i++)
+    size_t labels = t->frames.hop ? t->frames.phase : t->labels;
+    for (size_t i = 0; status == LK_OK && i < labels; i++)
         if (!t->given[i])
             status = lk_fail(ctx, LK_USAGE,
                              "the model gives p(the others | %s), so %s is to be given, as "
                              "field=value",
                              schema->fields[schema->cells[i].field].name,
                              schema->fields[schema->cells[i].field].name);
+    if (status == LK_OK && labels < t->labels && t->given[labels])
+        status = lk_fail(ctx, LK_USAGE,
+                         "the phase of frames follows from where a sample stands, "
+                         "and is not to be given");
     return status;
 }
 
@@ -314,11 +358,14 @@ static lk_status prepare(telling *t) {
     const lk_sample_options *o = t->options;
     size_t n = lk_field_symbols(t->field), lanes = o->n < BATCH ? (size_t)o->n : BATCH;
     lk_status status = check(ctx, o);
+    t->length = (size_t)o->length;
+    t->frames = lk_schema_frames(t->model->schema);
     if (status == LK_OK) status = take_given(t);
     if (status == LK_OK) status = begin_with(t, o->prompt);
+    if (status == LK_OK) status = take_frames(t);
     if (status != LK_OK) return status;
     t->alteration = (lk_alteration){o->temperature, o->top_k, o->top_p, o->min_p, o->repetition};
-    t->room = t->n_prompt + (size_t)o->length;
+    t->room = t->n_prompt + t->length;
     t->tape = lk_tape_create(ctx);
     t->rng = lk_alloc(ctx, BATCH, sizeof *t->rng);
     t->log_p = lk_alloc(ctx, n, sizeof *t->log_p);
@@ -374,6 +421,7 @@ static lk_status tell(lk_model *model, const lk_sample_options *options, const c
     lk_free(ctx, t->recent);
     lk_free(ctx, t->prompt);
     lk_free(ctx, t->label);
+    lk_free(ctx, t->features);
     lk_free(ctx, t->given);
     lk_free(ctx, t);
     return status;

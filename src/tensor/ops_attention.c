@@ -11,6 +11,8 @@
 #include "tensor/op.h"
 #include "tensor/sequence.h"
 
+#include <string.h>
+
 enum { STRIP = 16 }; /* queries of the block that has the diagonal, at a time */
 
 typedef struct attention_extra {
@@ -27,6 +29,7 @@ typedef struct attention_job {
 typedef struct rotate_extra {
     size_t n, heads, size;
     const void *table;
+    bool fresh; /* the input's gradient holds nothing yet */
 } rotate_extra;
 
 /* Where a head's numbers of one sequence begin. */
@@ -121,11 +124,13 @@ static void rotate_forward(lk_tape *tape, lk_node *node) {
 }
 
 static void rotate_backward(lk_tape *tape, lk_node *node) {
+    rotate_extra *e = node->extra;
+    e->fresh = lk_grad_begin(node->in[0]);
     lk_parallel(lk_tape_context(tape), lk_tensor_rows(node->out), 32,
                 LK_FOR_TYPE(node->out->dtype, rotate_back_range), node);
 }
 
-static const lk_op rotate_op = {"rotate", rotate_forward, rotate_backward, false};
+static const lk_op rotate_op = {"rotate", rotate_forward, rotate_backward, true};
 
 lk_tensor *lk_rotate(lk_tape *tape, lk_tensor *x, size_t n, size_t heads, const void *table) {
     size_t rows = lk_tensor_rows(x), cols = lk_tensor_cols(x);
@@ -134,6 +139,6 @@ lk_tensor *lk_rotate(lk_tape *tape, lk_tensor *x, size_t n, size_t heads, const 
                               cols, n, heads);
     rotate_extra *e = lk_tape_alloc(tape, 1, sizeof *e);
     if (!e) return lk_tape_empty(tape);
-    *e = (rotate_extra){n, heads, cols / 3 / heads, table};
+    *e = (rotate_extra){n, heads, cols / 3 / heads, table, false};
     return lk_tape_run(tape, &rotate_op, x->dtype, rows, cols, 1, &x, e);
 }

@@ -49,6 +49,7 @@ static size_t deepest(const size_t *seen, strip s) {
 
 /* What the loops of ops_dense.inc read and write. */
 typedef struct flat_job {
+    lk_dtype t;
     const void *from, *grad;
     const size_t *seen;
     const strip *strips;
@@ -57,15 +58,15 @@ typedef struct flat_job {
     lk_activation act;
 } flat_job;
 
-enum { LK_PRODUCT_CHUNK = 256 }; /* of lk_product */
-
-#define LK_TYPED_FILE "tensor/ops_dense.inc"
-#include "tensor/typed.h"
-
 static const lk_unary maps[] = {
     [LK_LINEAR] = LK_UNARY_COUNT,  [LK_ACT_RELU] = LK_RELU,         [LK_ACT_TANH] = LK_TANH,
     [LK_ACT_SIGMOID] = LK_SIGMOID, [LK_ACT_SOFTPLUS] = LK_SOFTPLUS,
 };
+
+enum { LK_PRODUCT_CHUNK = 256 }; /* of lk_product */
+
+#define LK_TYPED_FILE "tensor/ops_dense.inc"
+#include "tensor/typed.h"
 
 static const void *weights_of(const lk_node *node) {
     const dense_extra *e = node->extra;
@@ -146,19 +147,18 @@ static void dense_forward(lk_tape *tape, lk_node *node) {
             .out = at_write(y->data, t, strips[q].begin),
             .ldc = out};
     check(tape, lk_products(ctx, t, n, jobs));
-    if (bias) {
-        flat_job job = {.from = bias->data, .to = y->data, .cols = out};
-        lk_parallel(ctx, rows, 1 + GRAIN / (out + 1), LK_FOR_TYPE(t, bias_range), &job);
-    }
-    if (maps[e->act] != LK_UNARY_COUNT) lk_map(ctx, maps[e->act], t, y->size, y->data, y->data);
+    flat_job job = {
+        .t = t, .from = bias ? bias->data : NULL, .to = y->data, .cols = out, .act = e->act};
+    size_t grain = maps[e->act] == LK_UNARY_COUNT ? GRAIN : COSTLY_GRAIN;
+    if (bias || maps[e->act] != LK_UNARY_COUNT)
+        lk_parallel(ctx, rows, 1 + grain / (out + 1), LK_FOR_TYPE(t, finish_range), &job);
 }
 
-/* dx += d·wᵀ, in strips of x's columns. */
-static void add_to_input(lk_tape *tape, const lk_node *node, const void *d) {
+/* The products of dx += d·wᵀ, in strips of x's columns; how many they are. */
+static size_t input_jobs(const lk_node *node, const void *d, lk_product_job *jobs) {
     const dense_extra *e = node->extra;
     lk_tensor *x = node->in[0];
     size_t in = lk_tensor_cols(x), out = lk_tensor_cols(node->in[1]), n = 1;
-    lk_product_job jobs[MOST_STRIPS];
     strip strips[MOST_STRIPS] = {{0, in}};
     bool add = !lk_grad_begin(x);
     if (e->seen) n = cut_strips(in, strips);
@@ -178,25 +178,29 @@ static void add_to_input(lk_tape *tape, const lk_node *node, const void *d) {
             .out = at_write(x->grad, x->dtype, strips[q].begin),
             .ldc = in};
     }
-    check(tape, lk_products(lk_tape_context(tape), x->dtype, n, jobs));
+    return n;
 }
 
-/* dw += xᵀ·d, in strips of its columns; what lies below a column's prefix is put back (`before`), or is
- * zero again. */
-static void add_to_weights(lk_tape *tape, const lk_node *node, const void *d, void *before) {
+/* dw += xᵀ·d, in strips of its columns, beside `others` jobs; what lies below a column's prefix is put
+ * back (`before`), or is zero again. */
+static void add_to_weights(lk_tape *tape, const lk_node *node, const void *d, void *before,
+                           lk_product_job *jobs, size_t others) {
     const dense_extra *e = node->extra;
     lk_context *ctx = lk_tape_context(tape);
     const lk_tensor *x = node->in[0];
     lk_tensor *w = node->in[1];
     size_t in = lk_tensor_cols(x), out = lk_tensor_cols(w), n = 1;
-    lk_product_job jobs[MOST_STRIPS];
     strip strips[MOST_STRIPS] = {{0, out}};
     lk_entries few = {0};
     bool listed = e->few && make_entries(tape, x->dtype, in, lk_tensor_rows(x), &few);
     if (listed) lk_entries_transpose(x->dtype, e->few, &few);
-    if (e->seen) n = cut_strips(out, strips);
+    bool add = e->seen || !lk_grad_begin(w);
+    if (e->seen) {
+        lk_grad_ready(tape, w);
+        n = cut_strips(out, strips);
+    }
     for (size_t q = 0; q < n; q++)
-        jobs[q] = (lk_product_job){
+        jobs[others + q] = (lk_product_job){
             .entries = listed ? &few : NULL,
             .m = e->seen ? deepest(e->seen, strips[q]) : in,
             .n = strips[q].end - strips[q].begin,
@@ -206,7 +210,7 @@ static void add_to_weights(lk_tape *tape, const lk_node *node, const void *d, vo
             .a_transposed = true,
             .b = at(d, x->dtype, strips[q].begin),
             .ldb = out,
-            .accumulate = true,
+            .accumulate = add,
             .out = at_write(w->grad, x->dtype, strips[q].begin),
             .ldc = out};
     flat_job ragged = {.strips = strips, .seen = e->seen, .rows = in, .cols = out};
@@ -215,12 +219,19 @@ static void add_to_weights(lk_tape *tape, const lk_node *node, const void *d, vo
         ragged.to = before;
         lk_parallel(ctx, n, 1, LK_FOR_TYPE(w->dtype, copy_below), &ragged);
     }
-    check(tape, lk_products(ctx, x->dtype, n, jobs));
+    check(tape, lk_products(ctx, x->dtype, others + n, jobs));
     if (e->seen) {
         ragged.from = e->masked ? before : NULL;
         ragged.to = w->grad;
         lk_parallel(ctx, n, 1, LK_FOR_TYPE(w->dtype, copy_below), &ragged);
     }
+}
+
+/* Whether gradients share memory, as where a tensor meets itself or a view of itself. */
+static bool overlap(const lk_tensor *a, const lk_tensor *b) {
+    size_t size = lk_dtype_size(a->dtype);
+    const char *p = a->grad, *q = b->grad;
+    return p && q && p < q + b->size * size && q < p + a->size * size;
 }
 
 static void dense_backward(lk_tape *tape, lk_node *node) {
@@ -239,10 +250,15 @@ static void dense_backward(lk_tape *tape, lk_node *node) {
         lk_parallel(ctx, y->size, COSTLY_GRAIN, LK_FOR_TYPE(y->dtype, activation_back_range), &job);
         d = scratch;
     }
-    if (x->grad) add_to_input(tape, node, d);
-    lk_grad_ready(tape, w);
+    lk_product_job jobs[2 * MOST_STRIPS];
+    size_t n = x->grad ? input_jobs(node, d, jobs) : 0;
+    if (overlap(x, w)) { /* one after the other */
+        check(tape, lk_products(ctx, x->dtype, n, jobs));
+        n = 0;
+    }
     lk_grad_ready(tape, bias);
-    if (w->grad) add_to_weights(tape, node, d, work);
+    if (w->grad) add_to_weights(tape, node, d, work, jobs, n);
+    else check(tape, lk_products(ctx, x->dtype, n, jobs));
     if (bias && bias->grad) {
         flat_job job = {.from = d, .to = bias->grad, .work = work, .rows = rows, .cols = out};
         lk_parallel(ctx, out, 1 + GRAIN / (rows + 1), LK_FOR_TYPE(y->dtype, bias_back_range), &job);

@@ -108,7 +108,7 @@ void lk_optimiser_validated(lk_optimiser *o, double loss) {
 enum { SQUARES = 32 };
 
 typedef struct squares_job {
-    const lk_params *params;
+    lk_params *params;
     size_t first;
     double sum[SQUARES];
 } squares_job;
@@ -124,7 +124,7 @@ static void squares_range(void *argument, size_t begin, size_t end) {
     }
 }
 
-static double gradient_norm(const lk_params *params) {
+static double gradient_norm(lk_params *params) {
     squares_job job = {.params = params};
     double squares = 0;
     for (; job.first < params->n; job.first += SQUARES) {
@@ -191,9 +191,12 @@ void lk_optimiser_step(lk_optimiser *o) {
         u.g = lk_param_grads(params, i);
         u.m = o->first + p->offset;
         u.v = o->second + p->offset;
+        u.adam.forget = o->options.forget &&
+                        !p->first; /* else the zeros of masked rows are written once, and stay */
         over_elements(params->ctx, p,
                       o->options.kind == LK_SGD ? LK_FOR_TYPE(p->dtype, sgd_range) : adam_range,
                       &u);
+        if (u.adam.forget) lk_param_forget_grad(params, i);
         if (!o->average) continue;
         u.average = o->average + p->offset;
         over_elements(params->ctx, p, LK_FOR_TYPE(p->dtype, average_range), &u);

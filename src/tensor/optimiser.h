@@ -20,6 +20,8 @@ typedef struct lk_optimiser_options {
     double plateau_factor; /* LK_PLATEAU: multiply by this after `plateau_patience` worse checks */
     int plateau_patience;
     double average_decay; /* of the weights' moving average; 0: none */
+    bool
+        forget; /* gradients come from tapes alone: a step writes no zeros (lk_param_forget_grad) */
 } lk_optimiser_options;
 
 typedef struct lk_optimiser {
@@ -36,7 +38,7 @@ typedef struct lk_optimiser {
 lk_status lk_optimiser_create(lk_context *ctx, lk_optimiser *optimiser, lk_params *params,
                               const lk_optimiser_options *options);
 void lk_optimiser_destroy(lk_optimiser *optimiser);
-/* One update from params->grads, which it leaves at zero for the next step's sums. Never touches what is not
+/* One update from params->grads, which are, or count as, zeros for the next step's sums then. Never touches what is not
  * trainable. Where the gradient's norm is not
  * finite (last_norm tells), nothing is changed and no step is counted. */
 void lk_optimiser_step(lk_optimiser *optimiser);

@@ -23,6 +23,7 @@ void lk_params_destroy(lk_params *params) {
     lk_free(params->ctx, params->info);
     lk_free(params->ctx, params->values);
     lk_free(params->ctx, params->grads);
+    lk_free(params->ctx, params->fresh);
     memset(params, 0, sizeof *params);
 }
 
@@ -132,10 +133,12 @@ lk_status lk_params_build(lk_params *params, uint64_t seed) {
     if (params->values) return lk_fail(params->ctx, LK_USAGE, "parameters are built once");
     params->values = lk_alloc(params->ctx, params->bytes, 1);
     params->grads = lk_alloc(params->ctx, params->bytes, 1);
-    if (!params->values || !params->grads) {
+    params->fresh = lk_alloc(params->ctx, params->n, 1);
+    if (!params->values || !params->grads || !params->fresh) {
         lk_free(params->ctx, params->values);
         lk_free(params->ctx, params->grads);
-        params->values = params->grads = NULL;
+        lk_free(params->ctx, params->fresh);
+        params->values = params->grads = params->fresh = NULL;
         return LK_NO_MEMORY;
     }
     for (size_t i = 0; i < params->n && !params->from_file; i++) {
@@ -152,14 +155,28 @@ void *lk_param_values(const lk_params *params, size_t index) {
     return (void *)(params->values + params->info[index].offset);
 }
 
-void *lk_param_grads(const lk_params *params, size_t index) {
+static void *grads_of(const lk_params *params, size_t index) {
     return (void *)(params->grads + params->info[index].offset);
+}
+
+void *lk_param_grads(lk_params *params, size_t index) {
+    const lk_param_info *p = &params->info[index];
+    if (params->fresh[index]) memset(grads_of(params, index), 0, p->size * lk_dtype_size(p->dtype));
+    params->fresh[index] = 0;
+    return grads_of(params, index);
 }
 
 lk_tensor *lk_param(lk_tape *tape, lk_params *params, size_t index) {
     const lk_param_info *p = &params->info[index];
-    return lk_leaf(tape, p->dtype, p->rank, p->shape, lk_param_values(params, index),
-                   p->trainable ? lk_param_grads(params, index) : NULL);
+    lk_tensor *x = lk_leaf(tape, p->dtype, p->rank, p->shape, lk_param_values(params, index),
+                           p->trainable ? grads_of(params, index) : NULL);
+    if (x->grad) x->fresh = &params->fresh[index];
+    return x;
 }
 
-void lk_params_zero_grads(lk_params *params) { memset(params->grads, 0, params->bytes); }
+void lk_params_zero_grads(lk_params *params) {
+    memset(params->grads, 0, params->bytes);
+    memset(params->fresh, 0, params->n);
+}
+
+void lk_param_forget_grad(lk_params *params, size_t index) { params->fresh[index] = 1; }

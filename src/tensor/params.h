@@ -33,6 +33,7 @@ typedef struct lk_params {
     lk_param_info *info;
     size_t n, capacity;
     unsigned char *values, *grads; /* `bytes` each; NULL before lk_params_build */
+    unsigned char *fresh; /* [n], 1: what the gradient's memory holds counts as zeros (lk_tensor) */
     size_t bytes;
     bool from_file; /* values will be read: none are drawn */
     size_t left; /* bytes that may still be declared: those of the file that a model is read from */
@@ -48,9 +49,12 @@ size_t lk_params_add(lk_params *params, const char *name, lk_dtype t, int rank, 
 lk_status lk_params_build(lk_params *params, uint64_t seed);
 size_t lk_params_find(const lk_params *params, const char *name); /* SIZE_MAX: none */
 void *lk_param_values(const lk_params *params, size_t index);
-void *lk_param_grads(const lk_params *params, size_t index);
+/* Its gradient; zeros are written if it counts as such. */
+void *lk_param_grads(lk_params *params, size_t index);
 /* As a leaf on the tape; its gradient goes to the slab when the tape records and it is trainable. */
 lk_tensor *lk_param(lk_tape *tape, lk_params *params, size_t index);
 void lk_params_zero_grads(lk_params *params);
+/* A parameter's gradient counts as zeros from now on, and is not written until it is added to. */
+void lk_param_forget_grad(lk_params *params, size_t index);
 
 #endif

@@ -26,8 +26,8 @@ typedef struct lk_tensor {
     size_t size; /* number of elements */
     void *data;
     void *grad;           /* NULL: no gradient wanted; else same dtype and size */
-    unsigned char *fresh; /* 1: grad's memory holds nothing yet, which means zeros; shared by views.
-                             NULL: a leaf's, which holds what it holds */
+    unsigned char *fresh; /* 1: grad's memory holds nothing yet, which means zeros; shared by views
+                             and by a parameter's leaves. NULL: it holds what it holds */
     struct lk_node *node; /* the op that made it; NULL for leaves */
 } lk_tensor;
 

@@ -8,6 +8,9 @@
 #include <string.h>
 
 enum { DIGIT = 16, LENGTH_BITS = 6, FLOAT_BITS = 32 };
+/* Of less, what is nearly right says little, and the right one is rounded by more than a quantum: then starts may fall, and all must
+ * look in the same places. */
+#define LEAST_NEAR 0x1p-10
 static const uint32_t whole_code = (uint32_t)1 << LK_CODE_BITS;
 
 static uint32_t begins(double c, uint32_t n, uint32_t j) {
@@ -21,22 +24,55 @@ typedef struct alphabet {
     double (*below)(const void *self, uint32_t j);
     const void *self;
     uint32_t n;
+    double (*nearly_below)(const void *self, uint32_t j); /* much faster; or NULL */
 } alphabet;
 
 static uint32_t start_of(const alphabet *a, uint32_t j) {
     return j == 0 ? 0 : j == a->n ? whole_code : begins(a->below(a->self, j), a->n, j);
 }
 
-static uint32_t find(const alphabet *a, uint32_t at, uint32_t *start, uint32_t *size) {
-    uint32_t low = 0, high = a->n, from = 0, to = whole_code;
-    while (high - low > 1) { /* from = start(low) <= at < to = start(high) */
-        uint32_t middle = low + (high - low) / 2, s = start_of(a, middle);
-        if (s <= at) low = middle, from = s;
-        else high = middle, to = s;
+/* Where to look next in low < … < high, the n-th time: in the middle, or where what nearly is C passes `at`. What is found does
+ * not depend on where one looks, for starts increase. */
+typedef struct search {
+    uint32_t at, low, high, from, to, turns;
+    uint32_t last, last_start; /* where one looked, and what was there */
+} search;
+
+static uint32_t within(const search *s, double place) {
+    if (!(place > s->low)) return s->low + 1;
+    return place < s->high - 1 ? (uint32_t)place : s->high - 1;
+}
+
+static uint32_t next_place(const alphabet *a, const search *s) {
+    uint32_t low = s->low, high = s->high;
+    double quanta = whole_code - 2 * a->n;
+    if (!a->nearly_below || high - low < 4 || s->turns % 4 == 3) return low + (high - low) / 2;
+    if (!s->turns) {
+        while (high - low > 1) {
+            uint32_t middle = low + (high - low) / 2;
+            if (a->nearly_below(a->self, middle) * quanta + 2.0 * middle <= s->at) low = middle;
+            else high = middle;
+        }
+        return within(s, low);
     }
-    *start = from;
-    *size = to - from;
-    return low;
+    uint32_t next = s->last + 1 < a->n ? s->last + 1 : s->last - 1;
+    double slope = (a->nearly_below(a->self, next) - a->nearly_below(a->self, s->last)) /
+                   ((double)next - s->last);
+    double by = ((double)s->at - s->last_start) / (slope * quanta + 2);
+    return within(s, s->last + by);
+}
+
+static uint32_t find(const alphabet *a, uint32_t at, uint32_t *start, uint32_t *size) {
+    search s = {.at = at, .high = a->n, .to = whole_code};
+    for (; s.high - s.low > 1; s.turns++) { /* from = start(low) <= at < to = start(high) */
+        s.last = next_place(a, &s);
+        s.last_start = start_of(a, s.last);
+        if (s.last_start <= at) s.low = s.last, s.from = s.last_start;
+        else s.high = s.last, s.to = s.last_start;
+    }
+    *start = s.from;
+    *size = s.to - s.from;
+    return s.low;
 }
 
 static uint32_t pop(const alphabet *a, lk_rans *r) {
@@ -66,7 +102,7 @@ static alphabet finite_alphabet(const lk_predictive *p, double *running) {
         lk_cell_cumulative(p->cell, p->dtype, p->params[k], below);
         for (uint32_t j = 0; j + 1 < n; j++) running[j] += p->weight[k] * below[j];
     }
-    return (alphabet){weight_below, running, n};
+    return (alphabet){weight_below, running, n, NULL};
 }
 
 /* ---- The line ------------------------------------------------------------------------------------------ */
@@ -119,6 +155,16 @@ static double below(const line *l, uint64_t at) {
         l->p, 0.5 * ((double)lk_float_at((uint32_t)at - 1) + (double)lk_float_at((uint32_t)at)));
 }
 
+/* Nearly so. */
+static double nearly_below(const line *l, uint64_t at) {
+    if (at == 0) return 0;
+    if (at >= l->places) return 1;
+    if (!l->real) return lk_predictive_nearly_cdf(l->p, (double)(l->low + (int64_t)at - 2));
+    if (at <= FIRST_FINITE) return 0;
+    if (at > LAST_FINITE) return 1;
+    return lk_predictive_nearly_cdf(l->p, lk_float_at((uint32_t)at));
+}
+
 /* Places [from, to) in digits of 2^shift. */
 typedef struct digits {
     const line *line;
@@ -133,6 +179,11 @@ static double digit_below(const void *self, uint32_t j) {
     return (below(d->line, d->from + ((uint64_t)j << d->shift)) - d->low) / d->mass;
 }
 
+static double digit_nearly_below(const void *self, uint32_t j) {
+    const digits *d = self;
+    return (nearly_below(d->line, d->from + ((uint64_t)j << d->shift)) - d->low) / d->mass;
+}
+
 static unsigned length_of(uint64_t n) {
     unsigned length = 0;
     for (; n; n >>= 1) length++;
@@ -142,7 +193,8 @@ static unsigned length_of(uint64_t n) {
 static alphabet first_digit(const line *l, digits *d) {
     unsigned length = length_of(l->places - 1);
     *d = (digits){l, 0, l->places, length > DIGIT ? length - DIGIT : 0, 0, 1};
-    return (alphabet){digit_below, d, (uint32_t)((l->places - 1) >> d->shift) + 1};
+    return (alphabet){digit_below, d, (uint32_t)((l->places - 1) >> d->shift) + 1,
+                      l->p->mean ? digit_nearly_below : NULL};
 }
 
 /* The digits that follow when this one was j. False: there are none. */
@@ -158,6 +210,7 @@ static bool next_digit(digits *d, alphabet *a, uint32_t j) {
     d->mass = below(d->line, d->to) - d->low;
     d->shift = d->shift > DIGIT ? d->shift - DIGIT : 0;
     a->n = (uint32_t)((d->to - d->from - 1) >> d->shift) + 1;
+    if (d->mass < LEAST_NEAR) a->nearly_below = NULL;
     return true;
 }
 
@@ -281,7 +334,7 @@ static double bins_below(const void *self, uint32_t j) {
 
 static alphabet bins_alphabet(const lk_bins *bins) {
     LK_ASSERT(bins->bits >= 1 && bins->bits <= DIGIT);
-    return (alphabet){bins_below, bins, (uint32_t)1 << bins->bits};
+    return (alphabet){bins_below, bins, (uint32_t)1 << bins->bits, NULL};
 }
 
 uint32_t lk_bins_pop(const lk_bins *bins, lk_rans *r) {
@@ -316,7 +369,7 @@ static double weights_below(const void *self, uint32_t j) {
 
 static alphabet weights_alphabet(running_weights *w, size_t n) {
     for (size_t i = 0; i < n; i++) w->total += w->weights[i];
-    return (alphabet){weights_below, w, (uint32_t)n};
+    return (alphabet){weights_below, w, (uint32_t)n, NULL};
 }
 
 size_t lk_weights_pop(const double *weights, size_t n, lk_rans *r) {

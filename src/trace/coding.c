@@ -67,10 +67,12 @@ typedef struct row_lanes {
     bool broken; /* an encoder met a value that is none */
 } row_lanes;
 
-static void weigh(double *log_weight, const double *prior, double *weight, size_t k) {
+/* False: no lane could give what came. */
+static bool weigh(double *log_weight, const double *prior, double *weight, size_t k) {
     double top = -INFINITY, sum = 0;
     for (size_t i = 0; i < k; i++) top = log_weight[i] > top ? log_weight[i] : top;
-    if (!(top > -INFINITY)) { /* a value that no lane can give: escaped, and no news */
+    bool possible = top > -INFINITY;
+    if (!possible) { /* a value that no lane can give: escaped, and no news */
         memcpy(log_weight, prior, k * sizeof *prior);
         for (size_t i = 0; i < k; i++) top = prior[i] > top ? prior[i] : top;
     }
@@ -78,6 +80,7 @@ static void weigh(double *log_weight, const double *prior, double *weight, size_
     lk_exp_run(k, weight, weight);
     for (size_t i = 0; i < k; i++) sum += weight[i];
     for (size_t i = 0; i < k; i++) weight[i] /= sum;
+    return possible;
 }
 
 static bool lay_lanes(row_lanes *l, lk_trace *trace, const lk_dist *dist) {
@@ -135,14 +138,26 @@ static lk_predictive predictive_of(const row_lanes *l, size_t row, size_t c) {
     return p;
 }
 
-/* What the lanes of a row weigh once cell c is known. */
-static void learn(row_lanes *l, size_t row, size_t c, double value) {
-    if (l->k == 1) return;
+/* What the lanes of a row weigh once cell c is known; `last`: no cell follows that would ask. */
+static void learn(row_lanes *l, size_t row, size_t c, double value, bool last) {
+    const lk_coding *coding = l->trace->user;
+    bool sums = coding->log_prob != NULL;
+    if (!sums && (last || l->k == 1)) return;
     double *log_weight = l->log_weight + row * l->k;
     for (size_t i = 0; i < l->k; i++)
         log_weight[i] += lk_cell_log_prob(&l->dist->cells[c], l->dtype, l->rows_of[row * l->k + i],
                                           value, NULL, NULL);
-    weigh(log_weight, l->prior + row * l->k, l->weight + row * l->k, l->k);
+    bool possible = weigh(log_weight, l->prior + row * l->k, l->weight + row * l->k, l->k);
+    if (sums && !possible) coding->log_prob[row] = -INFINITY;
+}
+
+/* log p of a row whose cells are known, from a lane's share of it. */
+static void sum_row(const row_lanes *l, size_t row) {
+    const lk_coding *coding = l->trace->user;
+    const double *log_weight = l->log_weight + row * l->k, *weight = l->weight + row * l->k;
+    size_t best = 0;
+    for (size_t i = 1; i < l->k; i++) best = weight[i] > weight[best] ? i : best;
+    if (coding->log_prob) coding->log_prob[row] += log_weight[best] - lk_log(weight[best]);
 }
 
 /* ---- Mixed ----------------------------------------------------------------------------------------------- */
@@ -197,7 +212,7 @@ static void mix_rows(row_lanes *l) {
                 c->bad_cell = cell;
                 return;
             }
-            if (i + 1 < n) learn(l, row, cell, x[cell]);
+            learn(l, row, cell, x[cell], i + 1 == n);
         }
     keep_last_row(m, l->rows, n, l->x, l->present);
 }
@@ -223,8 +238,9 @@ static void pieces_of_rows(void *argument, size_t begin, size_t end) {
                 pieces->n = SIZE_MAX;
                 return;
             }
-            if (i + 1 < n) learn(l, row, cell, x[cell]);
+            learn(l, row, cell, x[cell], i + 1 == n);
         }
+        sum_row(l, row);
     }
 }
 
@@ -386,7 +402,7 @@ static void pop_row_site(lk_trace *trace, lk_site *site, const lk_dist *dist) {
             double value = 0;
             if (there && mark == LK_KNOWN) {
                 value = ((const double *)site->value->data)[row * n + cell];
-                learn(&l, row, cell, value);
+                learn(&l, row, cell, value, false);
             } else if (there) {
                 lk_predictive p = predictive_of(&l, row, cell);
                 if (c->mixed) {
@@ -395,7 +411,7 @@ static void pop_row_site(lk_trace *trace, lk_site *site, const lk_dist *dist) {
                 } else {
                     value = lk_cell_decode(&p, c->window[cell], c->stack);
                 }
-                if (i + 1 < n) learn(&l, row, cell, value);
+                learn(&l, row, cell, value, i + 1 == n);
             }
             for (size_t k = 0; k < l.k; k++) {
                 x[(k * rows + row) * n + cell] = value;

@@ -45,6 +45,8 @@ typedef struct lk_coding {
     lk_cell_pieces *pieces; /* [rows, cells] */
     uint32_t *bins;         /* [rows, cells of the latent] */
     const lk_site *z;
+    double *
+        log_prob; /* [rows], zeros before: to push a row gives it its log p, where lanes are its only latent; or NULL */
 } lk_coding;
 
 /* Reads a joint whose row site is observed: what it draws is on the stack when lk_coding_push_end has been

@@ -181,9 +181,28 @@ class Rows(Case):
                 good("compress", "-qf", "--learn", how, self.data, "-o", self.folder / "in.lk")
                 named = records((self.folder / "in.lk").read_bytes())
                 self.assertEqual(records(packed)[:-2], [r for r in named[:-2] if r[0] != b"name"])
-        done = run("compress", "-c", "--learn", "gmm", input=b"\0\1\2" * 99, text=False)
-        self.assertEqual((done.returncode, done.stdout), (3, b""))
-        self.assertEqual(run("compress", "-c", "--learn", "gmm", self.path("no", b"\0\1\2" * 99)).returncode, 3)
+        self.assertEqual(run("compress", "-c", "--learn", "none", self.data).returncode, 2)
+
+    def test_odd_files(self):
+        """Any file comes back, whatever was asked of it; what no model can be learned from goes through `bytes`, and of a table
+        that is cut in a line the whole ones are learned from."""
+        whole = table(60).encode()
+        half = len(whole) // 2 + 3
+        first, rest = whole[:half], whole[half:]
+        odd = {"cut": first, "ragged": whole + b"\na,b,c,d,e,f,g\nonly\n" + whole, "mixed": first.replace(b"\n", b"\r\n") + rest,
+               "quote": first + b'"' + rest, "zeros": first + b"\0\0" + rest, "mark": b"\xef\xbb\xbf" + whole, "latin": first + b"\xe4" + rest,
+               "empty": b"", "byte": b"a", "bytes": b"\0\1\2" * 99}
+        for name, data in odd.items():
+            for how in (["--learn", "auto"], ["--learn", "gmm", "-1"], []):
+                self.back(data, *how, model=not how)
+            if name in ("cut", "bytes"):
+                packed = good("compress", "-q", "--learn", "gmm", input=data, text=False)
+                self.assertEqual(good("decompress", "-q", input=packed, text=False), data)
+        self.back(odd["cut"], "--learn", "gmm", model=False)
+        self.assertNotIn('the codec "bytes"', self.told)
+        self.back(odd["ragged"], "--learn", "gmm", model=False)
+        self.assertIn('columns where the others have 5', self.told)
+        self.assertIn('the codec "bytes" takes the model\'s place', self.told)
 
     def test_chunks(self):
         data = table(2000)
@@ -239,11 +258,39 @@ class Rows(Case):
         self.assertEqual(run("compress", "-c", "--model", self.data, self.data).returncode, 4)
 
     def test_threads(self):
-        sizes = set()
-        for threads in (1, 2, 3):
-            good("compress", "-qf", "--model", self.model, "-T", threads, self.data)
-            sizes.add((self.folder / "t.csv.lk").read_bytes())
-        self.assertEqual(len(sizes), 1)
+        """Chunks side by side: a table with lines that are none of its rows, and an array, whose later chunks are known for
+        rows by what the first one says."""
+        draw = random.Random(6)
+        rows = [struct.pack("<3f", draw.gauss(0, 1), draw.randrange(9), draw.gauss(5, 2)) for _ in range(900)]
+        head = f"{{'descr': '<f4', 'fortran_order': False, 'shape': ({len(rows)}, 3), }}"
+        array = b"\x93NUMPY\1\0" + struct.pack("<H", 118) + head.ljust(117).encode() + b"\n" + b"".join(rows)
+        path, model = self.path("a.npy", array), self.folder / "a.model"
+        good("fit", "gmm", "--components", 2, path, "-o", model, "-q")
+        odd = table(500) + "what is this?\n" * 40 + table(900, 5)[:-9]
+        for name, data, with_model in (("t.csv", odd.encode(), self.model), ("a.npy", array, model)):
+            path, archive = self.path(name, data), self.folder / f"{name}.lk"
+            for level in ("-1", "-6"):
+                made = set()
+                for threads in (1, 2, 7):
+                    done = run("compress", "-f", level, "--model", with_model, "-T", threads, "--chunk-size", 2500, path)
+                    self.assertEqual((done.returncode, done.stderr.count("no rows")), (0, 0), done.stderr)
+                    made.add(archive.read_bytes())
+                    self.assertEqual(good("decompress", "-qc", "--model", with_model, "-T", threads, archive, text=False), data)
+                self.assertEqual(len(made), 1, name)
+            self.assertLess(archive.stat().st_size, 0.9 * len(data))
+            raw = bytearray(archive.read_bytes())
+            chunks = [i for i in range(len(raw)) if raw[i:i + 4] == b"CHNK"]
+            self.assertGreater(len(chunks), 4)
+            raw[chunks[2] + 60] ^= 1
+            told = set()
+            for threads in (1, 4):
+                done = run("decompress", "-c", "--model", with_model, "-T", threads, "--salvage", self.path("bad.lk", bytes(raw)), text=False)
+                self.assertEqual((done.returncode, done.stderr.count("chunk 2")), (3, 1), done.stderr)
+                told.add((done.stdout, *re.findall("note: .*", done.stderr)))
+            self.assertEqual(len(told), 1)
+            lost = len(data) - len(done.stdout)
+            at = next(i for i, (a, b) in enumerate(zip(data, done.stdout)) if a != b)
+            self.assertTrue(0 < lost <= 2500 and data[:at] + data[at + lost:] == done.stdout)
 
 
 if __name__ == "__main__":

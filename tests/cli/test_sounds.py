@@ -3,6 +3,8 @@
 import array
 import json
 import math
+import random
+import struct
 import sys
 import wave
 
@@ -28,6 +30,14 @@ def read(path):
         if sys.byteorder == "big":
             data.byteswap()
         return file.getframerate(), list(data)
+
+
+def write_features(path, rows):
+    """NumPy's file of float32 [rows, features]."""
+    header = f"{{'descr': '<f4', 'fortran_order': False, 'shape': ({len(rows)}, {len(rows[0])}), }}".ljust(117) + "\n"
+    path.write_bytes(b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header.encode() +
+                     b"".join(struct.pack(f"<{len(row)}f", *row) for row in rows))
+    return path
 
 
 LEVELS = [max(-32768, min(32767, int(math.copysign(int((256 ** (abs(k - 128) / 128) - 1) / 255 * 32768 + 0.5), k - 128))))
@@ -107,13 +117,82 @@ class Sounds(Case):
             self.assertNotEqual(done.returncode, 0)
             self.assertIn(says, done.stderr)
 
+    HOP = 40
+
+    def framed(self, name, seed, recordings=3):
+        """Noise that is loud or soft by frames; the log of each frame's energy, and a feature that says nothing."""
+        draw, at = random.Random(seed), self.path(name)
+        at.mkdir()
+        for i in range(recordings):
+            frames = [draw.choice((30, 300, 3000)) for _ in range(30)]
+            samples = [round(frames[t // self.HOP] * draw.gauss(0, 1)) for t in range(self.HOP * len(frames) - 7)]
+            write(at / f"{i}.wav", samples)
+            energy = [math.log(sum(x * x for x in samples[f * self.HOP:(f + 1) * self.HOP]) + 1) for f in range(len(frames))]
+            write_features(at / f"{i}.npy", [(e, draw.random()) for e in energy])
+        return at
+
+    def test_frames(self):
+        learned, held = self.framed("learned", 1), self.framed("held", 2)
+        settings = ("--layers", 3, "--residual", 8, "--skip", 8, "--context", 64, "--batch", 8, "--steps", 250, "-q")
+        plain, model = self.path("plain.lk"), self.path("framed.lk")
+        frames = ("--frames", ".npy", "--hop", self.HOP)
+        good("fit", "wavenet", learned, "-o", plain, *settings)
+        good("fit", "wavenet", learned, "-o", model, *frames, *settings)
+        about = [json.loads(good("score", m, held, "--json")) for m in (plain, model)]
+        self.assertEqual({a["symbols"] for a in about}, {3 * (30 * self.HOP - 7)})
+        self.assertLess(about[1]["bits_per_symbol"], about[0]["bits_per_symbol"] - 0.1)
+        # The other recording's frames make it less probable.
+        first, second = ((held / f"{i}.npy").read_bytes() for i in (0, 1))
+        (held / "0.npy").write_bytes(second)
+        (held / "1.npy").write_bytes(first)
+        self.assertGreater(json.loads(good("score", model, held, "--json"))["bits_per_symbol"], about[1]["bits_per_symbol"] + 0.1)
+        # As many samples as frames have, loud where these say so.
+        loud, soft = math.log(3000 ** 2 * self.HOP), math.log(30 ** 2 * self.HOP)
+        wanted = write_features(self.path("wanted.npy"), [(loud, 0.5)] * 8 + [(soft, 0.5)] * 8)
+        good("sample", model, "--frames", wanted, "-o", self.path("new.wav"))
+        x = read(self.path("new.wav"))[1]
+        self.assertEqual(len(x), 16 * self.HOP)
+        self.assertGreater(sum(map(abs, x[:8 * self.HOP])), 3 * sum(map(abs, x[9 * self.HOP:])))
+        narrow = write_features(self.path("narrow.npy"), [(1,)] * 3)
+        lacks = self.framed("lacks", 3)
+        (lacks / "1.npy").unlink()
+        short = self.framed("short", 4)
+        write_features(short / "2.npy", [(1, 1)] * 29)
+        good("report", model, "-o", self.path("page.html"))
+        self.assertIn("features of frames", self.path("page.html").read_text())
+        for arguments, code, says in (
+                (("sample", model, "-o", self.path("y.wav")), 2, "--frames FILE.npy"),
+                (("sample", model, "--frames", wanted, "--prompt", learned / "0.wav", "-o", self.path("y.wav")), 2, "640 samples"),
+                (("sample", model, "--frames", narrow, "-o", self.path("y.wav")), 3, "1 features a frame"),
+                (("sample", plain, "--frames", wanted, "-o", self.path("y.wav")), 5, "no features"),
+                (("sample", model, "--frames", wanted, "--given", "phase=1", "-o", self.path("y.wav")), 2, "phase"),
+                (("score", model, lacks), 8, "1.npy"),
+                (("score", model, short), 3, "should be 30; its .npy file has 29"),
+                (("fit", "wavenet", learned, "--frames", ".npy", "-o", self.path("z")), 2, "--hop"),
+                (("fit", "wavenet", program.GOLDEN / "dialogue.txt", *frames, "-o", self.path("z")), 2, "not read as recordings"),
+                (("fit", "made", program.GOLDEN / "orchard.csv", *frames, "-o", self.path("z")), 2, "not read as recordings"),
+                (("fit", "made", program.GOLDEN / "orchard.csv", "--hop", 40, "-o", self.path("z")), 2, "goes with --frames"),
+                (("fit", "wavenet", learned, "--hop", 40, "-o", self.path("z")), 2, "goes with --frames"),
+                (("fit", "wavenet", learned, *frames, "--start", plain, "-o", self.path("z")), 2, "a schema with no frames"),
+                (("fit", "wavenet", learned, "--frames", ".npy", "--hop", 20, "--start", model, "-o", self.path("z")), 2, "other frames"),
+                (("sample", model, "--frames", wanted, "--seconds", 1, "-o", self.path("y.wav")), 2, "leave out --seconds"),
+                (("fit", "rnn", learned, *frames, "-o", self.path("z")), 5, "wavenet learns"),
+                (("fit", "ngram", learned, *frames, "-o", self.path("z")), 5, "wavenet learns"),
+                (("compress", learned / "0.wav", "--model", model, "-o", self.path("z")), 5, "not in the file")):
+            done = run(*arguments)
+            self.assertEqual(done.returncode, code, done)
+            self.assertIn(says, done.stderr)
+
     def test_no_sounds(self):
-        model = self.fit()
+        model, table = self.fit(), self.path("table.lk")
+        good("fit", "independent", program.GOLDEN / "orchard.csv", "-o", table)
         for arguments, code, says in (
                 (("sample", model, "-o", self.path("x.mp3")), 2, ".wav or .flac"),
                 (("sample", model, "-o", self.path("x.wav"), "--stop", "a"), 2, "stop"),
                 (("fit", "wavenet", program.GOLDEN / "nothing.wav", "-o", self.path("y")), 8, "nothing.wav"),
                 (("fit", "wavenet", self.path("text.wav", "no recording"), "-o", self.path("y")), 3, "named like a recording"),
+                (("score", table, self.recordings()), 3, "a table's"),
+                (("score", table, self.recordings() / "0.wav"), 3, "a table's"),
                 (("score", model, program.GOLDEN / "dialogue.txt"), 3, "recording")):
             done = run(*arguments)
             self.assertEqual(done.returncode, code, done)

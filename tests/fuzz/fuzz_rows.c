@@ -58,7 +58,9 @@ static void there_and_back(fuzz *f, const lk_codec *codec, void *worker, const u
     size_t made = 0, room = size + 64;
     uint8_t *code = malloc(room), *again = malloc(size + 1);
     FUZZ_CHECK(code && again, "%zu", size);
-    lk_status status = codec->encode(worker, data, size, code, room, &made);
+    lk_chunk_place place = {{0}};
+    if (codec->cut) codec->cut(worker, data, size, true, &place);
+    lk_status status = codec->encode(worker, &place, data, size, code, room, &made);
     FUZZ_CHECK(status == LK_OK || f->refused, "%s", lk_context_message(f->ctx));
     if (status == LK_OK && made != SIZE_MAX) {
         const char *plant = getenv("LIKELY_FUZZ_PLANT");

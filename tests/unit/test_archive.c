@@ -9,6 +9,7 @@
 #include "task/codecs.h"
 
 #include <math.h>
+#include <pthread.h>
 
 typedef struct sink {
     uint8_t *bytes;
@@ -207,32 +208,142 @@ static void every_byte_of_other_codecs_counts(void **state) {
     free(bytes);
 }
 
-/* A table with the model of its rows in the archive, in three chunks. */
-static void every_byte_of_rows_counts(void **state) {
-    lk_help *h = *state;
-    char path[160], text[1200] = "kind,x,n\n";
+/* A table of 60 rows, and the model of them at `path`; the text's length. */
+static size_t learn_table(lk_help *h, char text[1200], char path[160]) {
     lk_data *data;
     lk_model *model;
+    strcpy(text, "kind,x,n\n");
     for (int i = 0; i < 60; i++)
         snprintf(text + strlen(text), 20, "%c,%d.%d,%d\n", "abb"[i % 3], i * 7 % 30, i * 3 % 10,
                  i % 4);
-    size_t n = strlen(text);
-    snprintf(path, sizeof path, "%s/table.csv", h->folder);
+    snprintf(path, 160, "%s/table.csv", h->folder);
     FILE *file = fopen(path, "w");
     assert_true(file && fputs(text, file) >= 0 && fclose(file) == 0);
     assert_int_equal(lk_data_open(h->ctx, path, NULL, &data), LK_OK);
     assert_int_equal(lk_fit(h->ctx, "independent", data, NULL, &model), LK_OK);
-    snprintf(path, sizeof path, "%s/model.lk", h->folder);
+    snprintf(path, 160, "%s/model.lk", h->folder);
     assert_int_equal(lk_model_save(model, path, true), LK_OK);
+    lk_model_destroy(model);
+    lk_data_close(data);
+    return strlen(text);
+}
+
+/* A table with the model of its rows in the archive, in three chunks. */
+static void every_byte_of_rows_counts(void **state) {
+    lk_help *h = *state;
+    char path[160], text[1200];
+    size_t n = learn_table(h, text, path);
     lk_compress_options options = {
         .codec = "rows", .chunk_bytes = 250, .model = path, .embed = true, .level = 1};
     sink archive = encode(h->ctx, &options, (const uint8_t *)text, n, n);
     assert_true(archive.n < 4000);
-    size_t good = damage(h, &archive, (const uint8_t *)text, n, 8);
-    assert_int_equal(good, 0);
-    lk_model_destroy(model);
-    lk_data_close(data);
+    assert_int_equal(damage(h, &archive, (const uint8_t *)text, n, 8), 0);
     free(archive.bytes);
+}
+
+typedef struct caller {
+    pthread_t thread;
+    long asked, stop_at;
+    bool stranger; /* asked from another thread than the caller's */
+} caller;
+
+static bool asks(void *user) {
+    caller *c = user;
+    if (!pthread_equal(pthread_self(), c->thread)) c->stranger = true;
+    return ++c->asked >= c->stop_at;
+}
+
+/* A table of 60 rows with two chunks that are none, and options that make chunks of 120 bytes with its model. */
+static size_t many_chunks(lk_help *h, char text[1400], char path[160], lk_compress_options *o) {
+    learn_table(h, text, path);
+    for (int i = 0; i < 4; i++) strcat(text, "no row of any table, whichever it be\n");
+    *o = (lk_compress_options){
+        .chunk_bytes = 120, .model = path, .level = 1, .verify = LK_VERIFY_ALL};
+    return strlen(text);
+}
+
+/* Without a judgement: what a caller does who stops at the first failure. */
+static lk_status try_encode(lk_context *ctx, const lk_compress_options *options, const char *text,
+                            size_t n) {
+    sink out = {0};
+    lk_encoder *encoder;
+    lk_status status = lk_encoder_create(ctx, options, to_sink, &out, &encoder);
+    if (status == LK_OK) status = lk_encoder_write(encoder, text, n);
+    if (status == LK_OK) status = lk_encoder_finish(encoder, NULL);
+    lk_encoder_destroy(encoder);
+    free(out.bytes);
+    return status;
+}
+
+/* Workers that run a model side by side: the same archive and the same notices, once. */
+static void rows_go_side_by_side(void **state) {
+    lk_help *h = *state;
+    char path[160], text[1400];
+    lk_compress_options options;
+    size_t n = many_chunks(h, text, path, &options);
+    sink first = {0};
+    for (int threads = 7; threads > 0; threads /= 2) {
+        lk_context_set_threads(h->ctx, threads);
+        help_clear(h);
+        sink archive = encode(h->ctx, &options, (const uint8_t *)text, n, 33), out = {0};
+        const char *note = strstr(h->notices, "no rows of the model's table");
+        assert_non_null(note);
+        assert_null(strstr(note + 1, "no rows of the model's table"));
+        if (!first.n) first = archive;
+        assert_int_equal(archive.n, first.n);
+        assert_memory_equal(archive.bytes, first.bytes, first.n);
+        lk_decompress_options with = {.model = path};
+        lk_decoder *decoder;
+        assert_int_equal(lk_decoder_create(h->ctx, &with, to_sink, &out, &decoder), LK_OK);
+        assert_int_equal(lk_decoder_write(decoder, archive.bytes, archive.n), LK_OK);
+        assert_int_equal(lk_decoder_finish(decoder, NULL), LK_OK);
+        lk_decoder_destroy(decoder);
+        assert_int_equal(out.n, n);
+        assert_memory_equal(out.bytes, text, n);
+        free(out.bytes);
+        if (archive.bytes != first.bytes) free(archive.bytes);
+    }
+    free(first.bytes);
+}
+
+/* Only the caller's thread is asked whether to stop, and all stop. */
+static void rows_stop_together(void **state) {
+    lk_help *h = *state;
+    char path[160], text[1400];
+    lk_compress_options options;
+    size_t n = many_chunks(h, text, path, &options);
+    lk_context_set_threads(h->ctx, 3);
+    for (long at = 1, more = 1; more; at += 1 + at / 3) {
+        caller c = {.thread = pthread_self(), .stop_at = at};
+        lk_context_set_cancel(h->ctx, asks, &c);
+        lk_status status = try_encode(h->ctx, &options, text, n);
+        more = c.asked >= at;
+        assert_false(c.stranger);
+        assert_int_equal(status, more ? LK_INTERRUPTED : LK_OK);
+        if (more) assert_non_null(strstr(lk_context_message(h->ctx), "interrupted"));
+    }
+}
+
+/* Wherever memory ends, nothing is lost; a pool of threads that cannot be had is done without. */
+static void memory_may_fail_side_by_side(void **state) {
+    lk_help *h = *state;
+    char path[160], text[1400];
+    lk_compress_options options;
+    size_t n = many_chunks(h, text, path, &options), before = 0;
+    bool failed = true;
+    for (long k = 1; failed; k += 1 + k / 8) {
+        lk_context_set_threads(h->ctx, 1); /* the pool goes */
+        lk_context_set_threads(h->ctx, 3);
+        if (!before) before = h->held;
+        assert_int_equal(h->held, before);
+        h->allocations = 0;
+        h->fail_at = k;
+        lk_status status = try_encode(h->ctx, &options, text, n);
+        failed = h->allocations >= k;
+        h->fail_at = 0;
+        assert_true(status == LK_OK || (failed && status == LK_NO_MEMORY));
+        if (status != LK_OK) assert_non_null(strstr(lk_context_message(h->ctx), "memory"));
+    }
 }
 
 /* The text "of the 0\nto the 1\n…", and a model of its characters at `path`. */
@@ -290,7 +401,7 @@ static void steps_are_of_their_rate(void **state) {
     lk_codec_setup setup = {
         .level = 1, .chunk_bytes = n, .model = file, .n_model = n_file, .adapt = 0.01};
     assert_int_equal(codec->open(h->ctx, &setup, &worker), LK_OK);
-    assert_int_equal(codec->encode(worker, (const uint8_t *)text, n, code, n, &made), LK_OK);
+    assert_int_equal(codec->encode(worker, NULL, (const uint8_t *)text, n, code, n, &made), LK_OK);
     assert_true(made < n && code[0] == 1);
     assert_int_equal(codec->decode(worker, code, made, again, n), LK_OK);
     assert_memory_equal(again, text, n);
@@ -445,6 +556,9 @@ int main(void) {
         cmocka_unit_test_setup_teardown(every_byte_of_other_codecs_counts, help_setup,
                                         help_teardown),
         cmocka_unit_test_setup_teardown(every_byte_of_rows_counts, help_setup, help_teardown),
+        cmocka_unit_test_setup_teardown(rows_go_side_by_side, help_setup, help_teardown),
+        cmocka_unit_test_setup_teardown(rows_stop_together, help_setup, help_teardown),
+        cmocka_unit_test_setup_teardown(memory_may_fail_side_by_side, help_setup, help_teardown),
         cmocka_unit_test_setup_teardown(every_byte_of_series_counts, help_setup, help_teardown),
         cmocka_unit_test_setup_teardown(steps_are_of_their_rate, help_setup, help_teardown),
         cmocka_unit_test_setup_teardown(the_rest_is_salvaged, help_setup, help_teardown),

@@ -242,11 +242,52 @@ static void test_any_value(void **state) {
     lk_rans_free(&r);
 }
 
+/* Where a decoder looks first decides nothing: any code is the same value, and leaves the same stack, whether lanes are prepared,
+ * whose places are nearly known beforehand, or not. */
+static void test_where_one_looks(void **state) {
+    (void)state;
+    enum { K = 4, TIMES = 4000 };
+    static const double lanes[3][K][2] = {{{0, 0}, {300, 1}, {-2000, 3}, {7, -3}},
+                                          {{1e4, 2}, {1e4, 2.5}, {1e4, 2}, {1e4, -9}},
+                                          {{0, -30}, {1, -8}, {2, 9}, {-1e6, 12}}};
+    static const lk_code_window windows[] = {{-2500, 900}, {-100, 30000}, {-0x1p51, 0x1p51}};
+    const double weight[K] = {0.4, 0.3, 0.3 - 0x1p-20, 0x1p-20};
+    double room[2 * K];
+    uint64_t x = 88172645463325252u;
+    lk_cell_dist cell = {.form = {.kind = &lk_normal, .n = 1}, .stride = 1, .scale = 1};
+    cell.low = -INFINITY;
+    cell.high = INFINITY;
+    for (size_t i = 0; i < 3 * TIMES; i++) {
+        const void *params[K];
+        for (size_t k = 0; k < K; k++) params[k] = lanes[i % 3][k];
+        cell.step = i % 2;
+        x ^= x << 13, x ^= x >> 7, x ^= x << 17;
+        lk_predictive p = {
+            .cell = &cell, .n = K, .dtype = LK_F64, .weight = weight, .params = params};
+        lk_rans plain, near;
+        lk_rans_begin(&plain, ctx, true);
+        lk_rans_begin(&near, ctx, true);
+        /* Some at the ends of the shares, too. */
+        plain.state = near.state =
+            LK_RANS_LEAST + (i % 7 ? x >> 2 : (x >> 40 << 28) - (i % 14 == 0));
+        double slow = lk_cell_decode(&p, windows[i % 5 % 3], &plain);
+        lk_predictive_prepare(&p, room);
+        assert_non_null(p.mean);
+        double fast = lk_cell_decode(&p, windows[i % 5 % 3], &near);
+        assert_memory_equal(&slow, &fast, sizeof slow);
+        assert_true(
+            plain.state == near.state && plain.lent == near.lent && plain.broken == near.broken);
+        lk_rans_free(&plain);
+        lk_rans_free(&near);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_pop_undoes_push),    cmocka_unit_test(test_push_undoes_pop),
         cmocka_unit_test(test_what_is_no_stack),   cmocka_unit_test(test_alphabets),
         cmocka_unit_test(test_every_distribution), cmocka_unit_test(test_any_value),
+        cmocka_unit_test(test_where_one_looks),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

@@ -235,6 +235,33 @@ static lk_status step(lk_tape *tape, double *x, double *grad, double *result) {
     return status;
 }
 
+/* The sum of a·a has the gradient: sum of row j + sum of column i. Its two products add to one memory, where
+ * a meets itself and where it meets a view; integers, so that any order of a sum is exact. */
+static void a_tensor_meets_itself(void **state) {
+    enum { N = 300 };
+    fixture *f = *state;
+    double *x = calloc(N * N, sizeof *x), *grad = calloc(N * N, sizeof *grad), rows[N] = {0};
+    double cols[N] = {0};
+    for (size_t i = 0; i < N * N; i++) {
+        x[i] = (double)(i * 7 % 23) - 11;
+        rows[i / N] += x[i];
+        cols[i % N] += x[i];
+    }
+    for (int time = 1; time <= 4; time++) {
+        lk_tape_reset(f->tape, true);
+        lk_tensor *a = leaf(f->tape, N, N, x, grad);
+        if (time > 2) a = lk_unary_op(f->tape, LK_NEG, a); /* whose gradient begins as none */
+        lk_tensor *b = time % 2 ? a : lk_reshape(f->tape, a, N, N);
+        lk_tensor *loss = lk_sum_all(f->tape, lk_dense(f->tape, a, b, NULL, NULL, LK_LINEAR));
+        assert_int_equal(lk_tape_backward(f->tape, loss), LK_OK);
+        for (size_t i = 0; i < N; i++)
+            for (size_t j = 0; j < N; j++)
+                assert_true(grad[i * N + j] == time * (rows[j] + cols[i]));
+    }
+    free(x);
+    free(grad);
+}
+
 static double *numbers(void) { return calloc(700 * 60, sizeof(double)); }
 
 static void later_steps_take_nothing(void **state) {
@@ -394,6 +421,7 @@ int main(void) {
         cmocka_unit_test(going_back_starts_from_one_number),
         cmocka_unit_test(sizes_do_not_overflow),
         cmocka_unit_test(what_is_not_finite_is_named),
+        cmocka_unit_test(a_tensor_meets_itself),
         cmocka_unit_test(later_steps_take_nothing),
         cmocka_unit_test(any_allocation_may_fail),
         cmocka_unit_test(scratch_is_shared_and_grows),
