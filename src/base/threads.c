@@ -1,5 +1,7 @@
-/* A pool of threads that waits for one loop at a time. Workers spin for some 30 microseconds, which
- * covers the gaps between the kernels of a step, then sleep; each loop is cut into one piece a thread.
+/* A pool of threads that waits for one loop at a time; each loop is cut into one piece a thread. Who waits
+ * spins, then sleeps. To be woken takes about 50 microseconds and more, so it pays to spin through the gaps between the
+ * kernels of a step and the differences between its pieces; but not where other processes have the cores. So
+ * patience grows, from 30 microseconds to 400, while spinning is enough, and is halved when it was not.
  *
  * The round is one word: how many loops there were, and how many pieces the last one has. A worker whose
  * piece that round has not is not waited for, and must not touch the loop's description, which may be the
@@ -10,7 +12,14 @@
 #include <stdatomic.h>
 #include <string.h>
 
-enum { SPINS = 1500, MOST = 255, PIECE_BITS = 16, CACHE_LINE = 64 };
+enum {
+    SPINS = 1500,
+    MOST_SPINS = 15000,
+    PATIENCE = 100,
+    MOST = 255,
+    PIECE_BITS = 16,
+    CACHE_LINE = 64
+};
 
 typedef struct worker {
     struct lk_pool *pool;
@@ -28,7 +37,8 @@ typedef struct lk_pool {
     lk_range_fn fn;
     void *argument;
     size_t count, pieces;
-    size_t n; /* workers */
+    size_t n;     /* workers */
+    int patience; /* the caller's */
     char *scratch;
     worker workers[]; /* then the scratch of the caller and of each */
 } lk_pool;
@@ -53,13 +63,22 @@ static void run_piece(const lk_pool *pool, size_t piece) {
     if (begin < end) pool->fn(pool->argument, begin, end);
 }
 
-static unsigned long long next_round(lk_pool *pool, unsigned long long seen) {
+/* How long to spin the next time. */
+static int patience_after(int patience, bool enough) {
+    int next = enough ? patience + PATIENCE : patience / 2;
+    return next < SPINS ? SPINS : next > MOST_SPINS ? MOST_SPINS : next;
+}
+
+static unsigned long long next_round(lk_pool *pool, unsigned long long seen, int *patience) {
     unsigned long long round;
-    for (int spins = 0; spins < SPINS; spins++) {
-        if ((round = atomic_load_explicit(&pool->round, memory_order_acquire)) != seen)
+    for (int spins = 0; spins < *patience; spins++) {
+        if ((round = atomic_load_explicit(&pool->round, memory_order_acquire)) != seen) {
+            *patience = patience_after(*patience, true);
             return round;
+        }
         relax();
     }
+    *patience = patience_after(*patience, false);
     pthread_mutex_lock(&pool->lock);
     while ((round = atomic_load_explicit(&pool->round, memory_order_acquire)) == seen)
         pthread_cond_wait(&pool->wake, &pool->lock);
@@ -77,10 +96,14 @@ static void piece_done(lk_pool *pool) {
 }
 
 static void wait_for_pieces(lk_pool *pool) {
-    for (int spins = 0; spins < SPINS; spins++) {
-        if (!atomic_load_explicit(&pool->left, memory_order_acquire)) return;
+    for (int spins = 0; spins < pool->patience; spins++) {
+        if (!atomic_load_explicit(&pool->left, memory_order_acquire)) {
+            pool->patience = patience_after(pool->patience, true);
+            return;
+        }
         relax();
     }
+    pool->patience = patience_after(pool->patience, false);
     pthread_mutex_lock(&pool->lock);
     atomic_store(&pool->asleep, true);
     while (atomic_load(&pool->left)) pthread_cond_wait(&pool->done, &pool->lock);
@@ -91,7 +114,8 @@ static void wait_for_pieces(lk_pool *pool) {
 static void *work(void *argument) {
     const worker *me = argument;
     lk_pool *pool = me->pool;
-    for (unsigned long long seen = 0; (seen = next_round(pool, seen)) != ENDING;) {
+    int patience = SPINS;
+    for (unsigned long long seen = 0; (seen = next_round(pool, seen, &patience)) != ENDING;) {
         if (me->piece >= (seen & ((1u << PIECE_BITS) - 1))) continue;
         run_piece(pool, me->piece);
         piece_done(pool);
@@ -114,6 +138,7 @@ static lk_pool *make_pool(lk_context *ctx) {
         ctx->allocator.allocate(ctx->allocator.user, head + (most + 1) * LK_SCRATCH_BYTES);
     if (!pool) return NULL;
     memset(pool, 0, sizeof *pool);
+    pool->patience = SPINS;
     pool->scratch = (char *)(((uintptr_t)pool + head) & ~(uintptr_t)(CACHE_LINE - 1));
     pthread_mutex_init(&pool->lock, NULL);
     pthread_cond_init(&pool->wake, NULL);
