@@ -6,6 +6,11 @@
  * The round is one word: how many loops there were, and how many pieces the last one has. A worker whose
  * piece that round has not is not waited for, and must not touch the loop's description, which may be the
  * next loop's by then; a worker whose piece it has is waited for, so that the description stays. */
+#ifdef __linux__
+#define _GNU_SOURCE /* sched_getcpu, cpu_set_t */
+#include <sched.h>
+#endif
+
 #include "base/threads.h"
 
 #include <pthread.h>
@@ -23,7 +28,8 @@ enum {
 
 typedef struct worker {
     struct lk_pool *pool;
-    size_t piece; /* the caller has piece 0 */
+    size_t piece;  /* the caller has piece 0 */
+    atomic_int at; /* the processor on which it took its last piece; -1: none yet */
     pthread_t thread;
 } worker;
 
@@ -37,8 +43,12 @@ typedef struct lk_pool {
     lk_range_fn fn;
     void *argument;
     size_t count, pieces;
-    size_t n;     /* workers */
-    int patience; /* the caller's */
+    size_t n;      /* workers */
+    int patience;  /* the caller's */
+    atomic_int at; /* the caller's processor */
+#ifdef __linux__
+    cpu_set_t processors; /* where threads may run; none where there are fewer than threads */
+#endif
     char *scratch;
     worker workers[]; /* then the scratch of the caller and of each */
 } lk_pool;
@@ -111,12 +121,47 @@ static void wait_for_pieces(lk_pool *pool) {
     pthread_mutex_unlock(&pool->lock);
 }
 
+/* Linux may wake a worker on the processor of the thread that wakes it and leave both there, one after the
+ * other, while another processor idles. Who finds itself on the processor of a piece before its own goes to
+ * one of the others. */
+#ifdef __linux__
+static void note_processors(lk_pool *pool) {
+    if (sched_getaffinity(0, sizeof pool->processors, &pool->processors) ||
+        (size_t)CPU_COUNT(&pool->processors) <= pool->n)
+        CPU_ZERO(&pool->processors);
+}
+
+static int here(void) { return sched_getcpu(); }
+
+static void step_aside(worker *me) {
+    const lk_pool *pool = me->pool;
+    int mine = here();
+    cpu_set_t others = pool->processors;
+    bool taken = false;
+    for (size_t piece = 0; piece < me->piece; piece++) {
+        int at = atomic_load_explicit(piece ? &pool->workers[piece - 1].at : &pool->at,
+                                      memory_order_relaxed);
+        taken = taken || at == mine;
+        if (at >= 0 && at < CPU_SETSIZE) CPU_CLR(at, &others);
+    }
+    if (taken && CPU_COUNT(&others) > 0 &&
+        !sched_setaffinity(0, sizeof others, &others)) /* 0: this thread, from here on */
+        mine = here();
+    atomic_store_explicit(&me->at, mine, memory_order_relaxed);
+}
+#else
+static void note_processors(lk_pool *pool) { (void)pool; }
+static int here(void) { return -1; }
+static void step_aside(worker *me) { (void)me; }
+#endif
+
 static void *work(void *argument) {
-    const worker *me = argument;
+    worker *me = argument;
     lk_pool *pool = me->pool;
     int patience = SPINS;
     for (unsigned long long seen = 0; (seen = next_round(pool, seen, &patience)) != ENDING;) {
         if (me->piece >= (seen & ((1u << PIECE_BITS) - 1))) continue;
+        step_aside(me);
         run_piece(pool, me->piece);
         piece_done(pool);
     }
@@ -145,10 +190,13 @@ static lk_pool *make_pool(lk_context *ctx) {
     pthread_cond_init(&pool->done, NULL);
     for (size_t i = 0; i < most; i++) {
         worker *w = &pool->workers[i];
-        *w = (worker){.pool = pool, .piece = i + 1};
+        w->pool = pool;
+        w->piece = i + 1;
+        atomic_init(&w->at, -1);
         if (pthread_create(&w->thread, NULL, work, w)) break;
         pool->n = i + 1;
     }
+    note_processors(pool);
     return pool;
 }
 
@@ -166,6 +214,7 @@ void lk_parallel(lk_context *ctx, size_t n, size_t grain, lk_range_fn fn, void *
     pool->argument = argument;
     pool->count = n;
     pool->pieces = pieces;
+    atomic_store_explicit(&pool->at, here(), memory_order_relaxed);
     atomic_store(&pool->left, (int)pieces - 1);
     unsigned long long loops = atomic_load(&pool->round) >> PIECE_BITS;
     tell(pool, (loops + 1) << PIECE_BITS | pieces);
