@@ -1,7 +1,7 @@
 /* A pool of threads that waits for one loop at a time; each loop is cut into one piece a thread. Who waits
- * spins, then sleeps. To be woken takes about 50 microseconds and more, so it pays to spin through the gaps between the
- * kernels of a step and the differences between its pieces; but not where other processes have the cores. So
- * patience grows, from 30 microseconds to 400, while spinning is enough, and is halved when it was not.
+ * spins, then sleeps. To be woken takes long, so it pays to spin through the gaps between the kernels of a step and
+ * the differences between its pieces; but not where other processes have the cores. So patience grows, from some
+ * 40 microseconds to 400, while spinning is enough, and is halved when it was not.
  *
  * The round is one word: how many loops there were, and how many pieces the last one has. A worker whose
  * piece that round has not is not waited for, and must not touch the loop's description, which may be the
@@ -46,9 +46,6 @@ typedef struct lk_pool {
     size_t n;      /* workers */
     int patience;  /* the caller's */
     atomic_int at; /* the caller's processor */
-#ifdef __linux__
-    cpu_set_t processors; /* where threads may run; none where there are fewer than threads */
-#endif
     char *scratch;
     worker workers[]; /* then the scratch of the caller and of each */
 } lk_pool;
@@ -125,32 +122,31 @@ static void wait_for_pieces(lk_pool *pool) {
  * other, while another processor idles. Who finds itself on the processor of a piece before its own goes to
  * one of the others. */
 #ifdef __linux__
-static void note_processors(lk_pool *pool) {
-    if (sched_getaffinity(0, sizeof pool->processors, &pool->processors) ||
-        (size_t)CPU_COUNT(&pool->processors) <= pool->n)
-        CPU_ZERO(&pool->processors);
-}
-
 static int here(void) { return sched_getcpu(); }
 
 static void step_aside(worker *me) {
     const lk_pool *pool = me->pool;
     int mine = here();
-    cpu_set_t others = pool->processors;
+    cpu_set_t all, others;
     bool taken = false;
+    CPU_ZERO(&others);
     for (size_t piece = 0; piece < me->piece; piece++) {
         int at = atomic_load_explicit(piece ? &pool->workers[piece - 1].at : &pool->at,
                                       memory_order_relaxed);
         taken = taken || at == mine;
-        if (at >= 0 && at < CPU_SETSIZE) CPU_CLR(at, &others);
+        if (at >= 0 && at < CPU_SETSIZE) CPU_SET(at, &others);
     }
-    if (taken && CPU_COUNT(&others) > 0 &&
-        !sched_setaffinity(0, sizeof others, &others)) /* 0: this thread, from here on */
+    /* 0: this thread, and only until it has moved, for threads that it makes would be bound likewise. */
+    if (taken && !sched_getaffinity(0, sizeof all, &all) && (size_t)CPU_COUNT(&all) > pool->n) {
+        CPU_AND(&others, &others, &all);
+        CPU_XOR(&others, &others, &all);
+        if (CPU_COUNT(&others) > 0 && !sched_setaffinity(0, sizeof others, &others))
+            sched_setaffinity(0, sizeof all, &all);
         mine = here();
+    }
     atomic_store_explicit(&me->at, mine, memory_order_relaxed);
 }
 #else
-static void note_processors(lk_pool *pool) { (void)pool; }
 static int here(void) { return -1; }
 static void step_aside(worker *me) { (void)me; }
 #endif
@@ -196,7 +192,6 @@ static lk_pool *make_pool(lk_context *ctx) {
         if (pthread_create(&w->thread, NULL, work, w)) break;
         pool->n = i + 1;
     }
-    note_processors(pool);
     return pool;
 }
 
