@@ -1,13 +1,15 @@
-/* A pool of threads that waits for one loop at a time; each loop is cut into one piece a thread. Who waits
- * spins, then sleeps. To be woken takes long, so it pays to spin through the gaps between the kernels of a step and
- * the differences between its pieces; but not where other processes have the cores. So patience grows, from some
- * 40 microseconds to 400, while spinning is enough, and is halved when it was not.
+/* A pool of threads that waits for one loop at a time. A loop is cut into one piece a thread and each piece into a few
+ * chunks: a thread takes those of its own piece, then what others have not come to, for one processor may be
+ * slower than the other, or busy with something else. A worker that comes when all chunks are taken is not waited
+ * for. Who waits spins, then sleeps. To be woken takes long, so it pays to spin through the gaps between the
+ * kernels of a step; but not where other processes have the cores. So patience grows, from some 40 microseconds to
+ * 400, while spinning is enough, and is halved when it was not.
  *
- * The round is one word: how many loops there were, and how many pieces the last one has. A worker whose
- * piece that round has not is not waited for, and must not touch the loop's description, which may be the
- * next loop's by then; a worker whose piece it has is waited for, so that the description stays. */
+ * The round is one word: how many loops there were, and how many pieces the last one has. The gate is another: the
+ * same number of loops, whether the loop is over, and how many workers have come in. Only who came in through an
+ * open gate touches the loop's description, and is waited for, so that the description stays. */
 #ifdef __linux__
-#define _GNU_SOURCE /* sched_getcpu, cpu_set_t */
+#define _GNU_SOURCE /* sched_getcpu, cpu_set_t, pthread_setaffinity_np */
 #include <sched.h>
 #endif
 
@@ -16,36 +18,49 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <string.h>
+#include <time.h>
 
 enum {
     SPINS = 1500,
     MOST_SPINS = 15000,
     PATIENCE = 100,
     MOST = 255,
+    CHUNKS = 4,
     PIECE_BITS = 16,
+    CLOSED = 1 << 15, /* in the gate */
+    LATE = 200000,    /* nanoseconds */
     CACHE_LINE = 64
 };
 
 typedef struct worker {
     struct lk_pool *pool;
-    size_t piece;  /* the caller has piece 0 */
-    atomic_int at; /* the processor on which it took its last piece; -1: none yet */
+    size_t piece;       /* the caller has piece 0 */
+    atomic_int at;      /* the processor on which it took its last piece; -1: none yet */
+    atomic_size_t next; /* chunk of its piece */
+    atomic_ullong came; /* the loop it came to last */
+    atomic_bool sent;   /* to certain processors; it must free itself */
     pthread_t thread;
 } worker;
 
 typedef struct lk_pool {
     atomic_ullong round; /* loops << PIECE_BITS | pieces; ENDING when there will be none */
     char apart[CACHE_LINE];
-    atomic_int left;          /* pieces that workers are not done with */
-    atomic_bool busy, asleep; /* asleep: the caller, until `left` is 0 */
+    atomic_ullong gate;       /* loops << PIECE_BITS | CLOSED | workers that came in */
+    atomic_int gone;          /* of these, that are done */
+    atomic_bool busy, asleep; /* asleep: the caller, until all are gone */
     pthread_mutex_t lock;
     pthread_cond_t wake, done;
     lk_range_fn fn;
     void *argument;
-    size_t count, pieces;
-    size_t n;      /* workers */
-    int patience;  /* the caller's */
-    atomic_int at; /* the caller's processor */
+    size_t count, grain, pieces;
+    atomic_size_t next; /* chunk of the caller's piece */
+    size_t n;           /* workers */
+    int patience;       /* the caller's */
+    atomic_int at;      /* the caller's processor */
+    int64_t late;       /* since when, in nanoseconds, not all workers came; 0: they did */
+#ifdef __linux__
+    cpu_set_t all; /* processors that threads may use */
+#endif
     char *scratch;
     worker workers[]; /* then the scratch of the caller and of each */
 } lk_pool;
@@ -63,11 +78,22 @@ static void relax(void) {
 #endif
 }
 
-static void run_piece(const lk_pool *pool, size_t piece) {
+static atomic_size_t *next_of(lk_pool *pool, size_t piece) {
+    return piece ? &pool->workers[piece - 1].next : &pool->next;
+}
+
+/* The chunks of a piece that nobody has taken. */
+static void take_chunks(lk_pool *pool, size_t piece) {
     size_t each = pool->count / pool->pieces, extra = pool->count % pool->pieces;
     size_t begin = piece * each + (piece < extra ? piece : extra);
-    size_t end = begin + each + (piece < extra ? 1 : 0);
-    if (begin < end) pool->fn(pool->argument, begin, end);
+    size_t items = each + (piece < extra ? 1 : 0), chunks = items / pool->grain;
+    chunks = chunks < 1 ? 1 : chunks > CHUNKS ? CHUNKS : chunks;
+    for (size_t c; items && (c = atomic_fetch_add(next_of(pool, piece), 1)) < chunks;)
+        pool->fn(pool->argument, begin + items * c / chunks, begin + items * (c + 1) / chunks);
+}
+
+static void run_pieces(lk_pool *pool, size_t own) {
+    for (size_t i = 0; i < pool->pieces; i++) take_chunks(pool, (own + i) % pool->pieces);
 }
 
 /* How long to spin the next time. */
@@ -93,18 +119,33 @@ static unsigned long long next_round(lk_pool *pool, unsigned long long seen, int
     return round;
 }
 
-/* The last piece done wakes the caller if it sleeps. Both sides look at what the other wrote after
+/* False: the loop is over, or another one is on. */
+static bool come_in(lk_pool *pool, unsigned long long loop) {
+    unsigned long long gate = atomic_load(&pool->gate);
+    do {
+        if (gate >> PIECE_BITS != loop || gate & CLOSED) return false;
+    } while (!atomic_compare_exchange_weak(&pool->gate, &gate, gate + 1));
+    return true;
+}
+
+/* How many came in; nobody will any more. */
+static int close_gate(lk_pool *pool) {
+    return (int)(atomic_fetch_or(&pool->gate, CLOSED) & (CLOSED - 1));
+}
+
+/* A worker that is done wakes the caller if it sleeps. Both sides look at what the other wrote after
  * they wrote their own, so that one of them sees the other. */
-static void piece_done(lk_pool *pool) {
-    if (atomic_fetch_sub(&pool->left, 1) > 1 || !atomic_load(&pool->asleep)) return;
+static void go(lk_pool *pool) {
+    atomic_fetch_add(&pool->gone, 1);
+    if (!atomic_load(&pool->asleep)) return;
     pthread_mutex_lock(&pool->lock);
     pthread_cond_signal(&pool->done);
     pthread_mutex_unlock(&pool->lock);
 }
 
-static void wait_for_pieces(lk_pool *pool) {
+static void wait_for(lk_pool *pool, int workers) {
     for (int spins = 0; spins < pool->patience; spins++) {
-        if (!atomic_load_explicit(&pool->left, memory_order_acquire)) {
+        if (atomic_load_explicit(&pool->gone, memory_order_acquire) == workers) {
             pool->patience = patience_after(pool->patience, true);
             return;
         }
@@ -113,42 +154,70 @@ static void wait_for_pieces(lk_pool *pool) {
     pool->patience = patience_after(pool->patience, false);
     pthread_mutex_lock(&pool->lock);
     atomic_store(&pool->asleep, true);
-    while (atomic_load(&pool->left)) pthread_cond_wait(&pool->done, &pool->lock);
+    while (atomic_load(&pool->gone) != workers) pthread_cond_wait(&pool->done, &pool->lock);
     atomic_store(&pool->asleep, false);
     pthread_mutex_unlock(&pool->lock);
 }
 
 /* Linux may wake a worker on the processor of the thread that wakes it and leave both there, one after the
  * other, while another processor idles. Who finds itself on the processor of a piece before its own goes to
- * one of the others. */
+ * one of the others; and whom the caller has long waited for in vain is sent there. Either way it is bound for a
+ * moment only, for threads that it makes would be bound likewise. */
 #ifdef __linux__
 static int here(void) { return sched_getcpu(); }
 
-static void step_aside(worker *me) {
-    const lk_pool *pool = me->pool;
-    int mine = here();
-    cpu_set_t all, others;
-    bool taken = false;
-    CPU_ZERO(&others);
-    for (size_t piece = 0; piece < me->piece; piece++) {
+/* All processors but those where pieces before `end` were taken last; how many they are. */
+static int others_than(const lk_pool *pool, size_t end, cpu_set_t *others) {
+    cpu_set_t taken;
+    CPU_ZERO(&taken);
+    for (size_t piece = 0; piece < end; piece++) {
         int at = atomic_load_explicit(piece ? &pool->workers[piece - 1].at : &pool->at,
                                       memory_order_relaxed);
-        taken = taken || at == mine;
-        if (at >= 0 && at < CPU_SETSIZE) CPU_SET(at, &others);
+        if (at >= 0 && at < CPU_SETSIZE) CPU_SET(at, &taken);
     }
-    /* 0: this thread, and only until it has moved, for threads that it makes would be bound likewise. */
-    if (taken && !sched_getaffinity(0, sizeof all, &all) && (size_t)CPU_COUNT(&all) > pool->n) {
-        CPU_AND(&others, &others, &all);
-        CPU_XOR(&others, &others, &all);
-        if (CPU_COUNT(&others) > 0 && !sched_setaffinity(0, sizeof others, &others))
-            sched_setaffinity(0, sizeof all, &all);
-        mine = here();
+    CPU_AND(&taken, &taken, &pool->all);
+    CPU_XOR(others, &taken, &pool->all);
+    return CPU_COUNT(others);
+}
+
+static void step_aside(worker *me) {
+    lk_pool *pool = me->pool;
+    cpu_set_t others;
+    if (atomic_exchange(&me->sent, false)) sched_setaffinity(0, sizeof pool->all, &pool->all);
+    bool spare = (size_t)CPU_COUNT(&pool->all) > pool->n && others_than(pool, me->piece, &others);
+    if (spare && !CPU_ISSET(here(), &others)) {
+        if (!sched_setaffinity(0, sizeof others, &others))
+            sched_setaffinity(0, sizeof pool->all, &pool->all);
     }
-    atomic_store_explicit(&me->at, mine, memory_order_relaxed);
+    atomic_store_explicit(&me->at, here(), memory_order_relaxed);
+}
+
+/* After a loop to which not all workers came. */
+static void send_late(lk_pool *pool, unsigned long long loop) {
+    struct timespec t;
+    cpu_set_t others;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    int64_t now = (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+    if (!pool->late) pool->late = now;
+    if (now - pool->late < LATE || (size_t)CPU_COUNT(&pool->all) <= pool->n) return;
+    pool->late = now;
+    for (size_t piece = 1; piece < pool->pieces; piece++) {
+        worker *w = &pool->workers[piece - 1];
+        if (atomic_load_explicit(&w->came, memory_order_relaxed) == loop) continue;
+        if (!others_than(pool, piece, &others)) continue;
+        if (!pthread_setaffinity_np(w->thread, sizeof others, &others))
+            atomic_store(&w->sent, true);
+    }
+}
+
+static void know_processors(lk_pool *pool) {
+    if (sched_getaffinity(0, sizeof pool->all, &pool->all)) CPU_ZERO(&pool->all);
 }
 #else
 static int here(void) { return -1; }
 static void step_aside(worker *me) { (void)me; }
+static void send_late(lk_pool *pool, unsigned long long loop) { (void)pool, (void)loop; }
+static void know_processors(lk_pool *pool) { (void)pool; }
 #endif
 
 static void *work(void *argument) {
@@ -158,8 +227,10 @@ static void *work(void *argument) {
     for (unsigned long long seen = 0; (seen = next_round(pool, seen, &patience)) != ENDING;) {
         if (me->piece >= (seen & ((1u << PIECE_BITS) - 1))) continue;
         step_aside(me);
-        run_piece(pool, me->piece);
-        piece_done(pool);
+        if (!come_in(pool, seen >> PIECE_BITS)) continue;
+        atomic_store_explicit(&me->came, seen >> PIECE_BITS, memory_order_relaxed);
+        run_pieces(pool, me->piece);
+        go(pool);
     }
     return NULL;
 }
@@ -180,6 +251,7 @@ static lk_pool *make_pool(lk_context *ctx) {
     if (!pool) return NULL;
     memset(pool, 0, sizeof *pool);
     pool->patience = SPINS;
+    know_processors(pool);
     pool->scratch = (char *)(((uintptr_t)pool + head) & ~(uintptr_t)(CACHE_LINE - 1));
     pthread_mutex_init(&pool->lock, NULL);
     pthread_cond_init(&pool->wake, NULL);
@@ -208,13 +280,19 @@ void lk_parallel(lk_context *ctx, size_t n, size_t grain, lk_range_fn fn, void *
     pool->fn = fn;
     pool->argument = argument;
     pool->count = n;
+    pool->grain = grain ? grain : 1;
     pool->pieces = pieces;
     atomic_store_explicit(&pool->at, here(), memory_order_relaxed);
-    atomic_store(&pool->left, (int)pieces - 1);
-    unsigned long long loops = atomic_load(&pool->round) >> PIECE_BITS;
-    tell(pool, (loops + 1) << PIECE_BITS | pieces);
-    run_piece(pool, 0);
-    wait_for_pieces(pool);
+    for (size_t piece = 0; piece < pieces; piece++) atomic_store(next_of(pool, piece), 0);
+    atomic_store(&pool->gone, 0);
+    unsigned long long loop = (atomic_load(&pool->round) >> PIECE_BITS) + 1;
+    atomic_store(&pool->gate, loop << PIECE_BITS);
+    tell(pool, loop << PIECE_BITS | pieces);
+    run_pieces(pool, 0);
+    int came = close_gate(pool);
+    wait_for(pool, came);
+    if (came + 1 < (int)pieces) send_late(pool, loop);
+    else pool->late = 0;
     atomic_store(&pool->busy, false);
 }
 

@@ -19,6 +19,7 @@
 
 #include "base/memory.h"
 #include "coder/log_odds.h"
+#include "kernels/isa.h"
 
 #include <string.h>
 
@@ -30,6 +31,7 @@ enum {
     WEIGHT_LIMIT = 1 << 19,
     STRETCH_LIMIT = LK_STRETCH_LIMIT,
     MATCHES = 2,
+    PROBES = 3, /* of buckets for a context */
     SSE_STEPS = 33
 };
 
@@ -117,12 +119,14 @@ static const uint8_t node_limit[CONTEXT_KINDS] = {250, 250, 200, 120, 100, 60,  
 
 struct lk_bytes_model {
     lk_context *ctx;
+    const lk_isa *isa;
     const level_settings *level;
     size_t most;
     int table_log2, match_log2; /* of this run */
     bucket *table;
     uint32_t *match_table[MATCHES];
-    int n_contexts, n_inputs;
+    int n_contexts;
+    size_t n_inputs;
     uint8_t kind[MOST_CONTEXTS];
 
     /* What came before. */
@@ -184,13 +188,16 @@ static void learn_node(const lk_bytes_model *m, node *v, int y, unsigned limit) 
 
 /* ---- Contexts ------------------------------------------------------------------------------------------- */
 
-static bucket *find(lk_bytes_model *m, uint32_t hash, uint32_t nibble) {
-    uint64_t h = ((uint64_t)hash << 16 | nibble) * 0x9e3779b97f4a7c15u;
+static uint64_t bucket_hash(uint32_t hash, uint32_t nibble) {
+    return ((uint64_t)hash << 16 | nibble) * 0x9e3779b97f4a7c15u;
+}
+
+static bucket *find(lk_bytes_model *m, uint64_t h) {
     uint32_t i = (uint32_t)(h >> (64 - m->table_log2));
     uint16_t check = (uint16_t)(h >> 16);
     if (!check) check = 1; /* 0: nobody's */
     bucket *worst = NULL;
-    for (uint32_t k = 0; k < 3; k++) {
+    for (uint32_t k = 0; k < PROBES; k++) {
         bucket *b = &m->table[i ^ k];
         if (b->check == check) return b;
         if (!worst || b->nodes[0].n < worst->nodes[0].n) worst = b;
@@ -240,9 +247,8 @@ static uint32_t match_hash(const lk_bytes_model *m, int i) {
     return mix(h, 77) >> (32 - m->match_log2);
 }
 
-static void find_match(lk_bytes_model *m, int i) {
+static void find_match(lk_bytes_model *m, int i, uint32_t *slot) {
     static const uint32_t least[MATCHES] = {5, 8};
-    uint32_t *slot = &m->match_table[i][match_hash(m, i)];
     if (m->match[i] && m->bytes[m->match[i]] == (m->c4 & 255)) {
         m->match[i]++;
         if (m->match_length[i] < 65535) m->match_length[i]++;
@@ -260,19 +266,35 @@ static void find_match(lk_bytes_model *m, int i) {
     *slot = (uint32_t)m->at;
 }
 
-static void at_nibble(lk_bytes_model *m) {
+/* What a nibble's contexts ask for is on its way from memory before the first of it is looked at. */
+static void aim(lk_bytes_model *m, uint64_t h[MOST_CONTEXTS]) {
     for (int i = 0; i < m->n_contexts; i++) {
-        m->here[i] = find(m, m->hash[i], m->bit ? m->c0 : 0);
-        if (m->bit == 0) m->first[i] = m->here[i];
+        h[i] = bucket_hash(m->hash[i], m->bit ? m->c0 : 0);
+        for (uint32_t k = 0; k < PROBES; k++)
+            __builtin_prefetch(&m->table[(uint32_t)(h[i] >> (64 - m->table_log2)) ^ k], 1);
     }
 }
 
+static void at_middle(lk_bytes_model *m) {
+    uint64_t h[MOST_CONTEXTS];
+    aim(m, h);
+    for (int i = 0; i < m->n_contexts; i++) m->here[i] = find(m, h[i]);
+}
+
 static void at_byte(lk_bytes_model *m) {
+    uint64_t h[MOST_CONTEXTS];
+    uint32_t *slot[MATCHES];
+    for (int i = 0; i < MATCHES; i++) {
+        slot[i] = &m->match_table[i][match_hash(m, i)];
+        __builtin_prefetch(slot[i], 1);
+    }
     for (int i = 0; i < m->n_contexts; i++)
         m->hash[i] = mix(context_value(m, m->kind[i]), (uint32_t)m->kind[i] + 1);
     m->c0 = 1;
     m->bit = 0;
-    at_nibble(m);
+    aim(m, h);
+    for (int i = 0; m->at && i < MATCHES; i++) find_match(m, i, slot[i]);
+    for (int i = 0; i < m->n_contexts; i++) m->first[i] = m->here[i] = find(m, h[i]);
 }
 
 static void take_byte(lk_bytes_model *m) {
@@ -302,7 +324,6 @@ static void take_byte(lk_bytes_model *m) {
         m->line = m->at;
         m->field = 0;
     }
-    for (int i = 0; i < MATCHES; i++) find_match(m, i);
     at_byte(m);
 }
 
@@ -352,19 +373,6 @@ static void hear_match(lk_bytes_model *m, int i, int32_t *input) {
     input[1] = sign * (((int)(a->p >> 10) - 2048) >> 1);
 }
 
-static int32_t dot(const int32_t *w, const int32_t *x, int n) {
-    int32_t sum = 0;
-    for (int i = 0; i < n; i++) sum += (w[i] * x[i]) >> 8;
-    return sum;
-}
-
-static void train(int32_t *w, const int32_t *x, int n, int error) {
-    for (int i = 0; i < n; i++) {
-        int32_t v = w[i] + ((x[i] * error + 0x2000) >> 14);
-        w[i] = v > WEIGHT_LIMIT ? WEIGHT_LIMIT : v < -WEIGHT_LIMIT ? -WEIGHT_LIMIT : v;
-    }
-}
-
 static unsigned kind_of(unsigned c) { return is_letter(c) ? 3 : c - '0' < 10u ? 2 : c > 32; }
 
 static void pick_sets(lk_bytes_model *m, unsigned confident) {
@@ -398,7 +406,7 @@ static void predict(lk_bytes_model *m) {
     int32_t x = 0;
     const int32_t *last = m->last_weights[m->c0];
     for (int s = 0; s < m->level->sets; s++) {
-        int v = dot(m->weights[s][m->picked[s]], m->input, m->n_inputs) >> 8;
+        int v = m->isa->mix_dot(m->n_inputs, m->weights[s][m->picked[s]], m->input) >> 8;
         m->set_x[s] = v > STRETCH_LIMIT ? STRETCH_LIMIT : v < -STRETCH_LIMIT ? -STRETCH_LIMIT : v;
         m->set_p[s] = squash(m, m->set_x[s]);
         x += (last[s] * m->set_x[s]) >> 8;
@@ -422,10 +430,13 @@ static void update(lk_bytes_model *m, int y) {
     int goal = y ? 65535 : 0, error;
     for (int s = 0; s < m->level->sets; s++) {
         error = (goal - m->set_p[s]) * m->rate >> 8;
-        train(m->weights[s][m->picked[s]], m->input, m->n_inputs, error);
+        m->isa->mix_train(m->n_inputs, m->weights[s][m->picked[s]], m->input, error, WEIGHT_LIMIT);
     }
     error = (goal - m->mixed) * LAST_RATE >> 8;
-    train(m->last_weights[m->c0], m->set_x, m->level->sets, error);
+    for (int s = 0; s < m->level->sets; s++) {
+        int32_t *w = &m->last_weights[m->c0][s], v = *w + ((m->set_x[s] * error + 0x2000) >> 14);
+        *w = v > WEIGHT_LIMIT ? WEIGHT_LIMIT : v < -WEIGHT_LIMIT ? -WEIGHT_LIMIT : v;
+    }
     unsigned at = node_index(m);
     for (int i = 0; i < m->n_contexts; i++) {
         bucket *b = m->first[i];
@@ -442,7 +453,7 @@ static void update(lk_bytes_model *m, int y) {
     }
     m->c0 = m->c0 << 1 | (uint32_t)y;
     m->bit++;
-    if (m->bit == 4) at_nibble(m);
+    if (m->bit == 4) at_middle(m);
     if (m->bit == 8) take_byte(m);
 }
 
@@ -493,7 +504,7 @@ static void begin(lk_bytes_model *m, const uint8_t *bytes, size_t n) {
     }
     for (int s = 0; s < m->level->sets; s++)
         for (int c = 0; c < 256; c++)
-            for (int k = 0; k < m->n_inputs; k++)
+            for (int k = 0; k < (int)m->n_inputs; k++)
                 m->weights[s][c][k] = k < PER_CONTEXT * m->n_contexts && k % PER_CONTEXT == 2
                                           ? 0
                                           : (int32_t)(FIRST_WEIGHT / m->n_contexts);
@@ -515,6 +526,7 @@ lk_status lk_bytes_create(lk_context *ctx, int level_number, size_t most, lk_byt
     *out = NULL;
     if (!m) return LK_NO_MEMORY;
     m->ctx = ctx;
+    m->isa = lk_isa_pick();
     m->level = &levels[level_number];
     m->most = most;
     sizes(level_number, most, &m->table_log2, &m->match_log2);
@@ -536,7 +548,8 @@ lk_status lk_bytes_create(lk_context *ctx, int level_number, size_t most, lk_byt
     lk_logistic_make(&m->logistic);
     for (int k = 0; k < CONTEXT_KINDS; k++)
         if (m->level->kinds >> k & 1) m->kind[m->n_contexts++] = (uint8_t)k;
-    m->n_inputs = (PER_CONTEXT * m->n_contexts + 2 * MATCHES + 1 + 7) & ~7;
+    m->n_inputs = (size_t)(PER_CONTEXT * m->n_contexts + 2 * MATCHES + LK_MIX_SIDE) / LK_MIX_SIDE *
+                  LK_MIX_SIDE;
     *out = m;
     return LK_OK;
 }

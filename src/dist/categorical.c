@@ -49,6 +49,13 @@ void lk_categorical_log_probs(int n, const double *logits, double *log_p) {
     for (int k = 0; k < n; k++) log_p[k] = (logits[k] - m) - log_sum;
 }
 
+void lk_cumulate(int n, const double *e, double *below) {
+    double sum = 0;
+    for (int k = 0; k < n; k++) below[k] = sum += e[k];
+    for (int k = 0; k < n - 1; k++) below[k] /= sum;
+    below[n - 1] = 1;
+}
+
 static double cdf(const lk_dist_form *form, const double *params, double x) {
     int n = form->n;
     if (!(x >= 0)) return 0;

@@ -72,16 +72,15 @@ void lk_cell_log_probs(const lk_cell_dist *cell, lk_dtype t, const void *row, si
 }
 
 void lk_cell_cumulative(const lk_cell_dist *cell, lk_dtype t, const void *row, double *below) {
-    double room[LK_MAX_CELL_PARAMS], top, sum = 0;
+    double room[LK_MAX_CELL_PARAMS], top;
     const double *logits = params_of(cell, t, row, room);
     int n = cell->form.n;
     LK_ASSERT(cell->form.kind == &lk_categorical);
     top = logits[0];
     for (int k = 1; k < n; k++)
         if (logits[k] > top) top = logits[k];
-    for (int k = 0; k < n; k++) below[k] = sum += lk_exp(logits[k] - top);
-    for (int k = 0; k < n - 1; k++) below[k] /= sum;
-    below[n - 1] = 1;
+    for (int k = 0; k < n; k++) below[k] = lk_exp(logits[k] - top);
+    lk_cumulate(n, below, below);
 }
 
 /* The value in whose interval y falls: the smallest of the grid whose upper edge is not below y. The

@@ -87,7 +87,7 @@ typedef struct edges {
     double difference, far; /* (φ(a) - φ(b))/M, φ(b)/M */
 } edges;
 
-/* a > 40. */
+/* a > 40. `e` may be NULL. */
 static double tail_mass(const lk_interval *i, edges *e) {
     static const double c[] = {1, -1, 3, -15, 105, -945, 10395};
     double a = i->a, b = a + i->width, p = 1 / a, q = 1 / b, pp = p * p, qq = q * q;
@@ -103,27 +103,24 @@ static double tail_mass(const lk_interval *i, edges *e) {
     }
     lk_decay t = lk_decay_of(i->width * (a + 0.5 * i->width));
     double ratio = step * rises + t.fall * r; /* M / φ(a) */
-    *e = (edges){t.fall / ratio, t.rest / ratio};
+    if (e) *e = (edges){t.fall / ratio, t.rest / ratio};
     return -0.5 * a * a - LK_HALF_LOG_2PI + lk_log(ratio);
 }
 
+static bool is_thin(double width, double middle) { return width < 0.05 && middle * width < 0.5; }
+
 static double near_mass(const lk_interval *i, edges *e) {
-    double w = i->width, m = 0.5 * (i->a + i->b), log_mass;
-    if (w < 0.05 && m * w < 0.5) {
-        /* φ(m)·w·(1 + sum of He_2k(m) (w/2)^2k / (2k + 1)!) */
-        double y = m * m, h = 0.25 * w * w;
-        double s = h * ((y - 1) / 6 +
-                        h * (((y - 6) * y + 3) / 120 +
-                             h * ((((y - 15) * y + 45) * y - 15) / 5040 +
-                                  h * (((((y - 28) * y + 210) * y - 420) * y + 105) / 362880))));
-        log_mass = -0.5 * y - LK_HALF_LOG_2PI + lk_log(w) + lk_log1p(s);
-    } else {
-        log_mass = lk_log_normal_mass(i->a, i->b);
-    }
+    double w = i->width, m = 0.5 * (i->a + i->b);
+    double log_mass = is_thin(w, m) ? lk_log_thin_mass(w, m) : lk_log_normal_mass(i->a, i->b);
+    if (!e) return log_mass;
     double near = lk_exp(-0.5 * i->a * i->a - LK_HALF_LOG_2PI - log_mass);
     lk_decay t = lk_decay_of(w * m);
     *e = (edges){near * t.fall, near * t.rest};
     return log_mass;
+}
+
+static double mass_of(const lk_interval *i, edges *e) {
+    return i->a > 40 ? tail_mass(i, e) : near_mass(i, e);
 }
 
 static double log_mass(const lk_dist_form *form, const double *params, double a, double b,
@@ -135,13 +132,38 @@ static double log_mass(const lk_dist_form *form, const double *params, double a,
     }
     lk_standard s = lk_standard_of(form, params);
     lk_interval i = lk_interval_of(&s, params[0], a, b);
+    if (!d_params) return mass_of(&i, NULL);
     edges e;
-    double value = i.a > 40 ? tail_mass(&i, &e) : near_mass(&i, &e);
-    if (d_params) {
-        d_params[0] = i.sign * s.inverse * e.difference;
-        d_params[1] = s.free * (i.a * e.difference - (e.far > 0 ? i.width * e.far : 0));
-    }
+    double value = mass_of(&i, &e);
+    d_params[0] = i.sign * s.inverse * e.difference;
+    d_params[1] = s.free * (i.a * e.difference - (e.far > 0 ? i.width * e.far : 0));
     return value;
+}
+
+void lk_normal_log_masses(size_t n, const double *mean, const double *inverse, double a, double b,
+                          double *log_p) {
+    double width[LK_DIST_SIDE], middle[LK_DIST_SIDE];
+    size_t at[LK_DIST_SIDE];
+    LK_ASSERT(n <= LK_DIST_SIDE);
+    size_t thin = 0;
+    for (size_t k = 0; k < n; k++) {
+        if (!(a < b) || (a == -INFINITY && b == INFINITY)) {
+            log_p[k] = a < b ? 0 : -INFINITY;
+            continue;
+        }
+        lk_standard s = {.inverse = inverse[k]};
+        lk_interval i = lk_interval_of(&s, mean[k], a, b);
+        double m = 0.5 * (i.a + i.b);
+        if (i.a > 40 || !is_thin(i.width, m)) {
+            log_p[k] = mass_of(&i, NULL);
+            continue;
+        }
+        width[thin] = i.width;
+        middle[thin] = m;
+        at[thin++] = k;
+    }
+    if (thin) lk_log_thin_mass_run(thin, width, middle, width);
+    for (size_t k = 0; k < thin; k++) log_p[at[k]] = width[k];
 }
 
 static double entropy(const lk_dist_form *form, const double *params, double *d_params) {

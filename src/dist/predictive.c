@@ -19,6 +19,13 @@ static bool whole(const lk_predictive *p) {
     return p->cell->step > 0 || kind->support == LK_SUPPORT_COUNT;
 }
 
+/* The j-th parameter of lane i. */
+static double param(const lk_predictive *p, size_t i, size_t j) {
+    size_t at = p->cell->at + j * p->cell->stride;
+    return p->dtype == LK_F64 ? ((const double *)p->params[i])[at]
+                              : (double)((const float *)p->params[i])[at];
+}
+
 double lk_predictive_log_prob(const lk_predictive *p, double value) {
     double top = -INFINITY, sum = 0;
     if (!p->params) {
@@ -72,16 +79,11 @@ void lk_predictive_probabilities(const lk_predictive *p, size_t k, double *out) 
     for (size_t v = 0; total > 0 && v < k; v++) out[v] /= total;
 }
 
-void lk_predictive_prepare(lk_predictive *p, double *room) {
+static void prepare_normal(lk_predictive *p, double *mean, double *inverse) {
     const lk_cell_dist *cell = p->cell;
-    double *mean = room, *inverse = room + p->n, own[2];
-    if (cell->form.kind != &lk_normal || !p->params) return;
+    double own[2];
     for (size_t i = 0; i < p->n; i++) {
-        for (size_t j = 0; j < 2; j++) {
-            size_t at = cell->at + j * cell->stride;
-            own[j] = p->dtype == LK_F64 ? ((const double *)p->params[i])[at]
-                                        : (double)((const float *)p->params[i])[at];
-        }
+        for (size_t j = 0; j < 2; j++) own[j] = param(p, i, j);
         mean[i] = own[0];
         inverse[i] = -lk_log_scale_of(&cell->form, own);
     }
@@ -89,6 +91,79 @@ void lk_predictive_prepare(lk_predictive *p, double *room) {
     p->mean = mean;
     p->inverse = inverse;
 }
+
+static double largest_logit(const lk_predictive *p, size_t i) {
+    double top = param(p, i, 0);
+    for (size_t j = 1; j < (size_t)p->cell->form.n; j++) {
+        double logit = param(p, i, j);
+        if (logit > top) top = logit;
+    }
+    return top;
+}
+
+static void prepare_categorical(lk_predictive *p, double *share) {
+    size_t k = (size_t)p->cell->form.n;
+    for (size_t i = 0; i < p->n; i++) {
+        double top = largest_logit(p, i);
+        for (size_t j = 0; j < k; j++) share[i * k + j] = param(p, i, j) - top;
+    }
+    lk_exp_run(p->n * k, share, share);
+    p->share = share;
+}
+
+void lk_predictive_prepare(lk_predictive *p, double *room, size_t most) {
+    const lk_dist_form *form = &p->cell->form;
+    if (!p->params) return;
+    if (form->kind == &lk_normal && 2 * p->n <= most) prepare_normal(p, room, room + p->n);
+    if (form->kind == &lk_categorical && (size_t)form->n <= most / p->n)
+        prepare_categorical(p, room);
+}
+
+/* ---- By lanes ----------------------------------------------------------------------------------------- */
+
+/* lk_cell_log_prob of a grid, by both edges of the value's interval. */
+static void normal_lanes(const lk_predictive *p, size_t from, size_t n, double value,
+                         double *log_p) {
+    const lk_cell_dist *cell = p->cell;
+    double half = 0.5 * cell->step;
+    double a = value <= cell->low ? -INFINITY : (value - half - cell->shift) / cell->scale;
+    double b = value >= cell->high ? INFINITY : (value + half - cell->shift) / cell->scale;
+    if (!(value >= cell->low && value <= cell->high)) a = b;
+    lk_normal_log_masses(n, p->mean + from, p->inverse + from, a, b, log_p);
+}
+
+static void categorical_lanes(const lk_predictive *p, size_t from, size_t n, double value,
+                              double *log_p) {
+    size_t k = (size_t)p->cell->form.n;
+    bool outcome = lk_is_count(value) && value < (double)k;
+    for (size_t i = 0; i < n; i++) log_p[i] = lk_sum_f64(k, p->share + (from + i) * k);
+    lk_log_run(n, log_p, log_p);
+    for (size_t i = 0; i < n; i++)
+        log_p[i] = outcome
+                       ? (param(p, from + i, (size_t)value) - largest_logit(p, from + i)) - log_p[i]
+                       : -INFINITY;
+}
+
+void lk_predictive_lanes(const lk_predictive *p, size_t from, size_t n, double value,
+                         double *log_p) {
+    LK_ASSERT(n <= LK_DIST_SIDE && from + n <= p->n);
+    if (p->mean && p->cell->step > 0) normal_lanes(p, from, n, value, log_p);
+    else if (p->share) categorical_lanes(p, from, n, value, log_p);
+    else
+        for (size_t i = 0; i < n; i++)
+            log_p[i] = lk_cell_log_prob(p->cell, p->dtype, p->params[from + i], value, NULL, NULL);
+}
+
+void lk_predictive_cumulative(const lk_predictive *p, size_t i, double *below) {
+    size_t k = (size_t)p->cell->form.n;
+    if (!p->share) {
+        lk_cell_cumulative(p->cell, p->dtype, p->params[i], below);
+        return;
+    }
+    lk_cumulate((int)k, p->share + i * k, below);
+}
+
+/* ---- Cumulative --------------------------------------------------------------------------------------- */
 
 /* As many lanes at a time; those that weigh nothing are left out. */
 static double prepared_cdf(const lk_predictive *p, double value) {
@@ -125,14 +200,21 @@ static float nearly_normal_cdf(float z) {
 }
 
 double lk_predictive_nearly_cdf(const lk_predictive *p, double value) {
+    enum { LANES = 64 };
     const lk_cell_dist *cell = p->cell;
-    float sum = 0;
+    float z[LANES], sum = 0;
     if (!p->mean) return lk_predictive_cdf(p, value);
     if (cell->step > 0 && value < cell->low) return 0;
     if (cell->step > 0 && value >= cell->high) return 1;
     double x = ((cell->step > 0 ? value + 0.5 * cell->step : value) - cell->shift) / cell->scale;
-    for (size_t i = 0; i < p->n; i++)
-        sum += (float)p->weight[i] * nearly_normal_cdf((float)((x - p->mean[i]) * p->inverse[i]));
+    for (size_t from = 0; from < p->n; from += LANES) {
+        size_t n = p->n - from < LANES ? p->n - from : LANES;
+        const double *mean = p->mean + from, *inverse = p->inverse + from;
+        const double *weight = p->weight + from;
+        for (size_t i = 0; i < n; i++) z[i] = (float)((x - mean[i]) * inverse[i]);
+        for (size_t i = 0; i < n; i++) z[i] = (float)weight[i] * nearly_normal_cdf(z[i]);
+        for (size_t i = 0; i < n; i++) sum += z[i];
+    }
     return (double)sum;
 }
 

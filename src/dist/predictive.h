@@ -13,11 +13,18 @@ typedef struct lk_predictive {
     const void *const *params;    /* [n] rows of parameters; NULL: values instead */
     const double *value;          /* [n] in increasing order, when there are no params */
     const double *mean, *inverse; /* [n] by lk_predictive_prepare, or NULL */
+    const double *share;          /* [n, outcomes] by it, too, or NULL */
 } lk_predictive;
 
-/* Before many cumulative probabilities are asked for: of normal cells the lanes' means and 1/scales, once for all; room
- * has 2 n numbers and lives as long. What is asked has the same bits. */
-void lk_predictive_prepare(lk_predictive *p, double *room);
+/* Before much is asked: of normal cells the lanes' means and 1/scales, of categorical ones exp(logit - largest), once for
+ * all, where they fit in the room of `most` numbers, which lives as long. What is asked has the same bits. */
+void lk_predictive_prepare(lk_predictive *p, double *room, size_t most);
+
+/* log p(value) by n <= LK_DIST_SIDE lanes: lk_cell_log_prob of their parameters. */
+void lk_predictive_lanes(const lk_predictive *p, size_t from, size_t n, double value,
+                         double *log_p);
+/* Categorical cells: P(value' <= k) by lane i, for each k. */
+void lk_predictive_cumulative(const lk_predictive *p, size_t i, double *below);
 
 /* Finite cells: the probability of each of k outcomes, written. */
 void lk_predictive_probabilities(const lk_predictive *p, size_t k, double *out);

@@ -19,20 +19,6 @@ static double polynomial(const double *c, int n, double z) {
 }
 #define POLYNOMIAL(c, z) polynomial(c, (int)(sizeof(c) / sizeof((c)[0])), z)
 
-lk_interval lk_interval_of(const lk_standard *s, double mean, double a, double b) {
-    lk_interval i = {lk_standardise(s, mean, a), lk_standardise(s, mean, b), (b - a) * s->inverse,
-                     1};
-    if (i.width < 0x1p-1000) i.width = 0x1p-1000;
-    if (i.width > 4 * LK_MOST_Z && b - a < INFINITY) i.width = 4 * LK_MOST_Z;
-    if (i.a + i.b < 0) {
-        double left = i.a;
-        i.a = -i.b;
-        i.b = -left;
-        i.sign = -1;
-    }
-    return i;
-}
-
 void lk_reparameterise_location_scale(const lk_dist_form *form, const double *params, double x,
                                       double *d_params) {
     d_params[0] = 1;

@@ -37,6 +37,9 @@ static inline bool lk_is_count(double x) {
 }
 
 /* Writes n zeros where there is room for them, and *d_x = 0: the derivatives outside the support. */
+/* below[k] = the share of e[0] + … + e[k]; in place is fine. */
+void lk_cumulate(int n, const double *e, double *below);
+
 /* log P(k) of all k of a categorical, each the bits of lk_categorical's log_prob. */
 void lk_categorical_log_probs(int n, const double *logits, double *log_p);
 
@@ -82,7 +85,19 @@ typedef struct lk_interval {
     double sign; /* -1 when mirrored: by this the derivative with respect to the mean changes */
 } lk_interval;
 
-lk_interval lk_interval_of(const lk_standard *s, double mean, double a, double b);
+static inline lk_interval lk_interval_of(const lk_standard *s, double mean, double a, double b) {
+    lk_interval i = {lk_standardise(s, mean, a), lk_standardise(s, mean, b), (b - a) * s->inverse,
+                     1};
+    if (i.width < 0x1p-1000) i.width = 0x1p-1000;
+    if (i.width > 4 * LK_MOST_Z && b - a < INFINITY) i.width = 4 * LK_MOST_Z;
+    if (i.a + i.b < 0) {
+        double left = i.a;
+        i.a = -i.b;
+        i.b = -left;
+        i.sign = -1;
+    }
+    return i;
+}
 
 /* e^-t and 1 - e^-t for t >= 0, both with all their digits, from one exponential. */
 typedef struct lk_decay {
@@ -97,6 +112,10 @@ static inline lk_decay lk_decay_of(double t) {
     double fall = -lk_expm1(-t);
     return (lk_decay){1 - fall, fall};
 }
+
+/* log P(a < X <= b) of n <= LK_DIST_SIDE normals by their means and 1/scales: lk_normal's log_mass, many at a time. */
+void lk_normal_log_masses(size_t n, const double *mean, const double *inverse, double a, double b,
+                          double *log_p);
 
 /* dx/dmean = 1, dx/dlog_scale = x - mean. */
 void lk_reparameterise_location_scale(const lk_dist_form *form, const double *params, double x,

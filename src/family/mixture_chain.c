@@ -79,8 +79,10 @@ static void predict(const void *self, void *state, size_t cell, double *params) 
         memcpy(params, logits, (size_t)lk_cell_n_params(dist) * sizeof *params);
         return;
     }
+    size_t at = c->k * s->d + s->place[cell];
+    bool listed = !lk_mixture_dense(s) || c->normal.next == s->factors + at * s->d;
     params[0] = c->mean;
-    params[1] = lk_log(c->sd);
+    params[1] = listed ? s->log_sd[at] : lk_log(c->sd);
     if (!s->heavy) return;
     double freedom = lk_mixture_values(s, s->freedoms)[c->k], n = freedom + (double)c->seen;
     if (c->seen) params[1] += 0.5 * lk_log((freedom + c->squares) / n);

@@ -116,7 +116,7 @@ bool lk_mixture_score(lk_model *model, lk_tape *tape, const lk_batch *batch, boo
     for (size_t k = 0; k < s->k; k++)
         prior[k] = lk_cell_log_prob(&s->z_cell, LK_F64, s->log_weights, (double)k, NULL, NULL);
     for (size_t i = 0; i < kd; i++) {
-        double l = lk_log(s->factors[i]);
+        double l = s->log_sd[i];
         log_scale[i] = l < LK_LEAST_LOG_SCALE  ? LK_LEAST_LOG_SCALE
                        : l > LK_MOST_LOG_SCALE ? LK_MOST_LOG_SCALE
                                                : l;

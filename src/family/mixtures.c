@@ -143,6 +143,7 @@ static lk_status allocate(lk_context *ctx, lk_mixtures *s) {
     size_t k = s->k, d = s->d, tails = s->heavy ? k * (d + 1) : 0;
     bool dense = lk_mixture_dense(s);
     s->factors = lk_alloc(ctx, dense ? k * d * d : k * d, sizeof *s->factors);
+    s->log_sd = lk_alloc(ctx, k * d, sizeof *s->log_sd);
     s->log_det = lk_alloc(ctx, k, sizeof *s->log_det);
     s->inverse = lk_alloc(ctx, k * d * (dense ? d : 1), sizeof *s->inverse);
     s->log_weights = lk_alloc(ctx, k, sizeof *s->log_weights);
@@ -151,7 +152,7 @@ static lk_status allocate(lk_context *ctx, lk_mixtures *s) {
     s->digamma = lk_alloc(ctx, tails, sizeof *s->digamma);
     s->rows = lk_alloc(ctx, dense ? k : k * d, sizeof *s->rows);
     s->work = lk_alloc(ctx, lk_covariance_work(k, d, dense) + (dense ? 0 : k * d), sizeof *s->work);
-    return s->factors && s->log_det && s->inverse && s->log_weights && s->log_levels &&
+    return s->factors && s->log_sd && s->log_det && s->inverse && s->log_weights && s->log_levels &&
                    s->constant && s->digamma && s->rows && s->work
                ? LK_OK
                : LK_NO_MEMORY;
@@ -190,7 +191,7 @@ void lk_mixture_destroy(lk_model *model) {
     void *const all[] = {s->numeric,  s->place,   s->level_at,    s->n_levels,   s->centre,
                          s->variance, s->least,   s->cells,       s->gate,       s->factors,
                          s->log_det,  s->inverse, s->log_weights, s->log_levels, s->constant,
-                         s->digamma,  s->rows,    s->work};
+                         s->digamma,  s->rows,    s->work,        s->log_sd};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) lk_free(model->ctx, all[i]);
     lk_free(model->ctx, s);
     model->state = NULL;
@@ -231,15 +232,17 @@ static void refresh_factors(lk_mixtures *s, size_t k) {
         lk_inverse_lower(d, s->factors + k * d * d, s->inverse + k * d * d);
     }
     for (size_t i = 0; i < d; i++) {
-        if (lk_mixture_dense(s)) {
-            s->log_det[k] += lk_log(s->factors[(k * d + i) * d + i]);
-            continue;
-        }
         bool spherical = s->shape->store == LK_STORE_SPHERICAL;
-        double v = spherical ? cov[k] * s->variance[i] : cov[k * d + i];
-        s->factors[k * d + i] = lk_sqrt(v);
-        s->log_det[k] += lk_log(s->factors[k * d + i]);
-        s->inverse[k * d + i] = 1 / s->factors[k * d + i];
+        double sd;
+        if (lk_mixture_dense(s)) {
+            sd = s->factors[(k * d + i) * d + i];
+        } else {
+            sd = lk_sqrt(spherical ? cov[k] * s->variance[i] : cov[k * d + i]);
+            s->factors[k * d + i] = sd;
+            s->inverse[k * d + i] = 1 / sd;
+        }
+        s->log_sd[k * d + i] = lk_log(sd);
+        s->log_det[k] += s->log_sd[k * d + i];
     }
 }
 

@@ -41,7 +41,8 @@ typedef struct lk_mixtures {
     size_t *level_at, *n_levels; /* [n_cells] where such a cell's counts stand, how many */
     size_t weights, means, covariances, logits, freedoms, orientation; /* parameters */
     double *factors; /* [k, d, d] Cholesky factors, or [k, d] standard deviations */
-    double *log_det; /* [k] sum of log of the factor's diagonal */
+    double *log_sd;  /* [k, d] log of their diagonals */
+    double *log_det; /* [k] its sum */
     double *inverse; /* of the factors, of their shape */
     double *log_weights, *log_levels; /* [k], [k, levels] */
     double *constant, *digamma;       /* [k, d + 1] of Student's t with so many cells there */

@@ -112,12 +112,12 @@ static void take_parts(void *argument, size_t begin, size_t end) {
 
 static size_t ceil_div(size_t a, size_t b) { return (a + b - 1) / b; }
 
-/* The cut whose largest part has the least to do: its multiply-adds, and what it copies, of which a row
- * or a column of a tile costs about as much as 5 results. */
-static void choose_cut(cut *c, const lk_isa *isa, lk_dtype t, size_t threads) {
+/* The cut into at most so many parts whose largest has the least to do: its multiply-adds, and what it copies, of which
+ * a row or a column of a tile costs about as much as 5 results. */
+static void choose_cut(cut *c, const lk_isa *isa, lk_dtype t, size_t parts) {
     size_t height = isa->tile_rows[t], width = isa->tile_cols[t], least = SIZE_MAX;
-    for (size_t r = 1; r <= threads && r <= c->row_tiles; r++) {
-        size_t s = threads / r < c->col_tiles ? threads / r : c->col_tiles;
+    for (size_t r = 1; r <= parts && r <= c->row_tiles; r++) {
+        size_t s = parts / r < c->col_tiles ? parts / r : c->col_tiles;
         size_t rows = ceil_div(c->row_tiles, r) * height, cols = ceil_div(c->col_tiles, s) * width;
         size_t cost = rows * cols + 5 * (rows + cols);
         if (cost >= least) continue;
@@ -127,8 +127,18 @@ static void choose_cut(cut *c, const lk_isa *isa, lk_dtype t, size_t threads) {
     }
 }
 
-/* Multiply-adds for which it pays to wake a thread. */
-enum { WORTH_A_THREAD = 100000 };
+/* Multiply-adds for which it pays to wake a thread; and to make a part of: some to a thread, for not all threads are
+ * equally fast all the time. */
+enum { WORTH_A_THREAD = 100000, WORTH_A_PART = 8000000, PARTS = 4 };
+
+/* Of one of n products. */
+static size_t parts_of(const lk_product_job *job, size_t n, size_t threads) {
+    if (n >= PARTS * threads) return 1; /* many products keep threads busy as they are */
+    size_t each = ceil_div(threads, n), worth = job->m * job->n * job->k / WORTH_A_PART;
+    size_t most = ceil_div(PARTS * threads, n);
+    worth -= worth % each; /* as many to each thread */
+    return threads == 1 ? 1 : worth < each ? each : worth > most ? most : worth;
+}
 
 static lk_status run_products(lk_context *ctx, lk_dtype t, size_t n, const lk_product_job *jobs) {
     product_run run = {.ctx = ctx, .isa = lk_isa_pick(), .t = t};
@@ -146,8 +156,7 @@ static lk_status run_products(lk_context *ctx, lk_dtype t, size_t n, const lk_pr
         c->job = job;
         c->row_tiles = ceil_div(job->m, run.isa->tile_rows[t]);
         c->col_tiles = ceil_div(job->n, run.isa->tile_cols[t]);
-        /* Many products keep threads busy as they are; a single one must be cut. */
-        choose_cut(c, run.isa, t, n >= 2 * threads ? 1 : threads);
+        choose_cut(c, run.isa, t, parts_of(job, n, threads));
         parts += c->rows_cut * c->cols_cut;
     }
     if (parts < threads) threads = parts;
@@ -334,11 +343,17 @@ void lk_map_run(lk_unary f, lk_dtype t, size_t n, const void *x, void *y) {
 void lk_exp_run(size_t n, const double *x, double *y) {
     lk_isa_pick()->map[LK_F64][LK_EXP](n, x, y);
 }
+void lk_log_run(size_t n, const double *x, double *y) {
+    lk_isa_pick()->map[LK_F64][LK_LOG](n, x, y);
+}
 void lk_normal_quantile_run(size_t n, const double *p, double *x) {
     lk_isa_pick()->normal_quantiles(n, p, x);
 }
 void lk_normal_cdf_run(size_t n, const double *x, double *p) {
     lk_isa_pick()->normal_cdfs(n, x, p);
+}
+void lk_log_thin_mass_run(size_t n, const double *width, const double *middle, double *out) {
+    lk_isa_pick()->log_thin_masses(n, width, middle, out);
 }
 double lk_log_sum_exp_f64(size_t n, const double *x) {
     return lk_isa_pick()->log_sum_exp_f64(n, x);

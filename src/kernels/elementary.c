@@ -133,6 +133,8 @@ double lk_log_normal_mass(double a, double b) {
     return top + (ratio < 0.5 ? lk_log1p(-ratio) : lk_log(1 - ratio));
 }
 
+double lk_log_thin_mass(double w, double m) { return thin_mass_f64(w, m); }
+
 double lk_normal_quantile(double p) {
     if (!(p > 0 && p < 1)) return p == 0 ? -INFINITY : p == 1 ? INFINITY : quiet_nan();
     double q = p - 0.5;

@@ -10,6 +10,7 @@
 enum { LK_CHUNK = 256, LK_LANES = 64 };
 /* Keys of a block of attention, whose scores are one lane each; what normalisation adds to a variance. */
 enum { LK_KEYS = 64 };
+enum { LK_MIX_SIDE = 8 };
 #define LK_NORM_EPSILON 1e-5
 
 typedef void (*lk_map_fn)(size_t n, const void *x, void *y);
@@ -39,6 +40,7 @@ typedef struct lk_isa {
     void (*bernoulli[2])(size_t n, const void *logits, const double *x, double *log_p);
     void (*normal_quantiles)(size_t n, const double *p, double *x);
     void (*normal_cdfs)(size_t n, const double *x, double *p);
+    void (*log_thin_masses)(size_t n, const double *width, const double *middle, double *out);
     void (*bernoulli_back[2])(size_t n, const void *logits, const double *x, double g, void *grad);
     void (*adam[2])(const lk_adam *c, size_t n, void *g, void *m, void *v, void *w);
     /* Rows of networks over sequences: sequence.inc. Numbers are of the type.
@@ -73,6 +75,10 @@ typedef struct lk_isa {
     double (*categorical[2])(size_t n, const void *logits, size_t k, double *e);
     void (*categorical_back[2])(size_t n, const void *logits, size_t k, double g, double *e,
                                 void *grad);
+    /* Of mixing in integers (coder/bytes_model.c), n a multiple of LK_MIX_SIDE, products within 31 bits: sum over i of
+     * w[i] x[i] >> 8; and w[i] += (x[i] error + 2^13) >> 14, kept within ±limit. */
+    int32_t (*mix_dot)(size_t n, const int32_t *w, const int32_t *x);
+    void (*mix_train)(size_t n, int32_t *w, const int32_t *x, int32_t error, int32_t limit);
     /* As lk_lanes_encode and lk_lanes_decode (rans_lanes.h). */
     uint8_t *(*lanes_encode)(const lk_byte_shares *s, const uint8_t *bytes, size_t n,
                              uint32_t state[LK_RANS_LANES], uint8_t *end);

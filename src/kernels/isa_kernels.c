@@ -285,31 +285,56 @@ LK_INLINE void chebyshev_side(const double *c, const int n, const double *t, dou
     memcpy(out, at, sizeof at);
 }
 
-/* lk_normal_cdf: both sides of every number, and the one that is its own is taken. */
-static void normal_cdfs(size_t n, const double *x, double *p) {
+/* Of 16 numbers both sides' series, and the one that is its own is taken. */
+LK_INLINE void normal_cdf_side(const double *x, double *p) {
     enum { FAR = sizeof erfcx_series / 8, CENTRAL_TERMS = sizeof erf_series / 8 };
-    double v[SERIES_SIDE], far[SERIES_SIDE], central[SERIES_SIDE];
-    for (size_t i = 0; i < n; i += SERIES_SIDE) {
-        size_t some = n - i < SERIES_SIDE ? n - i : SERIES_SIDE;
-        memset(v, 0, sizeof v);
-        memcpy(v, x + i, some * sizeof *v);
-        for (size_t l = 0; l < SERIES_SIDE; l++) {
-            double u = -v[l] * SQRT_HALF, t = !(v[l] > -0.5) ? u : -u;
-            far[l] = (t - 3.75) / (t + 3.75);
-            central[l] = 2 * u * u - 1;
-        }
-        chebyshev_side(erfcx_series, FAR, far, far);
-        chebyshev_side(erf_series, CENTRAL_TERMS, central, central);
-        for (size_t l = 0; l < SERIES_SIDE; l++) {
-            int low = !(v[l] > -0.5);
-            double u = -v[l] * SQRT_HALF, t = low ? u : -u, r = far[l] / (1 + 2 * t);
-            double e = exp_minus_square_f64(low ? 0.5 : 1, low ? v[l] : t);
-            double below = v[l] < -39 ? 0 : 0.5 * r * e, above = 0.5 * (u < -6 ? 2 : 2 - e * r);
-            double y = low ? below : u >= -1 ? 0.5 * (1 - u * central[l]) : above;
-            v[l] = v[l] == v[l] ? y : v[l];
-        }
-        memcpy(p + i, v, some * sizeof *v);
+    double far[SERIES_SIDE], central[SERIES_SIDE];
+    for (size_t l = 0; l < SERIES_SIDE; l++) {
+        double u = -x[l] * SQRT_HALF, t = !(x[l] > -0.5) ? u : -u;
+        far[l] = (t - 3.75) / (t + 3.75);
+        central[l] = 2 * u * u - 1;
     }
+    chebyshev_side(erfcx_series, FAR, far, far);
+    chebyshev_side(erf_series, CENTRAL_TERMS, central, central);
+    for (size_t l = 0; l < SERIES_SIDE; l++) {
+        int low = !(x[l] > -0.5);
+        double u = -x[l] * SQRT_HALF, t = low ? u : -u, r = far[l] / (1 + 2 * t);
+        double e = exp_minus_square_f64(low ? 0.5 : 1, low ? x[l] : t);
+        double below = x[l] < -39 ? 0 : 0.5 * r * e, above = 0.5 * (u < -6 ? 2 : 2 - e * r);
+        double y = low ? below : u >= -1 ? 0.5 * (1 - u * central[l]) : above;
+        p[l] = x[l] == x[l] ? y : x[l];
+    }
+}
+
+/* lk_normal_cdf of each. */
+static void normal_cdfs(size_t n, const double *x, double *p) {
+    double rest[SERIES_SIDE];
+    size_t i = 0;
+    for (; i + SERIES_SIDE <= n; i += SERIES_SIDE) normal_cdf_side(x + i, p + i);
+    if (i == n) return;
+    for (size_t l = 0; l < SERIES_SIDE; l++) rest[l] = i + l < n ? x[i + l] : 0;
+    normal_cdf_side(rest, rest);
+    for (size_t l = 0; i + l < n; l++) p[i + l] = rest[l];
+}
+
+static void log_thin_masses(size_t n, const double *width, const double *middle, double *out) {
+    for (size_t i = 0; i < n; i++) out[i] = thin_mass_f64(width[i], middle[i]);
+}
+
+static int32_t mix_dot(size_t n, const int32_t *w, const int32_t *x) {
+    int32_t sum = 0;
+    for (size_t from = 0; from < n; from += LK_MIX_SIDE)
+        for (size_t i = 0; i < LK_MIX_SIDE; i++) sum += (w[from + i] * x[from + i]) >> 8;
+    return sum;
+}
+
+static void mix_train(size_t n, int32_t *w, const int32_t *x, int32_t error, int32_t limit) {
+    for (size_t from = 0; from < n; from += LK_MIX_SIDE)
+        for (size_t i = 0; i < LK_MIX_SIDE; i++) {
+            int32_t v = w[from + i] + ((x[from + i] * error + 0x2000) >> 14);
+            v = v > limit ? limit : v;
+            w[from + i] = v < -limit ? -limit : v;
+        }
 }
 
 #include "kernels/rans_lanes.inc"
@@ -336,6 +361,7 @@ const lk_isa JOIN(lk_isa_, LK_ISA) = {
     .log_softmax = {log_softmax_f32, log_softmax_f64},
     .normal_quantiles = normal_quantiles,
     .normal_cdfs = normal_cdfs,
+    .log_thin_masses = log_thin_masses,
     .bernoulli = {bernoulli_run_f32, bernoulli_run_f64},
     .bernoulli_back = {bernoulli_run_back_f32, bernoulli_run_back_f64},
     .adam = {adam_f32, adam_f64},
@@ -353,6 +379,8 @@ const lk_isa JOIN(lk_isa_, LK_ISA) = {
     .gated_back = {gated_back_f32, gated_back_f64},
     .categorical = {categorical_f32, categorical_f64},
     .categorical_back = {categorical_back_f32, categorical_back_f64},
+    .mix_dot = mix_dot,
+    .mix_train = mix_train,
     .lanes_encode = LANES_ENCODE,
     .lanes_decode = LANES_DECODE,
 };

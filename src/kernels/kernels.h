@@ -39,6 +39,8 @@ double lk_log_normal_cdf(double x);
 double lk_normal_quantile(double p); /* 0 < p < 1 */
 /* log of (Φ(b) - Φ(a)) for a < b (either may be infinite), accurate in both tails. */
 double lk_log_normal_mass(double a, double b);
+/* The same of an interval of a given width < 0.05 about a middle >= 0, their product below 0.5, which no rounding of ends hurts. */
+double lk_log_thin_mass(double width, double middle);
 double lk_beta_regularised(double x, double a, double b); /* I_x(a, b) */
 double lk_gamma_regularised(double a, double x);          /* P(a, x) */
 
@@ -101,9 +103,11 @@ double lk_categorical_row(lk_dtype t, size_t n, const void *logits, size_t k, do
 void lk_categorical_row_back(lk_dtype t, size_t n, const void *logits, size_t k, double g,
                              double *work, void *grad);
 
-/* lk_exp, lk_normal_cdf and lk_normal_quantile of n numbers each; in place is fine for the first two. */
+/* lk_exp, lk_log, lk_normal_cdf, lk_log_thin_mass and lk_normal_quantile of n numbers each; in place is fine for all but the last. */
 void lk_exp_run(size_t n, const double *x, double *y);
+void lk_log_run(size_t n, const double *x, double *y);
 void lk_normal_cdf_run(size_t n, const double *x, double *p);
+void lk_log_thin_mass_run(size_t n, const double *width, const double *middle, double *out);
 void lk_normal_quantile_run(size_t n, const double *p, double *x);
 
 /* ---- Products: out[i,j] = sum over k of a[i,k]·b[k,j], in chunks of 256 ------------------------

@@ -158,6 +158,23 @@ static void normal_cdfs(size_t n, const double *x, double *p) {
     for (size_t i = 0; i < n; i++) p[i] = lk_normal_cdf(x[i]);
 }
 
+static void log_thin_masses(size_t n, const double *width, const double *middle, double *out) {
+    for (size_t i = 0; i < n; i++) out[i] = lk_log_thin_mass(width[i], middle[i]);
+}
+
+static int32_t mix_dot(size_t n, const int32_t *w, const int32_t *x) {
+    int32_t sum = 0;
+    for (size_t i = 0; i < n; i++) sum += (w[i] * x[i]) >> 8;
+    return sum;
+}
+
+static void mix_train(size_t n, int32_t *w, const int32_t *x, int32_t error, int32_t limit) {
+    for (size_t i = 0; i < n; i++) {
+        int32_t v = w[i] + ((x[i] * error + 0x2000) >> 14);
+        w[i] = v > limit ? limit : v < -limit ? -limit : v;
+    }
+}
+
 const lk_isa lk_isa_scalar = {
     .name = "scalar",
     .product = {product_f32, product_f64},
@@ -176,6 +193,7 @@ const lk_isa lk_isa_scalar = {
     .log_softmax = {log_softmax_f32, log_softmax_f64},
     .normal_quantiles = normal_quantiles,
     .normal_cdfs = normal_cdfs,
+    .log_thin_masses = log_thin_masses,
     .bernoulli = {bernoulli_run_f32, bernoulli_run_f64},
     .bernoulli_back = {bernoulli_run_back_f32, bernoulli_run_back_f64},
     .adam = {adam_f32, adam_f64},
@@ -193,6 +211,8 @@ const lk_isa lk_isa_scalar = {
     .gated_back = {lk_reference_gated_back_f32, lk_reference_gated_back_f64},
     .categorical = {lk_reference_categorical_f32, lk_reference_categorical_f64},
     .categorical_back = {lk_reference_categorical_back_f32, lk_reference_categorical_back_f64},
+    .mix_dot = mix_dot,
+    .mix_train = mix_train,
     .lanes_encode = lk_lanes_encode,
     .lanes_decode = lk_lanes_decode,
 };

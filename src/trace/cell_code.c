@@ -36,30 +36,38 @@ static uint32_t start_of(const alphabet *a, uint32_t j) {
 typedef struct search {
     uint32_t at, low, high, from, to, turns;
     uint32_t last, last_start; /* where one looked, and what was there */
+    double slope;              /* of what nearly are starts there */
 } search;
 
 static uint32_t within(const search *s, double place) {
-    if (!(place > s->low)) return s->low + 1;
+    if (!(place >= s->low + 1.0)) return s->low + 1;
     return place < s->high - 1 ? (uint32_t)place : s->high - 1;
 }
 
-static uint32_t next_place(const alphabet *a, const search *s) {
+/* The place whose share of what nearly is C holds `at`, by regula falsi that halves whenever it gets on slowly. */
+static uint32_t first_place(const alphabet *a, search *s) {
+    double quanta = whole_code - 2 * a->n, at = s->at;
     uint32_t low = s->low, high = s->high;
-    double quanta = whole_code - 2 * a->n;
-    if (!a->nearly_below || high - low < 4 || s->turns % 4 == 3) return low + (high - low) / 2;
-    if (!s->turns) {
-        while (high - low > 1) {
-            uint32_t middle = low + (high - low) / 2;
-            if (a->nearly_below(a->self, middle) * quanta + 2.0 * middle <= s->at) low = middle;
-            else high = middle;
-        }
-        return within(s, low);
+    double from = s->from, to = s->to; /* what nearly are their starts */
+    for (bool slow = false; high - low > 1;) {
+        uint32_t width = high - low, place = low + width / 2;
+        if (!slow && to > from) place = low + (uint32_t)((at - from) / (to - from) * width);
+        if (place <= low) place = low + 1;
+        if (place >= high) place = high - 1;
+        double start = a->nearly_below(a->self, place) * quanta + 2.0 * place;
+        if (start <= at) low = place, from = start;
+        else high = place, to = start;
+        slow = !slow && high - low > width / 2;
     }
-    uint32_t next = s->last + 1 < a->n ? s->last + 1 : s->last - 1;
-    double slope = (a->nearly_below(a->self, next) - a->nearly_below(a->self, s->last)) /
-                   ((double)next - s->last);
-    double by = ((double)s->at - s->last_start) / (slope * quanta + 2);
-    return within(s, s->last + by);
+    s->slope = to - from;
+    return within(s, low);
+}
+
+static uint32_t next_place(const alphabet *a, search *s) {
+    uint32_t low = s->low, high = s->high;
+    if (!a->nearly_below || high - low < 4 || s->turns % 4 == 3) return low + (high - low) / 2;
+    if (!s->turns) return first_place(a, s);
+    return within(s, s->last + ((double)s->at - s->last_start) / (s->slope > 2 ? s->slope : 2));
 }
 
 static uint32_t find(const alphabet *a, uint32_t at, uint32_t *start, uint32_t *size) {
@@ -99,7 +107,7 @@ static alphabet finite_alphabet(const lk_predictive *p, double *running) {
             continue;
         }
         double below[LK_MAX_CELL_PARAMS];
-        lk_cell_cumulative(p->cell, p->dtype, p->params[k], below);
+        lk_predictive_cumulative(p, k, below);
         for (uint32_t j = 0; j + 1 < n; j++) running[j] += p->weight[k] * below[j];
     }
     return (alphabet){weight_below, running, n, NULL};

@@ -60,7 +60,6 @@ typedef struct row_lanes {
     size_t rows, k, param_rows, bytes; /* k lanes a row; of a row of parameters */
     lk_dtype dtype;
     double *prior, *log_weight, *weight; /* [rows, k] */
-    double *room;                        /* [rows, 2 k] */
     const void **rows_of;                /* [rows, k] */
     const double *x;
     const uint8_t *present, *known;
@@ -93,9 +92,7 @@ static bool lay_lanes(row_lanes *l, lk_trace *trace, const lk_dist *dist) {
     l->log_weight = lk_arena_alloc(trace->arena, lanes, sizeof *l->log_weight);
     l->weight = lk_arena_alloc(trace->arena, lanes, sizeof *l->weight);
     l->rows_of = lk_arena_alloc(trace->arena, lanes, sizeof *l->rows_of);
-    l->room = lk_arena_alloc_raw(trace->arena, lanes, 2 * sizeof *l->room);
-    if (!l->room || !l->prior || !l->log_weight || !l->weight || !l->rows_of)
-        return out_of_memory(trace);
+    if (!l->prior || !l->log_weight || !l->weight || !l->rows_of) return out_of_memory(trace);
     const lk_tensor *joint = trace->log_joint;
     for (size_t row = 0; row < rows; row++) {
         double *prior = l->prior + row * k;
@@ -128,25 +125,33 @@ static bool left_out(const lk_dist *dist, size_t c, const double *x, const uint8
     return gate != SIZE_MAX && there[gate] && x[gate] == 1;
 }
 
-static lk_predictive predictive_of(const row_lanes *l, size_t row, size_t c) {
+/* What is prepared of a cell's lanes, while that cell is coded. */
+typedef struct lane_room {
+    double of_cell[2048];
+} lane_room;
+
+static lk_predictive predictive_of(const row_lanes *l, size_t row, size_t c, lane_room *room) {
     lk_predictive p = {.cell = &l->dist->cells[c],
                        .dtype = l->dtype,
                        .n = l->k,
                        .weight = l->weight + row * l->k,
                        .params = l->rows_of + row * l->k};
-    lk_predictive_prepare(&p, l->room + row * 2 * l->k);
+    lk_predictive_prepare(&p, room->of_cell, sizeof room->of_cell / sizeof *room->of_cell);
     return p;
 }
 
-/* What the lanes of a row weigh once cell c is known; `last`: no cell follows that would ask. */
-static void learn(row_lanes *l, size_t row, size_t c, double value, bool last) {
+/* What the lanes of a row weigh once a cell is known, of which p says what they thought; `last`: no cell follows that would
+ * ask. */
+static void learn(row_lanes *l, size_t row, const lk_predictive *p, double value, bool last) {
     const lk_coding *coding = l->trace->user;
     bool sums = coding->log_prob != NULL;
     if (!sums && (last || l->k == 1)) return;
-    double *log_weight = l->log_weight + row * l->k;
-    for (size_t i = 0; i < l->k; i++)
-        log_weight[i] += lk_cell_log_prob(&l->dist->cells[c], l->dtype, l->rows_of[row * l->k + i],
-                                          value, NULL, NULL);
+    double *log_weight = l->log_weight + row * l->k, log_p[LK_DIST_SIDE];
+    for (size_t from = 0; from < l->k; from += LK_DIST_SIDE) {
+        size_t n = l->k - from < LK_DIST_SIDE ? l->k - from : LK_DIST_SIDE;
+        lk_predictive_lanes(p, from, n, value, log_p);
+        for (size_t i = 0; i < n; i++) log_weight[from + i] += log_p[i];
+    }
     bool possible = weigh(log_weight, l->prior + row * l->k, l->weight + row * l->k, l->k);
     if (sums && !possible) coding->log_prob[row] = -INFINITY;
 }
@@ -198,13 +203,14 @@ static void mix_rows(row_lanes *l) {
     lk_coding *c = l->trace->user;
     lk_mixed *m = c->mixed;
     size_t n = l->dist->n;
+    lane_room room;
     for (size_t i = 0; i < n; i++)
         for (size_t row = 0; row < l->rows; row++) {
             const double *x = l->x + row * n;
             const uint8_t *there = l->present ? l->present + row * n : NULL;
             size_t cell = cell_at(l->dist, row, i);
             if (there && left_out(l->dist, cell, x, there)) continue;
-            lk_predictive p = predictive_of(l, row, cell);
+            lk_predictive p = predictive_of(l, row, cell, &room);
             lk_mixed_sight sight = sight_of(m, l->dist, row, i, l->x, l->present);
             if (!there || there[cell]) lk_mixed_code(m, cell, &p, &sight, x[cell]);
             if ((there && !there[cell]) || m->broken) {
@@ -212,7 +218,7 @@ static void mix_rows(row_lanes *l) {
                 c->bad_cell = cell;
                 return;
             }
-            learn(l, row, cell, x[cell], i + 1 == n);
+            learn(l, row, &p, x[cell], i + 1 == n);
         }
     keep_last_row(m, l->rows, n, l->x, l->present);
 }
@@ -223,6 +229,7 @@ static void pieces_of_rows(void *argument, size_t begin, size_t end) {
     row_lanes *l = argument;
     lk_coding *c = l->trace->user;
     size_t n = l->dist->n;
+    lane_room room;
     for (size_t row = begin; row < end; row++) {
         const double *x = l->x + row * n;
         const uint8_t *there = l->present ? l->present + row * n : NULL;
@@ -232,13 +239,13 @@ static void pieces_of_rows(void *argument, size_t begin, size_t end) {
             uint8_t mark = l->known ? l->known[row * n + cell] : 0;
             pieces->n = 0;
             if (mark == LK_OUTSIDE || (there && left_out(l->dist, cell, x, there))) continue;
-            lk_predictive p = predictive_of(l, row, cell);
+            lk_predictive p = predictive_of(l, row, cell, &room);
             bool codes = mark == LK_KNOWN || lk_cell_code(&p, c->window[cell], x[cell], pieces);
             if ((there && !there[cell]) || !codes) {
                 pieces->n = SIZE_MAX;
                 return;
             }
-            learn(l, row, cell, x[cell], i + 1 == n);
+            learn(l, row, &p, x[cell], i + 1 == n);
         }
         sum_row(l, row);
     }
@@ -390,6 +397,7 @@ static void pop_row_site(lk_trace *trace, lk_site *site, const lk_dist *dist) {
         const lk_tensor *p = dist->params;
         lay_params(&l, p->data, lk_tensor_rows(p), lk_tensor_cols(p), p->dtype);
     }
+    lane_room room;
     bool *broken = c->mixed ? &c->mixed->broken : &c->stack->broken;
     for (size_t i = 0; i < n && !*broken; i++) {
         if (chain) chain->one(chain->self, trace, state, i, x, present, params);
@@ -400,18 +408,17 @@ static void pop_row_site(lk_trace *trace, lk_site *site, const lk_dist *dist) {
             bool there = mark != LK_OUTSIDE &&
                          !left_out(dist, cell, x + row * n, present + row * n);
             double value = 0;
-            if (there && mark == LK_KNOWN) {
-                value = ((const double *)site->value->data)[row * n + cell];
-                learn(&l, row, cell, value, false);
-            } else if (there) {
-                lk_predictive p = predictive_of(&l, row, cell);
-                if (c->mixed) {
+            if (there) {
+                lk_predictive p = predictive_of(&l, row, cell, &room);
+                if (mark == LK_KNOWN) {
+                    value = ((const double *)site->value->data)[row * n + cell];
+                } else if (c->mixed) {
                     lk_mixed_sight sight = sight_of(c->mixed, dist, row, i, x, present);
                     value = lk_mixed_code(c->mixed, cell, &p, &sight, 0);
                 } else {
                     value = lk_cell_decode(&p, c->window[cell], c->stack);
                 }
-                learn(&l, row, cell, value, i + 1 == n);
+                learn(&l, row, &p, value, i + 1 == n && mark != LK_KNOWN);
             }
             for (size_t k = 0; k < l.k; k++) {
                 x[(k * rows + row) * n + cell] = value;

@@ -246,7 +246,15 @@ static void log_prob_range(void *argument, size_t begin, size_t end) {
     const lk_tensor *params = node->in[0], *value = node->in[1];
     double *out = node->out->data;
     size_t value_rows = lk_tensor_rows(value);
+    /* Outcomes by one row of parameters, which come side by side when a latent's are enumerated. */
+    bool alike = e->softmax && e->n == 1 && !e->present && lk_tensor_rows(params) == 1;
     for (size_t lane = begin; lane < end; lane++) {
+        if (alike && lane > begin && value_at(value, lane, 0) == value_at(value, lane - 1, 0)) {
+            out[lane] = out[lane - 1];
+            e->terms[lane] = e->terms[lane - 1];
+            if (e->missingness) e->missingness[lane] = e->missingness[lane - 1];
+            continue;
+        }
         const void *row = wrapped_row(params, lane);
         const uint8_t *present = e->present ? e->present + lane % value_rows * e->n : NULL;
         double *terms = e->terms + lane * e->n;

@@ -6,7 +6,7 @@
 
 #include <cmocka.h>
 
-#include "dist/cells.h"
+#include "dist/predictive.h"
 #include "unit/dist_cases.h"
 
 /* Row with the case's parameters from `at` on, every `stride`-th. */
@@ -270,6 +270,109 @@ static void test_means(void **state) {
     }
 }
 
+/* ---- Many lanes of one cell -------------------------------------------------------------------------- */
+
+enum { LANES = 130, LANE_PARAMS = 5, LANE_ROW = AT + STRIDE * LANE_PARAMS };
+
+typedef struct lanes {
+    double f64[LANES][LANE_ROW], weight[LANES], room[LANES * LANE_PARAMS];
+    float f32[LANES][LANE_ROW];
+    const void *params[LANES];
+} lanes;
+
+static lk_predictive lanes_of(lanes *l, const lk_cell_dist *cell, lk_dtype t, size_t n,
+                              lk_rng *rng) {
+    double sum = 0;
+    for (size_t i = 0; i < n; i++) {
+        for (size_t j = 0; j < LANE_ROW; j++) {
+            double spread = cell->form.kind == &lk_normal && j == AT ? 40 : 6;
+            l->f32[i][j] = (float)(spread * (lk_rng_uniform(rng) - 0.5));
+            l->f64[i][j] = l->f32[i][j];
+        }
+        l->weight[i] = i % 5 == 3 ? 0 : lk_rng_uniform(rng);
+        sum += l->weight[i];
+        l->params[i] = t == LK_F64 ? (const void *)l->f64[i] : l->f32[i];
+    }
+    for (size_t i = 0; i < n; i++) l->weight[i] /= sum;
+    return (
+        lk_predictive){.cell = cell, .dtype = t, .n = n, .weight = l->weight, .params = l->params};
+}
+
+static bool same_bits(double a, double b) { return !memcmp(&a, &b, sizeof a); }
+
+static size_t differ(const lk_predictive *prepared, const lk_predictive *plain, double value,
+                     double off) {
+    size_t n = 0;
+    double log_p[LK_DIST_SIDE];
+    for (size_t from = 0; from < plain->n; from += LK_DIST_SIDE) {
+        size_t some = plain->n - from < LK_DIST_SIDE ? plain->n - from : LK_DIST_SIDE;
+        lk_predictive_lanes(prepared, from, some, value + off, log_p);
+        for (size_t i = 0; i < some; i++)
+            n += !same_bits(log_p[i], lk_cell_log_prob(plain->cell, plain->dtype,
+                                                       plain->params[from + i], value, NULL, NULL));
+    }
+    double cdf = lk_predictive_cdf(plain, value);
+    n += !same_bits(lk_predictive_cdf(prepared, value + off), cdf);
+    n += !(fabs(lk_predictive_nearly_cdf(prepared, value) - cdf) < 1e-5);
+    return n;
+}
+
+/* What is prepared has the bits of what is not. */
+static void test_prepared_lanes(void **state) {
+    (void)state;
+    static lanes l;
+    lk_rng rng = lk_rng_at(1, "lanes", 0, 0, 0);
+    const double ends[][2] = {{-INFINITY, INFINITY}, {-20, 20}, {0, INFINITY}};
+    const double steps[] = {0, 0.001, 1, 7};
+    for (int round = 0; round < 400; round++) {
+        const double *end = ends[round % 3];
+        lk_cell_dist cell = {
+            .form = {.kind = &lk_normal, .n = 1},
+            .at = AT,
+            .stride = STRIDE,
+            .shift = round % 2 ? 3.5 : 0,
+            .scale = round % 4 < 2 ? 1 : 0.37,
+            .step = steps[round % 4],
+            .low = end[0],
+            .high = end[1]};
+        lk_predictive plain = lanes_of(&l, &cell, round % 5 ? LK_F64 : LK_F32,
+                                       (size_t)(round % LANES) + 1, &rng),
+                      prepared = plain;
+        lk_predictive_prepare(&prepared, l.room, sizeof l.room / sizeof *l.room);
+        assert_non_null(prepared.mean);
+        double value =
+            cell.step > 0
+                ? cell.step *
+                      lk_nearest_step((lk_rng_uniform(&rng) - 0.5) * 60 / cell.step, -1e9, 1e9)
+                : (lk_rng_uniform(&rng) - 0.5) * 60;
+        assert_int_equal(differ(&prepared, &plain, value, 0), 0);
+        if (value > 0 && value < 15)
+            assert_true(differ(&prepared, &plain, value, cell.step) > 0 || !(cell.step > 0));
+    }
+    for (int round = 0; round < 200; round++) {
+        double below[2][LANE_PARAMS];
+        lk_cell_dist cell = {.form = {.kind = &lk_categorical, .n = round % LANE_PARAMS + 1},
+                             .at = AT,
+                             .stride = STRIDE,
+                             .scale = 1};
+        lk_predictive plain = lanes_of(&l, &cell, round % 2 ? LK_F64 : LK_F32,
+                                       (size_t)(round % LANES) + 1, &rng),
+                      prepared = plain;
+        lk_predictive_prepare(&prepared, l.room, sizeof l.room / sizeof *l.room);
+        assert_non_null(prepared.share);
+        for (int v = -1; v <= cell.form.n; v++)
+            assert_int_equal(differ(&prepared, &plain, v, 0), 0);
+        if (cell.form.n > 1) assert_true(differ(&prepared, &plain, 0, 1) > 0);
+        lk_predictive_cumulative(&plain, 0, below[0]);
+        lk_predictive_cumulative(&prepared, 0, below[1]);
+        assert_memory_equal(below[0], below[1], (size_t)cell.form.n * sizeof **below);
+    }
+    lk_cell_dist wide = {.form = {.kind = &lk_normal, .n = 1}, .at = AT, .stride = STRIDE};
+    lk_predictive crowd = lanes_of(&l, &wide, LK_F64, LANES, &rng);
+    lk_predictive_prepare(&crowd, l.room, 2 * LANES - 1);
+    assert_null(crowd.mean); /* no room: asked as it stands */
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_sums_reject),
@@ -280,6 +383,7 @@ int main(void) {
         cmocka_unit_test(test_quantiles_and_samples),
         cmocka_unit_test(test_frequencies),
         cmocka_unit_test(test_means),
+        cmocka_unit_test(test_prepared_lanes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

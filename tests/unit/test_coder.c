@@ -271,7 +271,7 @@ static void test_where_one_looks(void **state) {
         plain.state = near.state =
             LK_RANS_LEAST + (i % 7 ? x >> 2 : (x >> 40 << 28) - (i % 14 == 0));
         double slow = lk_cell_decode(&p, windows[i % 5 % 3], &plain);
-        lk_predictive_prepare(&p, room);
+        lk_predictive_prepare(&p, room, sizeof room / sizeof *room);
         assert_non_null(p.mean);
         double fast = lk_cell_decode(&p, windows[i % 5 % 3], &near);
         assert_memory_equal(&slow, &fast, sizeof slow);

@@ -591,6 +591,74 @@ static void test_normal_cdfs(void **state) {
     assert_true(fabs(p[0] - 0.975) < 1e-15);
 }
 
+/* The exact mass of [m - w/2, m + w/2] by Gauss's rule of five points, whose error is far below a rounding here. */
+static double thin_mass(double w, double m) {
+    static const double at[] = {0, 0.5384693101056831, 0.9061798459386640},
+                        weight[] = {0.5688888888888889, 0.4786286704993665, 0.2369268850561891};
+    double sum = 0;
+    for (int i = -2; i <= 2; i++) {
+        double shift = 0.5 * w * (i < 0 ? -at[-i] : at[i]);
+        sum += 0.5 * weight[i < 0 ? -i : i] * exp(-m * shift - 0.5 * shift * shift);
+    }
+    return log(sum) + log(w) - 0.5 * m * m - 0.91893853320467274;
+}
+
+static void test_thin_masses(void **state) {
+    (void)state;
+    enum { N = 1003 };
+    static double w[N], m[N], log_p[N];
+    lk_rng rng = lk_rng_at(1, "thin", 0, 0, 0);
+    for (size_t i = 0; i < N; i++) {
+        w[i] = 0.05 * exp(-20 * lk_rng_uniform(&rng) * (i % 3 != 0));
+        m[i] = lk_rng_uniform(&rng) * (0.5 / w[i] < 40 ? 0.5 / w[i] : 40);
+    }
+    w[0] = 0x1p-1000;
+    const lk_isa *isa;
+    for (size_t v = 0; (isa = lk_isa_at(v)); v++) {
+        if (!lk_isa_runs_here(isa)) continue;
+        isa->log_thin_masses(N, w, m, log_p);
+        for (size_t i = 0; i < N; i++) {
+            double alone = lk_log_thin_mass(w[i], m[i]), want = thin_mass(w[i], m[i]);
+            if (!same(LK_F64, &alone, &log_p[i], 1) ||
+                !(fabs(alone - want) < 1e-15 * (1 + m[i] * m[i]) + 4e-15 * fabs(log(w[i]))) ||
+                fabs(alone - want - 0.001 * w[i]) < 1e-15)
+                fail_msg("%s: mass of %g about %g is %.17g, not %.17g", isa->name, w[i], m[i],
+                         log_p[i], want);
+        }
+    }
+}
+
+static void test_integer_mixing(void **state) {
+    (void)state;
+    enum { N = 13 * LK_MIX_SIDE, LIMIT = 1 << 19 };
+    lk_rng rng = lk_rng_at(1, "mixing", 0, 0, 0);
+    const lk_isa *isa;
+    for (int round = 0; round < 200; round++) {
+        int32_t w[N], x[N], error = (int32_t)((lk_rng_uniform(&rng) - 0.5) * 32768);
+        size_t n = (size_t)(round % 13 + 1) * LK_MIX_SIDE;
+        int64_t sum = 0;
+        for (size_t i = 0; i < n; i++) {
+            w[i] = (int32_t)((lk_rng_uniform(&rng) - 0.5) * 2 * LIMIT);
+            x[i] = (int32_t)((lk_rng_uniform(&rng) - 0.5) * 4095);
+            if (i % 7 == 0) w[i] = i % 2 ? LIMIT : -LIMIT;
+            sum += (int64_t)floor((double)w[i] * x[i] / 256);
+        }
+        for (size_t v = 0; (isa = lk_isa_at(v)); v++) {
+            int32_t learned[N];
+            if (!lk_isa_runs_here(isa)) continue;
+            memcpy(learned, w, sizeof w);
+            assert_int_equal(isa->mix_dot(n, w, x), sum);
+            isa->mix_train(n, learned, x, error, LIMIT);
+            for (size_t i = 0; i < n; i++) {
+                double by = floor(((double)x[i] * error + 8192) / 16384), to = w[i] + by;
+                assert_int_equal(learned[i], (int32_t)(to > LIMIT    ? LIMIT
+                                                       : to < -LIMIT ? -LIMIT
+                                                                     : to));
+            }
+        }
+    }
+}
+
 static void test_reductions(void **state) {
     (void)state;
     double x[1000];
@@ -657,7 +725,8 @@ int main(void) {
         cmocka_unit_test(test_products),        cmocka_unit_test(test_zero_terms),
         cmocka_unit_test(test_entries),         cmocka_unit_test(test_adam),
         cmocka_unit_test(test_bernoulli),       cmocka_unit_test(test_normal_quantiles),
-        cmocka_unit_test(test_normal_cdfs),     cmocka_unit_test(test_maps),
+        cmocka_unit_test(test_normal_cdfs),     cmocka_unit_test(test_thin_masses),
+        cmocka_unit_test(test_integer_mixing),  cmocka_unit_test(test_maps),
         cmocka_unit_test(test_same_reductions), cmocka_unit_test(test_reductions),
         cmocka_unit_test(test_linear_algebra)};
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -9,6 +9,7 @@
 
 #include "base/threads.h"
 
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -74,6 +75,42 @@ static void test_loops_in_a_row(void **state) {
         if (loop % 300 == 0) nanosleep(&(struct timespec){0, 2000000}, NULL);
     }
     free(c);
+    lk_context_destroy(ctx);
+}
+
+/* Who does item `slow` waits until all but its neighbours are done, by others. */
+typedef struct held {
+    size_t slow, n;
+    atomic_size_t done;
+    atomic_bool in_vain, all; /* all: somebody had a whole piece in hand */
+} held;
+
+static void held_range(void *argument, size_t begin, size_t end) {
+    held *h = argument;
+    struct timespec now, from;
+    clock_gettime(CLOCK_MONOTONIC, &from);
+    if (3 * (end - begin) >= h->n) h->all = true; /* only ever written to true */
+    for (size_t i = begin; i < end; i++) {
+        while (i == h->slow && h->done < h->n - (end - begin) && !h->in_vain) {
+            clock_gettime(CLOCK_MONOTONIC, &now);
+            h->in_vain = now.tv_sec - from.tv_sec > 60;
+            nanosleep(&(struct timespec){0, 100000}, NULL);
+        }
+    }
+    h->done += end - begin;
+}
+
+/* A thread that is held up holds up no more than it has in hand; also when what it has in hand is another's. */
+static void test_others_take_over(void **state) {
+    (void)state;
+    lk_context *ctx = lk_context_create(NULL);
+    lk_context_set_threads(ctx, 3);
+    for (size_t repeat = 0; repeat < 20; repeat++) {
+        held h = {.slow = repeat * 5 % 96, .n = 96};
+        lk_parallel(ctx, h.n, 1, held_range, &h);
+        assert_false(h.in_vain || h.all);
+        assert_int_equal(h.done, h.n);
+    }
     lk_context_destroy(ctx);
 }
 
@@ -162,8 +199,8 @@ static void test_without_memory(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_every_item_once), cmocka_unit_test(test_loops_in_a_row),
-        cmocka_unit_test(test_loops_in_loops_and_scratch), cmocka_unit_test(test_lives_of_a_pool),
-        cmocka_unit_test(test_without_memory)};
+        cmocka_unit_test(test_every_item_once), cmocka_unit_test(test_others_take_over),
+        cmocka_unit_test(test_loops_in_a_row),  cmocka_unit_test(test_loops_in_loops_and_scratch),
+        cmocka_unit_test(test_lives_of_a_pool), cmocka_unit_test(test_without_memory)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
