@@ -296,6 +296,11 @@ void lk_parallel(lk_context *ctx, size_t n, size_t grain, lk_range_fn fn, void *
     atomic_store(&pool->busy, false);
 }
 
+size_t lk_one_each(const lk_context *ctx, size_t n) {
+    size_t each = n / (size_t)ctx->threads;
+    return each ? each : 1;
+}
+
 bool lk_in_parallel(const lk_context *ctx) {
     const lk_pool *pool = ctx->pool;
     return pool && atomic_load_explicit(&pool->busy, memory_order_relaxed);
