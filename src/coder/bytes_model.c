@@ -140,6 +140,7 @@ struct lk_bytes_model {
 
     /* What the contexts say. */
     uint32_t hash[MOST_CONTEXTS];
+    uint64_t place[MOST_CONTEXTS]; /* of this nibble's buckets */
     bucket *first[MOST_CONTEXTS], *here[MOST_CONTEXTS];
     adaptive past[MOST_CONTEXTS][1024], *used_past[MOST_CONTEXTS];
     adaptive run[MOST_CONTEXTS][512], *used_run[MOST_CONTEXTS];
@@ -267,22 +268,20 @@ static void find_match(lk_bytes_model *m, int i, uint32_t *slot) {
 }
 
 /* What a nibble's contexts ask for is on its way from memory before the first of it is looked at. */
-static void aim(lk_bytes_model *m, uint64_t h[MOST_CONTEXTS]) {
+static void aim(lk_bytes_model *m) {
     for (int i = 0; i < m->n_contexts; i++) {
-        h[i] = bucket_hash(m->hash[i], m->bit ? m->c0 : 0);
+        uint64_t h = m->place[i] = bucket_hash(m->hash[i], m->bit ? m->c0 : 0);
         for (uint32_t k = 0; k < PROBES; k++)
-            __builtin_prefetch(&m->table[(uint32_t)(h[i] >> (64 - m->table_log2)) ^ k], 1);
+            __builtin_prefetch(&m->table[(uint32_t)(h >> (64 - m->table_log2)) ^ k], 1);
     }
 }
 
 static void at_middle(lk_bytes_model *m) {
-    uint64_t h[MOST_CONTEXTS];
-    aim(m, h);
-    for (int i = 0; i < m->n_contexts; i++) m->here[i] = find(m, h[i]);
+    aim(m);
+    for (int i = 0; i < m->n_contexts; i++) m->here[i] = find(m, m->place[i]);
 }
 
 static void at_byte(lk_bytes_model *m) {
-    uint64_t h[MOST_CONTEXTS];
     uint32_t *slot[MATCHES];
     for (int i = 0; i < MATCHES; i++) {
         slot[i] = &m->match_table[i][match_hash(m, i)];
@@ -292,9 +291,9 @@ static void at_byte(lk_bytes_model *m) {
         m->hash[i] = mix(context_value(m, m->kind[i]), (uint32_t)m->kind[i] + 1);
     m->c0 = 1;
     m->bit = 0;
-    aim(m, h);
+    aim(m);
     for (int i = 0; m->at && i < MATCHES; i++) find_match(m, i, slot[i]);
-    for (int i = 0; i < m->n_contexts; i++) m->first[i] = m->here[i] = find(m, h[i]);
+    for (int i = 0; i < m->n_contexts; i++) m->first[i] = m->here[i] = find(m, m->place[i]);
 }
 
 static void take_byte(lk_bytes_model *m) {
