@@ -2,6 +2,9 @@
  * lk_tape_backward walks from its end. Each node adds to its inputs' gradients, so that a tensor used
  * twice gets both parts, and always in the same order.
  *
+ * The gradient of an op's result lives from the backward of the last op that reads it to that of its own op;
+ * then its memory is the next one's, and near: a network's gradients take the place of a few layers.
+ *
  * Everything that a step needs comes from the arena: the second step of the same shapes takes nothing
  * from the system. The first failure stays, and every later op returns `empty`, a tensor of one
  * zero that may be read, but never written by an op, for none runs. */
@@ -13,10 +16,18 @@
 #include <stdio.h>
 #include <string.h>
 
+/* Memory of a gradient that is over, in which this stands. */
+typedef struct spare {
+    struct spare *next;
+    size_t bytes;
+} spare;
+
 struct lk_tape {
     lk_context *ctx;
     lk_arena *arena;
     lk_node *last;
+    lk_tensor *loss; /* of the last backward */
+    spare *spares;
     lk_status status;
     bool gradients;
     void *scratch;
@@ -26,6 +37,9 @@ struct lk_tape {
 };
 
 enum { BLOCK = 1 << 20 };
+
+/* The gradient of a result before its memory is given: that one is wanted. */
+static char promised;
 
 lk_tape *lk_tape_create(lk_context *ctx) {
     lk_tape *tape = lk_alloc(ctx, 1, sizeof *tape);
@@ -48,6 +62,8 @@ void lk_tape_destroy(lk_tape *tape) {
 void lk_tape_reset(lk_tape *tape, bool gradients) {
     lk_arena_reset(tape->arena);
     tape->last = NULL;
+    tape->loss = NULL;
+    tape->spares = NULL;
     tape->status = LK_OK;
     tape->gradients = gradients;
     tape->scratch = NULL;
@@ -151,10 +167,9 @@ lk_tensor *lk_tape_run(lk_tape *tape, const lk_op *op, lk_dtype t, size_t rows, 
         wanted = wanted || (in[i] && in[i]->grad);
     }
     if (tape->gradients && wanted) {
-        if (!(out->grad = lk_tape_alloc(tape, out->size, size)) ||
-            !(out->fresh = lk_tape_alloc(tape, 1, 1)))
-            return &tape->empty;
+        if (!(out->fresh = lk_tape_alloc(tape, 1, 1))) return &tape->empty;
         *out->fresh = 1;
+        out->grad = &promised;
         out->node = node;
         node->previous = tape->last;
         tape->last = node;
@@ -182,27 +197,45 @@ void lk_grad_ready(lk_tape *tape, lk_tensor *x) {
         lk_parallel(tape->ctx, x->size * lk_dtype_size(x->dtype), 1 << 17, zero_range, x->grad);
 }
 
-lk_status lk_tape_backward(lk_tape *tape, lk_tensor *loss) {
-    if (tape->status != LK_OK) return tape->status;
-    if (loss->size != 1) {
-        lk_tape_refuse(tape, "backward starts from one number, not from %zu", loss->size);
-        return tape->status;
-    }
-    if (!loss->grad) return LK_OK; /* it depends on nothing that wants a gradient */
-    lk_grad_begin(loss);
-    if (loss->dtype == LK_F32) *(float *)loss->grad = 1;
-    else *(double *)loss->grad = 1;
-    for (lk_node *node = tape->last; node && tape->status == LK_OK; node = node->previous)
-        if (node->op->backward) {
-            double began = lk_profile_begin(tape->ctx);
-            lk_grad_ready(tape, node->out);
-            for (int i = 0; i < node->n_in && !node->op->begins; i++)
-                lk_grad_ready(tape, node->in[i]);
-            node->op->backward(tape, node);
-            lk_profile_end(tape->ctx, began, node->op->name, true, 0);
-        }
-    return tape->status;
+/* ---- Their memory --------------------------------------------------------------------------------- */
+
+static size_t grad_bytes(const lk_tensor *x) {
+    size_t bytes = x->size * lk_dtype_size(x->dtype);
+    return bytes < sizeof(spare) ? sizeof(spare) : bytes;
 }
+
+/* The least spare that is large enough, and not much too large. */
+static void *take_spare(lk_tape *tape, size_t bytes) {
+    spare **best = NULL;
+    for (spare **at = &tape->spares; *at; at = &(*at)->next)
+        if ((*at)->bytes >= bytes && (*at)->bytes / 2 <= bytes &&
+            (!best || (*at)->bytes < (*best)->bytes))
+            best = at;
+    if (!best) return lk_tape_alloc(tape, bytes, 1);
+    spare *taken = *best;
+    *best = taken->next;
+    return taken;
+}
+
+static void give_gradient(lk_tape *tape, lk_tensor *x) {
+    if (!x || x->grad != &promised) return;
+    lk_tensor *base = x->base ? x->base : x;
+    if (base->grad == &promised) {
+        void *memory = take_spare(tape, grad_bytes(base));
+        if (!memory) return; /* the tape has failed */
+        base->grad = memory;
+    }
+    x->grad = base->grad;
+}
+
+static void take_gradient_back(lk_tape *tape, lk_tensor *x) {
+    spare *over = x->grad;
+    *over = (spare){tape->spares, grad_bytes(x)};
+    tape->spares = over;
+    x->grad = &promised;
+}
+
+/* ---- Backward ------------------------------------------------------------------------------------- */
 
 static bool finite(const void *data, size_t n, lk_dtype t) {
     for (size_t i = 0; i < n; i++) {
@@ -212,16 +245,52 @@ static bool finite(const void *data, size_t n, lk_dtype t) {
     return true;
 }
 
-/* Values go wrong at the first node that has one, gradients at the last; a wrong value explains more. */
-const char *lk_tape_first_nonfinite(const lk_tape *tape) {
+/* wrong, if not NULL, becomes the first op met whose result's gradient is not finite. */
+static void go_back(lk_tape *tape, const char **wrong) {
+    give_gradient(tape, tape->loss);
+    if (tape->status != LK_OK) return;
+    lk_grad_begin(tape->loss);
+    if (tape->loss->dtype == LK_F32) *(float *)tape->loss->grad = 1;
+    else *(double *)tape->loss->grad = 1;
+    for (lk_node *node = tape->last; node; node = node->previous) {
+        lk_tensor *out = node->out;
+        if (!node->op->backward) continue;
+        double began = lk_profile_begin(tape->ctx);
+        give_gradient(tape, out);
+        for (int i = 0; i < node->n_in; i++) give_gradient(tape, node->in[i]);
+        if (tape->status != LK_OK) return;
+        lk_grad_ready(tape, out);
+        for (int i = 0; i < node->n_in && !node->op->begins; i++) lk_grad_ready(tape, node->in[i]);
+        if (wrong && !*wrong && !finite(out->grad, out->size, out->dtype)) *wrong = node->op->name;
+        node->op->backward(tape, node);
+        lk_profile_end(tape->ctx, began, node->op->name, true, 0);
+        if (tape->status != LK_OK) return;
+        take_gradient_back(tape, out);
+    }
+}
+
+lk_status lk_tape_backward(lk_tape *tape, lk_tensor *loss) {
+    if (tape->status != LK_OK) return tape->status;
+    if (loss->size != 1) {
+        lk_tape_refuse(tape, "backward starts from one number, not from %zu", loss->size);
+        return tape->status;
+    }
+    if (!loss->grad) return LK_OK; /* it depends on nothing that wants a gradient */
+    tape->loss = loss;
+    go_back(tape, NULL);
+    return tape->status;
+}
+
+/* Values go wrong at the first node that has one, gradients at the last; a wrong value explains more. Gradients are
+ * not kept, so that they are computed once more, and added to parameters' once more. */
+const char *lk_tape_first_nonfinite(lk_tape *tape) {
     const char *value = NULL, *gradient = NULL;
     for (const lk_node *node = tape->last; node; node = node->previous) {
         const lk_tensor *out = node->out;
         if (!finite(out->data, out->size, out->dtype)) value = node->op->name;
-        bool fresh = out->fresh && *out->fresh;
-        if (!gradient && !fresh && !finite(out->grad, out->size, out->dtype))
-            gradient = node->op->name;
+        *out->fresh = 1;
     }
+    if (!value && tape->loss) go_back(tape, &gradient);
     return value ? value : gradient;
 }
 
@@ -260,6 +329,7 @@ lk_tensor *lk_reshape(lk_tape *tape, lk_tensor *x, size_t rows, size_t cols) {
                               cols);
     lk_tensor *view = lk_leaf(tape, x->dtype, 2, shape, x->data, x->grad);
     if (view->grad) view->fresh = x->fresh;
+    if (view != &tape->empty) view->base = x->base ? x->base : x;
     return view;
 }
 

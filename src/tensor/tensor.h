@@ -25,10 +25,12 @@ typedef struct lk_tensor {
     size_t shape[LK_MAX_RANK];
     size_t size; /* number of elements */
     void *data;
-    void *grad;           /* NULL: no gradient wanted; else same dtype and size */
+    void *grad; /* NULL: no gradient wanted; else same dtype and size: of an op's result in its own
+                             and its readers' backward alone, for its memory goes round */
     unsigned char *fresh; /* 1: grad's memory holds nothing yet, which means zeros; shared by views
                              and by a parameter's leaves. NULL: it holds what it holds */
     struct lk_node *node; /* the op that made it; NULL for leaves */
+    struct lk_tensor *base; /* of a view: what it shows, itself no view; else NULL */
 } lk_tensor;
 
 static inline size_t lk_tensor_rows(const lk_tensor *t) { return t->shape[0]; }
@@ -53,7 +55,7 @@ void lk_tape_fail(lk_tape *tape, lk_status status, const char *format, ...) LK_P
 lk_status lk_tape_backward(lk_tape *tape, lk_tensor *loss);
 /* The name of the first op on the tape whose output (or gradient, after backward) holds a NaN or an
  * infinity, or NULL. */
-const char *lk_tape_first_nonfinite(const lk_tape *tape);
+const char *lk_tape_first_nonfinite(lk_tape *tape);
 
 /* ---- Leaves ---------------------------------------------------------------------------------- */
 lk_tensor *lk_zeros(lk_tape *tape, lk_dtype t, size_t rows, size_t cols); /* no gradient */
