@@ -19,6 +19,7 @@
 #include <stdatomic.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 enum {
     SPINS = 1500,
@@ -38,8 +39,12 @@ typedef struct worker {
     atomic_int at;      /* the processor on which it took its last piece; -1: none yet */
     atomic_size_t next; /* chunk of its piece */
     atomic_ullong came; /* the loop it came to last */
-    atomic_bool sent;   /* to certain processors; it must free itself */
     pthread_t thread;
+    atomic_bool sent; /* to certain processors; it must free itself */
+#ifdef __linux__
+    cpu_set_t allowed; /* its processors otherwise */
+#endif
+    char apart[CACHE_LINE];
 } worker;
 
 typedef struct lk_pool {
@@ -52,15 +57,13 @@ typedef struct lk_pool {
     pthread_cond_t wake, done;
     lk_range_fn fn;
     void *argument;
-    size_t count, grain, pieces;
-    atomic_size_t next; /* chunk of the caller's piece */
-    size_t n;           /* workers */
-    int patience;       /* the caller's */
-    atomic_int at;      /* the caller's processor */
-    int64_t late;       /* since when, in nanoseconds, not all workers came; 0: they did */
-#ifdef __linux__
-    cpu_set_t all; /* processors that threads may use */
-#endif
+    size_t count, grain, most, pieces; /* most: chunks of a piece */
+    atomic_size_t next;                /* chunk of the caller's piece */
+    size_t n;                          /* workers */
+    int patience;                      /* the caller's */
+    atomic_int at;                     /* the caller's processor */
+    int64_t late;                      /* nanoseconds of loops since all workers came to one */
+    pid_t process;
     char *scratch;
     worker workers[]; /* then the scratch of the caller and of each */
 } lk_pool;
@@ -87,9 +90,13 @@ static void take_chunks(lk_pool *pool, size_t piece) {
     size_t each = pool->count / pool->pieces, extra = pool->count % pool->pieces;
     size_t begin = piece * each + (piece < extra ? piece : extra);
     size_t items = each + (piece < extra ? 1 : 0), chunks = items / pool->grain;
-    chunks = chunks < 1 ? 1 : chunks > CHUNKS ? CHUNKS : chunks;
-    for (size_t c; items && (c = atomic_fetch_add(next_of(pool, piece), 1)) < chunks;)
-        pool->fn(pool->argument, begin + items * c / chunks, begin + items * (c + 1) / chunks);
+    chunks = chunks < 1 ? 1 : chunks > pool->most ? pool->most : chunks;
+    atomic_size_t *next = next_of(pool, piece);
+    while (items && atomic_load_explicit(next, memory_order_relaxed) < chunks) {
+        size_t c = atomic_fetch_add(next, 1);
+        if (c < chunks)
+            pool->fn(pool->argument, begin + items * c / chunks, begin + items * (c + 1) / chunks);
+    }
 }
 
 static void run_pieces(lk_pool *pool, size_t own) {
@@ -159,66 +166,56 @@ static void wait_for(lk_pool *pool, int workers) {
     pthread_mutex_unlock(&pool->lock);
 }
 
+static int64_t nanoseconds(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+}
+
 /* Linux may wake a worker on the processor of the thread that wakes it and leave both there, one after the
- * other, while another processor idles. Who finds itself on the processor of a piece before its own goes to
- * one of the others; and whom the caller has long waited for in vain is sent there. Either way it is bound for a
- * moment only, for threads that it makes would be bound likewise. */
+ * other, while another processor idles. Whom loops have long missed is sent to a processor where no piece before
+ * its own was taken; once there it is bound no more, for threads that it makes would be bound likewise. */
 #ifdef __linux__
 static int here(void) { return sched_getcpu(); }
 
-/* All processors but those where pieces before `end` were taken last; how many they are. */
-static int others_than(const lk_pool *pool, size_t end, cpu_set_t *others) {
-    cpu_set_t taken;
+static void send(lk_pool *pool, worker *w) {
+    cpu_set_t taken, others;
+    if (atomic_load(&w->sent)) return; /* and not there yet */
+    if (pthread_getaffinity_np(w->thread, sizeof w->allowed, &w->allowed)) return;
     CPU_ZERO(&taken);
-    for (size_t piece = 0; piece < end; piece++) {
+    for (size_t piece = 0; piece < w->piece; piece++) {
         int at = atomic_load_explicit(piece ? &pool->workers[piece - 1].at : &pool->at,
                                       memory_order_relaxed);
         if (at >= 0 && at < CPU_SETSIZE) CPU_SET(at, &taken);
     }
-    CPU_AND(&taken, &taken, &pool->all);
-    CPU_XOR(others, &taken, &pool->all);
-    return CPU_COUNT(others);
+    CPU_AND(&taken, &taken, &w->allowed);
+    CPU_XOR(&others, &taken, &w->allowed);
+    if ((size_t)CPU_COUNT(&w->allowed) > pool->n && CPU_COUNT(&others) &&
+        !pthread_setaffinity_np(w->thread, sizeof others, &others))
+        atomic_store(&w->sent, true);
 }
 
-static void step_aside(worker *me) {
-    lk_pool *pool = me->pool;
-    cpu_set_t others;
-    if (atomic_exchange(&me->sent, false)) sched_setaffinity(0, sizeof pool->all, &pool->all);
-    bool spare = (size_t)CPU_COUNT(&pool->all) > pool->n && others_than(pool, me->piece, &others);
-    if (spare && !CPU_ISSET(here(), &others)) {
-        if (!sched_setaffinity(0, sizeof others, &others))
-            sched_setaffinity(0, sizeof pool->all, &pool->all);
-    }
-    atomic_store_explicit(&me->at, here(), memory_order_relaxed);
-}
-
-/* After a loop to which not all workers came. */
-static void send_late(lk_pool *pool, unsigned long long loop) {
-    struct timespec t;
-    cpu_set_t others;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    int64_t now = (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
-    if (!pool->late) pool->late = now;
-    if (now - pool->late < LATE || (size_t)CPU_COUNT(&pool->all) <= pool->n) return;
-    pool->late = now;
-    for (size_t piece = 1; piece < pool->pieces; piece++) {
-        worker *w = &pool->workers[piece - 1];
-        if (atomic_load_explicit(&w->came, memory_order_relaxed) == loop) continue;
-        if (!others_than(pool, piece, &others)) continue;
-        if (!pthread_setaffinity_np(w->thread, sizeof others, &others))
-            atomic_store(&w->sent, true);
-    }
-}
-
-static void know_processors(lk_pool *pool) {
-    if (sched_getaffinity(0, sizeof pool->all, &pool->all)) CPU_ZERO(&pool->all);
+static void free_from(worker *me) {
+    if (!atomic_load(&me->sent)) return;
+    sched_setaffinity(0, sizeof me->allowed, &me->allowed);
+    atomic_store(&me->sent, false);
 }
 #else
 static int here(void) { return -1; }
-static void step_aside(worker *me) { (void)me; }
-static void send_late(lk_pool *pool, unsigned long long loop) { (void)pool, (void)loop; }
-static void know_processors(lk_pool *pool) { (void)pool; }
+static void send(lk_pool *pool, worker *w) { (void)pool, (void)w; }
+static void free_from(worker *me) { (void)me; }
 #endif
+
+/* After a loop that began then, and to which not all workers came. */
+static void send_late(lk_pool *pool, unsigned long long loop, int64_t began) {
+    pool->late += nanoseconds() - began;
+    if (pool->late < LATE || getpid() != pool->process) return; /* a fork has no workers */
+    pool->late = 0;
+    for (size_t piece = 1; piece < pool->pieces; piece++) {
+        worker *w = &pool->workers[piece - 1];
+        if (atomic_load_explicit(&w->came, memory_order_relaxed) != loop) send(pool, w);
+    }
+}
 
 static void *work(void *argument) {
     worker *me = argument;
@@ -226,9 +223,10 @@ static void *work(void *argument) {
     int patience = SPINS;
     for (unsigned long long seen = 0; (seen = next_round(pool, seen, &patience)) != ENDING;) {
         if (me->piece >= (seen & ((1u << PIECE_BITS) - 1))) continue;
-        step_aside(me);
         if (!come_in(pool, seen >> PIECE_BITS)) continue;
+        free_from(me);
         atomic_store_explicit(&me->came, seen >> PIECE_BITS, memory_order_relaxed);
+        atomic_store_explicit(&me->at, here(), memory_order_relaxed);
         run_pieces(pool, me->piece);
         go(pool);
     }
@@ -249,9 +247,9 @@ static lk_pool *make_pool(lk_context *ctx) {
     lk_pool *pool =
         ctx->allocator.allocate(ctx->allocator.user, head + (most + 1) * LK_SCRATCH_BYTES);
     if (!pool) return NULL;
-    memset(pool, 0, sizeof *pool);
+    memset(pool, 0, head);
     pool->patience = SPINS;
-    know_processors(pool);
+    pool->process = getpid();
     pool->scratch = (char *)(((uintptr_t)pool + head) & ~(uintptr_t)(CACHE_LINE - 1));
     pthread_mutex_init(&pool->lock, NULL);
     pthread_cond_init(&pool->wake, NULL);
@@ -267,8 +265,9 @@ static lk_pool *make_pool(lk_context *ctx) {
     return pool;
 }
 
-void lk_parallel(lk_context *ctx, size_t n, size_t grain, lk_range_fn fn, void *argument) {
-    size_t pieces = grain ? n / grain : n;
+static void loop_over(lk_context *ctx, size_t n, size_t grain, size_t most, lk_range_fn fn,
+                      void *argument) {
+    size_t pieces = n / grain;
     if (pieces > (size_t)ctx->threads) pieces = (size_t)ctx->threads;
     if (pieces > 1 && !ctx->pool) ctx->pool = make_pool(ctx);
     lk_pool *pool = ctx->pool;
@@ -280,25 +279,30 @@ void lk_parallel(lk_context *ctx, size_t n, size_t grain, lk_range_fn fn, void *
     pool->fn = fn;
     pool->argument = argument;
     pool->count = n;
-    pool->grain = grain ? grain : 1;
+    pool->grain = grain;
+    pool->most = most;
     pool->pieces = pieces;
     atomic_store_explicit(&pool->at, here(), memory_order_relaxed);
     for (size_t piece = 0; piece < pieces; piece++) atomic_store(next_of(pool, piece), 0);
     atomic_store(&pool->gone, 0);
     unsigned long long loop = (atomic_load(&pool->round) >> PIECE_BITS) + 1;
     atomic_store(&pool->gate, loop << PIECE_BITS);
+    int64_t began = nanoseconds();
     tell(pool, loop << PIECE_BITS | pieces);
     run_pieces(pool, 0);
     int came = close_gate(pool);
-    wait_for(pool, came);
-    if (came + 1 < (int)pieces) send_late(pool, loop);
+    if (came) wait_for(pool, came);
+    if (came + 1 < (int)pieces) send_late(pool, loop, began);
     else pool->late = 0;
     atomic_store(&pool->busy, false);
 }
 
-size_t lk_one_each(const lk_context *ctx, size_t n) {
-    size_t each = n / (size_t)ctx->threads;
-    return each ? each : 1;
+void lk_parallel(lk_context *ctx, size_t n, size_t grain, lk_range_fn fn, void *argument) {
+    loop_over(ctx, n, grain ? grain : 1, CHUNKS, fn, argument);
+}
+
+void lk_parallel_whole(lk_context *ctx, size_t n, lk_range_fn fn, void *argument) {
+    loop_over(ctx, n, 1, 1, fn, argument);
 }
 
 bool lk_in_parallel(const lk_context *ctx) {

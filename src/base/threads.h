@@ -10,8 +10,8 @@ typedef void (*lk_range_fn)(void *argument, size_t begin, size_t end);
 /* Calls fn over a cut of [0, n) into ranges of at least `grain` items, some to each of the context's threads.
  * Returns when all are done. Nested calls run in the calling thread. */
 void lk_parallel(lk_context *ctx, size_t n, size_t grain, lk_range_fn fn, void *argument);
-/* The grain by which each thread has one range: for what gets on better with many items at a time. */
-size_t lk_one_each(const lk_context *ctx, size_t n);
+/* The same in at most one range a thread: for what gets on better with many items at a time. */
+void lk_parallel_whole(lk_context *ctx, size_t n, lk_range_fn fn, void *argument);
 /* Inside a loop's piece, or a call by one? */
 bool lk_in_parallel(const lk_context *ctx);
 void lk_pool_destroy(lk_context *ctx);

@@ -36,13 +36,13 @@ static inline bool lk_is_count(double x) {
     return x >= 0 && x < INFINITY && lk_whole_below(x) == x;
 }
 
-/* Writes n zeros where there is room for them, and *d_x = 0: the derivatives outside the support. */
 /* below[k] = the share of e[0] + … + e[k]; in place is fine. */
 void lk_cumulate(int n, const double *e, double *below);
 
 /* log P(k) of all k of a categorical, each the bits of lk_categorical's log_prob. */
 void lk_categorical_log_probs(int n, const double *logits, double *log_p);
 
+/* Writes n zeros where there is room for them, and *d_x = 0: the derivatives outside the support. */
 static inline double lk_outside(int n, double *d_params, double *d_x) {
     for (int i = 0; d_params && i < n; i++) d_params[i] = 0;
     if (d_x) *d_x = 0;

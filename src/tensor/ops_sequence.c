@@ -94,8 +94,7 @@ static void recurrent_forward(lk_tape *tape, lk_node *node) {
     size_t size = lk_dtype_size(node->out->dtype);
     memcpy(e->gate, node->in[0]->data, node->in[0]->size * size);
     memset(e->zeros, 0, e->w * size);
-    lk_parallel(job.ctx, e->rows, lk_one_each(job.ctx, e->rows),
-                LK_FOR_TYPE(node->out->dtype, recurrent_range), &job);
+    lk_parallel_whole(job.ctx, e->rows, LK_FOR_TYPE(node->out->dtype, recurrent_range), &job);
 }
 
 static void recurrent_backward(lk_tape *tape, lk_node *node) {
@@ -115,8 +114,7 @@ static void recurrent_backward(lk_tape *tape, lk_node *node) {
     char *before = at + 2 * e->rows * e->w * lk_dtype_size(t);
     memset(at, 0, 2 * e->rows * e->w * lk_dtype_size(t));
     LK_FOR_TYPE(t, turn)(e->w, all, w->data, turned);
-    lk_parallel(job.ctx, e->rows, lk_one_each(job.ctx, e->rows),
-                LK_FOR_TYPE(t, recurrent_back_range), &job);
+    lk_parallel_whole(job.ctx, e->rows, LK_FOR_TYPE(t, recurrent_back_range), &job);
     if (x->grad) lk_parallel(job.ctx, positions, 16, LK_FOR_TYPE(t, add_slopes), &job);
     LK_FOR_TYPE(t, state_slopes)(&job, before);
     if (!w->grad) return;

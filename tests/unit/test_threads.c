@@ -1,6 +1,11 @@
 /* The pool: every item once whatever the cut, loops inside loops, scratch of each thread's own, and what
  * happens when threads or memory are not to be had. Run with -fsanitize=thread (preset tsan) it also shows
  * that nothing races. */
+#ifdef __linux__
+#define _GNU_SOURCE /* cpu_set_t */
+#include <sched.h>
+#endif
+
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>
@@ -114,6 +119,44 @@ static void test_others_take_over(void **state) {
     lk_context_destroy(ctx);
 }
 
+/* A loop's threads may always use the processors that they may use outside, though late ones are sent to some. */
+#ifdef __linux__
+typedef struct masks {
+    cpu_set_t own;
+    atomic_bool other;
+    atomic_uint work;
+} masks;
+
+static void look_at_mask(void *argument, size_t begin, size_t end) {
+    masks *m = argument;
+    cpu_set_t now;
+    (void)begin, (void)end;
+    if (sched_getaffinity(0, sizeof now, &now) || !CPU_EQUAL(&now, &m->own)) m->other = true;
+    for (int i = 0; i < 2000; i++) m->work++;
+}
+
+static void test_masks_stay(void **state) {
+    (void)state;
+    masks m = {.other = false};
+    assert_int_equal(sched_getaffinity(0, sizeof m.own, &m.own), 0);
+    for (int repeat = 0; repeat < 3; repeat++) {
+        lk_context *ctx = lk_context_create(NULL);
+        lk_context_set_threads(ctx, 2);
+        for (int loop = 0; loop < 500; loop++) {
+            lk_parallel(ctx, 8, 1, look_at_mask, &m);
+            if (loop % 50 == 0) nanosleep(&(struct timespec){0, 2000000}, NULL);
+        }
+        lk_context_destroy(ctx);
+    }
+    assert_false(m.other);
+    CPU_CLR(CPU_COUNT(&m.own) - 1, &m.own); /* planted: another mask */
+    look_at_mask(&m, 0, 1);
+    assert_true(m.other);
+}
+#else
+static void test_masks_stay(void **state) { (void)state; }
+#endif
+
 static void outer_range(void *argument, size_t begin, size_t end) {
     counts *c = argument;
     for (size_t i = begin; i < end; i++) {
@@ -199,8 +242,12 @@ static void test_without_memory(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_every_item_once), cmocka_unit_test(test_others_take_over),
-        cmocka_unit_test(test_loops_in_a_row),  cmocka_unit_test(test_loops_in_loops_and_scratch),
-        cmocka_unit_test(test_lives_of_a_pool), cmocka_unit_test(test_without_memory)};
+        cmocka_unit_test(test_every_item_once),
+        cmocka_unit_test(test_others_take_over),
+        cmocka_unit_test(test_masks_stay),
+        cmocka_unit_test(test_loops_in_a_row),
+        cmocka_unit_test(test_loops_in_loops_and_scratch),
+        cmocka_unit_test(test_lives_of_a_pool),
+        cmocka_unit_test(test_without_memory)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
