@@ -235,6 +235,41 @@ static lk_status step(lk_tape *tape, double *x, double *grad, double *result) {
     return status;
 }
 
+/* Bytes that a chain of many ops takes from the system; its gradient, exact, is checked. */
+static size_t bytes_of_chain(bool gradients) {
+    enum { N = 256, DEPTH = 40 };
+    lk_context *ctx = lk_context_create(NULL);
+    lk_tape *tape = lk_tape_create(ctx);
+    double *x = calloc(N * N, sizeof *x), *grad = calloc(N * N, sizeof *grad);
+    lk_tape_reset(tape, gradients);
+    lk_tensor *y = leaf(tape, N, N, x, gradients ? grad : NULL), *half = NULL;
+    for (int i = 0; i < DEPTH; i++) {
+        y = lk_affine(tape, i % 3 ? y : lk_reshape(tape, y, N / 2, 2 * N), 2, 1);
+        if (i == DEPTH / 2)
+            half = y; /* read again at the end: its gradient must outlast the others' */
+    }
+    if (lk_tensor_rows(y) != lk_tensor_rows(half))
+        y = lk_reshape(tape, y, lk_tensor_rows(half), lk_tensor_cols(half));
+    lk_tensor *loss = lk_sum_all(tape, lk_add(tape, y, half));
+    assert_int_equal(lk_tape_backward(tape, loss), LK_OK);
+    for (size_t i = 0; i < N * N && gradients; i++)
+        assert_true(grad[i] == 0x1p40 + 0x1p21); /* 2^40 + 2^(20 + 1) */
+    size_t bytes = lk_arena_system_bytes(lk_tape_arena(tape));
+    free(x);
+    free(grad);
+    lk_tape_destroy(tape);
+    lk_context_destroy(ctx);
+    return bytes;
+}
+
+/* Of 41 gradients of 512 KiB no more than a few are there at once. */
+static void gradients_take_turns(void **state) {
+    (void)state;
+    size_t values = bytes_of_chain(false), all = bytes_of_chain(true);
+    assert_true(values > (size_t)40 << 19);
+    assert_true(all < values + ((size_t)8 << 19));
+}
+
 /* The sum of a·a has the gradient: sum of row j + sum of column i. Its two products add to one memory, where
  * a meets itself and where it meets a view; integers, so that any order of a sum is exact. */
 static void a_tensor_meets_itself(void **state) {
@@ -422,6 +457,7 @@ int main(void) {
         cmocka_unit_test(sizes_do_not_overflow),
         cmocka_unit_test(what_is_not_finite_is_named),
         cmocka_unit_test(a_tensor_meets_itself),
+        cmocka_unit_test(gradients_take_turns),
         cmocka_unit_test(later_steps_take_nothing),
         cmocka_unit_test(any_allocation_may_fail),
         cmocka_unit_test(scratch_is_shared_and_grows),
