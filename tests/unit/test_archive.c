@@ -146,7 +146,7 @@ static void check_told(lk_help *h, lk_status status, const sink *out, const uint
 static size_t damage(lk_help *h, const sink *archive, const uint8_t *bytes, size_t n, int every) {
     size_t good = 0;
     for (size_t i = 0; i < archive->n; i++) {
-        if (!is_tried(i, 0)) continue;
+        if (SAMPLED && i >= 40 && i % 23) continue; /* each is tried where no sanitizer is */
         for (int bit = 0; bit < 8; bit += every) {
             sink out = {0};
             archive->bytes[i] ^= (uint8_t)(1 << bit);
