@@ -30,6 +30,8 @@ struct lk_tape {
     spare *spares;
     lk_status status;
     bool gradients;
+    char
+        promised; /* its address: the gradient of a result before its memory is given: that one is wanted */
     void *scratch;
     size_t scratch_bytes;
     double zero[2]; /* the value of the empty tensor */
@@ -37,9 +39,6 @@ struct lk_tape {
 };
 
 enum { BLOCK = 1 << 20 };
-
-/* The gradient of a result before its memory is given: that one is wanted. */
-static char promised;
 
 lk_tape *lk_tape_create(lk_context *ctx) {
     lk_tape *tape = lk_alloc(ctx, 1, sizeof *tape);
@@ -169,7 +168,7 @@ lk_tensor *lk_tape_run(lk_tape *tape, const lk_op *op, lk_dtype t, size_t rows, 
     if (tape->gradients && wanted) {
         if (!(out->fresh = lk_tape_alloc(tape, 1, 1))) return &tape->empty;
         *out->fresh = 1;
-        out->grad = &promised;
+        out->grad = &tape->promised;
         out->node = node;
         node->previous = tape->last;
         tape->last = node;
@@ -217,10 +216,11 @@ static void *take_spare(lk_tape *tape, size_t bytes) {
     return taken;
 }
 
+/* A view's address may be that of an earlier going back, so that it is taken from what it shows each time. */
 static void give_gradient(lk_tape *tape, lk_tensor *x) {
-    if (!x || x->grad != &promised) return;
+    if (!x || !x->grad) return;
     lk_tensor *base = x->base ? x->base : x;
-    if (base->grad == &promised) {
+    if (base->grad == &tape->promised) {
         void *memory = take_spare(tape, grad_bytes(base));
         if (!memory) return; /* the tape has failed */
         base->grad = memory;
@@ -232,7 +232,7 @@ static void take_gradient_back(lk_tape *tape, lk_tensor *x) {
     spare *over = x->grad;
     *over = (spare){tape->spares, grad_bytes(x)};
     tape->spares = over;
-    x->grad = &promised;
+    x->grad = &tape->promised;
 }
 
 /* ---- Backward ------------------------------------------------------------------------------------- */

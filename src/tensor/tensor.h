@@ -26,7 +26,7 @@ typedef struct lk_tensor {
     size_t size; /* number of elements */
     void *data;
     void *grad; /* NULL: no gradient wanted; else same dtype and size: of an op's result in its own
-                             and its readers' backward alone, for its memory goes round */
+                   and its readers' backward alone, for its memory goes round */
     unsigned char *fresh; /* 1: grad's memory holds nothing yet, which means zeros; shared by views
                              and by a parameter's leaves. NULL: it holds what it holds */
     struct lk_node *node; /* the op that made it; NULL for leaves */
