@@ -178,7 +178,7 @@ static int64_t nanoseconds(void) {
 #ifdef __linux__
 static int here(void) { return sched_getcpu(); }
 
-static void send(lk_pool *pool, worker *w) {
+static void send_away(lk_pool *pool, worker *w) {
     cpu_set_t taken, others;
     if (atomic_load(&w->sent)) return; /* and not there yet */
     if (pthread_getaffinity_np(w->thread, sizeof w->allowed, &w->allowed)) return;
@@ -202,7 +202,7 @@ static void free_from(worker *me) {
 }
 #else
 static int here(void) { return -1; }
-static void send(lk_pool *pool, worker *w) { (void)pool, (void)w; }
+static void send_away(lk_pool *pool, worker *w) { (void)pool, (void)w; }
 static void free_from(worker *me) { (void)me; }
 #endif
 
@@ -213,7 +213,7 @@ static void send_late(lk_pool *pool, unsigned long long loop, int64_t began) {
     pool->late = 0;
     for (size_t piece = 1; piece < pool->pieces; piece++) {
         worker *w = &pool->workers[piece - 1];
-        if (atomic_load_explicit(&w->came, memory_order_relaxed) != loop) send(pool, w);
+        if (atomic_load_explicit(&w->came, memory_order_relaxed) != loop) send_away(pool, w);
     }
 }
 
