@@ -1,4 +1,4 @@
-/* bench_kernels peak|products|vectors [SECONDS]: the library's kernels beside their peers, by turns in one
+/* bench_kernels peak|sustained|products|vectors [SECONDS]: the library's kernels beside their peers, by turns in one
  * process, so that what else the machine does meets both. A turn begins after a rest, in which the threads
  * of whoever was last, which spin for some milliseconds, fall asleep, and with a call that is not counted.
  * Prints lines of
@@ -6,9 +6,11 @@
  * with medians: products in GFLOP/s, vectors in nanoseconds an element. A peer that is not installed is
  * told on standard error. */
 #include "base/context.h"
+#include "base/threads.h"
 #include "kernels/isa.h"
 
 #include <dlfcn.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -214,13 +216,37 @@ static void vectors(double seconds) {
     }
 }
 
+/* ---- The peak over a while ------------------------------------------------------------------------------- */
+
+typedef struct registers {
+    const lk_isa *isa;
+    atomic_size_t done; /* multiply-adds */
+} registers;
+
+static void registers_range(void *argument, size_t begin, size_t end) {
+    registers *r = argument;
+    float sum = 0;
+    for (size_t i = begin; i < end; i++) atomic_fetch_add(&r->done, r->isa->peak(20000, &sum));
+    if (sum == 1) atomic_fetch_add(&r->done, 1); /* it never is: the sum must be computed */
+}
+
+static double sustained(lk_context *ctx, double seconds) {
+    registers r = {.isa = lk_isa_pick()};
+    double began = now();
+    while (now() < began + seconds) lk_parallel(ctx, 64, 1, registers_range, &r);
+    return 2e-9 * (double)r.done / (now() - began);
+}
+
 int main(int argc, char **argv) {
     double seconds = argc > 2 ? strtod(argv[2], NULL) : 0.5;
     lk_context *ctx = lk_context_create(NULL);
     if (!ctx || argc < 2) return 2;
     if (!strcmp(argv[1], "products")) products(ctx, seconds);
     else if (!strcmp(argv[1], "vectors")) vectors(seconds);
-    else
+    else if (!strcmp(argv[1], "sustained")) {
+        lk_context_set_threads(ctx, 2);
+        printf("sustained %s,2,%.2f,none,0\n", lk_isa_name(), sustained(ctx, seconds));
+    } else
         for (int threads = 1; threads <= 2; threads++) {
             lk_context_set_threads(ctx, threads);
             printf("peak %s,%d,%.2f,none,0\n", lk_isa_name(), threads, 2e-9 * lk_context_peak(ctx));
