@@ -2,8 +2,8 @@
  * chunks: a thread takes those of its own piece, then what others have not come to, for one processor may be
  * slower than the other, or busy with something else. A worker that comes when all chunks are taken is not waited
  * for. Who waits spins, then sleeps. To be woken takes long, so it pays to spin through the gaps between the
- * kernels of a step; but not where other processes have the cores. So patience grows, from some 40 microseconds to
- * 400, while spinning is enough, and is halved when it was not.
+ * kernels of a step; but not where other processes have the cores. So patience, some 400 microseconds at first, is
+ * halved when spinning was not enough, down to 40, and grows again when it was.
  *
  * The round is one word: how many loops there were, and how many pieces the last one has. The gate is another: the
  * same number of loops, whether the loop is over, and how many workers have come in. Only who came in through an
@@ -24,7 +24,7 @@
 enum {
     SPINS = 1500,
     MOST_SPINS = 15000,
-    PATIENCE = 100,
+    PATIENCE = 1500,
     MOST = 255,
     CHUNKS = 4,
     PIECE_BITS = 16,
@@ -173,24 +173,33 @@ static int64_t nanoseconds(void) {
 }
 
 /* Linux may wake a worker on the processor of the thread that wakes it and leave both there, one after the
- * other, while another processor idles. Whom loops have long missed is sent to a processor where no piece before
- * its own was taken; once there it is bound no more, for threads that it makes would be bound likewise. */
+ * other, while another processor idles. So a worker that comes to a piece where one before its own is at work steps
+ * aside, and whom loops have long missed is sent away: to processors where no piece before its own was taken. Once
+ * there it is bound no more, for threads that it makes would be bound likewise. */
 #ifdef __linux__
 static int here(void) { return sched_getcpu(); }
 
-static void send_away(lk_pool *pool, worker *w) {
-    cpu_set_t taken, others;
-    if (atomic_load(&w->sent)) return; /* and not there yet */
-    if (pthread_getaffinity_np(w->thread, sizeof w->allowed, &w->allowed)) return;
-    CPU_ZERO(&taken);
+static int place_of(lk_pool *pool, size_t piece) {
+    return atomic_load_explicit(piece ? &pool->workers[piece - 1].at : &pool->at,
+                                memory_order_relaxed);
+}
+
+/* Where w may run, and of that where no piece before its own was taken; false: there are too few for all. */
+static bool other_places(lk_pool *pool, const worker *w, pthread_t thread, cpu_set_t *allowed,
+                         cpu_set_t *others) {
+    if (pthread_getaffinity_np(thread, sizeof *allowed, allowed)) return false;
+    *others = *allowed;
     for (size_t piece = 0; piece < w->piece; piece++) {
-        int at = atomic_load_explicit(piece ? &pool->workers[piece - 1].at : &pool->at,
-                                      memory_order_relaxed);
-        if (at >= 0 && at < CPU_SETSIZE) CPU_SET(at, &taken);
+        int at = place_of(pool, piece);
+        if (at >= 0 && at < CPU_SETSIZE) CPU_CLR(at, others);
     }
-    CPU_AND(&taken, &taken, &w->allowed);
-    CPU_XOR(&others, &taken, &w->allowed);
-    if ((size_t)CPU_COUNT(&w->allowed) > pool->n && CPU_COUNT(&others) &&
+    return (size_t)CPU_COUNT(allowed) > pool->n && CPU_COUNT(others);
+}
+
+static void send_away(lk_pool *pool, worker *w) {
+    cpu_set_t others;
+    if (atomic_load(&w->sent)) return; /* and not there yet */
+    if (other_places(pool, w, w->thread, &w->allowed, &others) &&
         !pthread_setaffinity_np(w->thread, sizeof others, &others))
         atomic_store(&w->sent, true);
 }
@@ -200,10 +209,25 @@ static void free_from(worker *me) {
     sched_setaffinity(0, sizeof me->allowed, &me->allowed);
     atomic_store(&me->sent, false);
 }
+
+/* At a piece of the loop, to which others may have come before. */
+static void step_aside(lk_pool *pool, const worker *me, unsigned long long loop) {
+    cpu_set_t allowed, others;
+    bool taken = here() == place_of(pool, 0);
+    for (size_t piece = 1; piece < me->piece && !taken; piece++)
+        taken = here() == place_of(pool, piece) &&
+                atomic_load_explicit(&pool->workers[piece - 1].came, memory_order_relaxed) == loop;
+    if (taken && other_places(pool, me, pthread_self(), &allowed, &others) &&
+        !sched_setaffinity(0, sizeof others, &others))
+        sched_setaffinity(0, sizeof allowed, &allowed);
+}
 #else
 static int here(void) { return -1; }
 static void send_away(lk_pool *pool, worker *w) { (void)pool, (void)w; }
 static void free_from(worker *me) { (void)me; }
+static void step_aside(lk_pool *pool, const worker *me, unsigned long long loop) {
+    (void)pool, (void)me, (void)loop;
+}
 #endif
 
 /* After a loop that began then, and to which not all workers came. */
@@ -220,11 +244,12 @@ static void send_late(lk_pool *pool, unsigned long long loop, int64_t began) {
 static void *work(void *argument) {
     worker *me = argument;
     lk_pool *pool = me->pool;
-    int patience = SPINS;
+    int patience = MOST_SPINS;
     for (unsigned long long seen = 0; (seen = next_round(pool, seen, &patience)) != ENDING;) {
         if (me->piece >= (seen & ((1u << PIECE_BITS) - 1))) continue;
         if (!come_in(pool, seen >> PIECE_BITS)) continue;
         free_from(me);
+        step_aside(pool, me, seen >> PIECE_BITS);
         atomic_store_explicit(&me->came, seen >> PIECE_BITS, memory_order_relaxed);
         atomic_store_explicit(&me->at, here(), memory_order_relaxed);
         run_pieces(pool, me->piece);
@@ -248,7 +273,7 @@ static lk_pool *make_pool(lk_context *ctx) {
         ctx->allocator.allocate(ctx->allocator.user, head + (most + 1) * LK_SCRATCH_BYTES);
     if (!pool) return NULL;
     memset(pool, 0, head);
-    pool->patience = SPINS;
+    pool->patience = MOST_SPINS;
     pool->process = getpid();
     pool->scratch = (char *)(((uintptr_t)pool + head) & ~(uintptr_t)(CACHE_LINE - 1));
     pthread_mutex_init(&pool->lock, NULL);

@@ -14,6 +14,7 @@
 
 #include "base/threads.h"
 
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -125,6 +126,8 @@ typedef struct masks {
     cpu_set_t own;
     atomic_bool other;
     atomic_uint work;
+    pthread_t caller;
+    int at; /* its processor */
 } masks;
 
 static void look_at_mask(void *argument, size_t begin, size_t end) {
@@ -135,14 +138,29 @@ static void look_at_mask(void *argument, size_t begin, size_t end) {
     for (int i = 0; i < 2000; i++) m->work++;
 }
 
+/* A worker goes where the caller is, and may then be anywhere again. */
+static void follow_caller(void *argument, size_t begin, size_t end) {
+    masks *m = argument;
+    cpu_set_t there;
+    (void)begin, (void)end;
+    for (int i = 0; i < 20000; i++) m->work++;
+    if (pthread_equal(pthread_self(), m->caller)) return;
+    CPU_ZERO(&there);
+    CPU_SET(m->at, &there);
+    sched_setaffinity(0, sizeof there, &there);
+    sched_setaffinity(0, sizeof m->own, &m->own);
+}
+
 static void test_masks_stay(void **state) {
     (void)state;
-    masks m = {.other = false};
+    masks m = {.other = false, .caller = pthread_self()};
     assert_int_equal(sched_getaffinity(0, sizeof m.own, &m.own), 0);
     for (int repeat = 0; repeat < 3; repeat++) {
         lk_context *ctx = lk_context_create(NULL);
         lk_context_set_threads(ctx, 2);
         for (int loop = 0; loop < 500; loop++) {
+            m.at = sched_getcpu();
+            if (loop % 10 == 0) lk_parallel(ctx, 8, 1, follow_caller, &m);
             lk_parallel(ctx, 8, 1, look_at_mask, &m);
             if (loop % 50 == 0) nanosleep(&(struct timespec){0, 2000000}, NULL);
         }
@@ -154,6 +172,19 @@ static void test_masks_stay(void **state) {
     assert_true(m.other);
 }
 #else
+/* A worker goes where the caller is, and may then be anywhere again. */
+static void follow_caller(void *argument, size_t begin, size_t end) {
+    masks *m = argument;
+    cpu_set_t there;
+    (void)begin, (void)end;
+    for (int i = 0; i < 20000; i++) m->work++;
+    if (pthread_equal(pthread_self(), m->caller)) return;
+    CPU_ZERO(&there);
+    CPU_SET(m->at, &there);
+    sched_setaffinity(0, sizeof there, &there);
+    sched_setaffinity(0, sizeof m->own, &m->own);
+}
+
 static void test_masks_stay(void **state) { (void)state; }
 #endif
 
