@@ -87,6 +87,11 @@ LK_INLINE vec64 fused_f64(vec64 a, vec64 b, vec64 c) {
 }
 #endif
 
+#if defined(__AVX2__) && !defined(__AVX512F__) && !defined(LK_VECTOR_BYTES)
+#include "kernels/tile_avx2.h"
+#define SUMS_BY_HAND
+#endif
+
 /* A square block of `from`, whose rows are `step` apart, into `to`, rows `wide` apart, transposed; of as
  * many numbers as 16 bytes hold, which every instruction set shuffles well. */
 typedef float quad32 __attribute__((vector_size(16)));
