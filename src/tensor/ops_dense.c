@@ -111,7 +111,11 @@ static void find_entries(lk_tape *tape, const lk_tensor *x, size_t out, dense_ex
     lk_entries *few = lk_tape_alloc(tape, 1, sizeof *few);
     uint32_t *count = lk_tape_alloc(tape, rows, sizeof *count);
     lk_context *ctx = lk_tape_context(tape);
-    if (!few || !count ||
+    if (!few || !count) return;
+    /* A few rows say of most matrices that they have too many. */
+    size_t apart = rows / LEAST_ROWS * in;
+    if (lk_entries_count(ctx, x->dtype, LEAST_ROWS, in, x->data, apart, count, &most) >
+            LEAST_ROWS * in * 2 / FEW ||
         lk_entries_count(ctx, x->dtype, rows, in, x->data, in, count, &most) > rows * in / FEW)
         return;
     few->count = count;
