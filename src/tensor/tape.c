@@ -30,8 +30,7 @@ struct lk_tape {
     spare *spares;
     lk_status status;
     bool gradients;
-    char
-        promised; /* its address: the gradient of a result before its memory is given: that one is wanted */
+    char promised; /* its address is a gradient that is wanted, before its memory is given */
     void *scratch;
     size_t scratch_bytes;
     double zero[2]; /* the value of the empty tensor */

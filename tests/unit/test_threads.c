@@ -172,19 +172,6 @@ static void test_masks_stay(void **state) {
     assert_true(m.other);
 }
 #else
-/* A worker goes where the caller is, and may then be anywhere again. */
-static void follow_caller(void *argument, size_t begin, size_t end) {
-    masks *m = argument;
-    cpu_set_t there;
-    (void)begin, (void)end;
-    for (int i = 0; i < 20000; i++) m->work++;
-    if (pthread_equal(pthread_self(), m->caller)) return;
-    CPU_ZERO(&there);
-    CPU_SET(m->at, &there);
-    sched_setaffinity(0, sizeof there, &there);
-    sched_setaffinity(0, sizeof m->own, &m->own);
-}
-
 static void test_masks_stay(void **state) { (void)state; }
 #endif
 
