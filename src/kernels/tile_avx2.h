@@ -31,38 +31,34 @@
     LK_TILE_ROW(s, z "*" #q "(%[d],%[step])", 8, 9) \
     LK_TILE_ROW(s, z "*" #q "(%[d],%[step],2)", 10, 11)
 
-#define LK_TILE_ZERO(x) "vxorps %" #x ", %" #x ", %" #x "\n\t"
-/* size: bytes from a term of a's to the next. `rest` ends at 0. */
+#define LK_TILE_ZERO(x, y, z) \
+    "vxorps %" #x ", %" #x ", %" #x "\n\t" \
+    "vxorps %" #y ", %" #y ", %" #y "\n\t" \
+    "vxorps %" #z ", %" #z ", %" #z "\n\t"
+#define LK_TILE_FOUR(TERM, s, z, p, q, r, t) TERM(s, z, p) TERM(s, z, q) TERM(s, z, r) TERM(s, z, t)
+/* n terms on, once more if some are left. size: bytes from a term of a's to the next. */
+#define LK_TILE_NEXT(n, size, left, again) \
+    "add $" n "*" size ", %[a]\n\t" \
+    "add $" n "*" size ", %[d]\n\t" \
+    "add $" n "*64, %[b]\n\t" \
+    "dec %[" left "]\n\t" \
+    "jnz " again "b\n"
+#define LK_TILE_SKIP(left, to) "test %[" left "], %[" left "]\n\tjz " to "f\n"
+/* clang-format off */
 #define LK_TILE_SUMS(TERM, s, z, size) \
     __asm__ volatile( \
-        LK_TILE_ZERO(0) LK_TILE_ZERO(1) LK_TILE_ZERO(2) LK_TILE_ZERO(3) LK_TILE_ZERO(4) \
-            LK_TILE_ZERO(5) LK_TILE_ZERO(6) LK_TILE_ZERO(7) LK_TILE_ZERO(8) LK_TILE_ZERO(9) \
-                LK_TILE_ZERO(10) LK_TILE_ZERO(11) /* eights, then the rest */ \
-        "test %[eights], %[eights]\n\t" \
-        "jz 2f\n\t" \
-        ".p2align 5\n" \
-        "1:\n\t" TERM(s, z, 0) TERM(s, z, 1) TERM(s, z, 2) TERM(s, z, 3) TERM(s, z, 4) \
-            TERM(s, z, 5) TERM(s, z, 6) TERM( \
-                s, z, \
-                7) "add $8*" size ", %[a]\n\t" \
-                   "add $8*" size ", %[d]\n\t" \
-                   "add $8*64, %[b]\n\t" \
-                   "dec %[eights]\n\t" \
-                   "jnz 1b\n" \
-                   "2:\n\t" \
-                   "test %[rest], %[rest]\n\t" \
-                   "jz 4f\n" \
-                   "3:\n\t" TERM(s, z, 0) "add $" size ", %[a]\n\t" \
-                                          "add $" size ", %[d]\n\t" \
-                                          "add $64, %[b]\n\t" \
-                                          "dec %[rest]\n\t" \
-                                          "jnz 3b\n" \
-                                          "4:\n" \
+        LK_TILE_ZERO(0, 1, 2) LK_TILE_ZERO(3, 4, 5) LK_TILE_ZERO(6, 7, 8) LK_TILE_ZERO(9, 10, 11) \
+        LK_TILE_SKIP("eights", "2") ".p2align 5\n1:\n\t" \
+        LK_TILE_FOUR(TERM, s, z, 0, 1, 2, 3) LK_TILE_FOUR(TERM, s, z, 4, 5, 6, 7) \
+        LK_TILE_NEXT("8", size, "eights", "1") "2:\n\t" \
+        LK_TILE_SKIP("rest", "4") "3:\n\t" TERM(s, z, 0) \
+        LK_TILE_NEXT("1", size, "rest", "3") "4:\n" \
         : "=&x"(c[0]), "=&x"(c[1]), "=&x"(c[2]), "=&x"(c[3]), "=&x"(c[4]), "=&x"(c[5]), \
           "=&x"(c[6]), "=&x"(c[7]), "=&x"(c[8]), "=&x"(c[9]), "=&x"(c[10]), "=&x"(c[11]), \
           [a] "+r"(a), [d] "+r"(d), [b] "+r"(b), [eights] "+r"(eights), [rest] "+r"(rest) \
         : [step] "r"(step) \
         : "ymm0", "ymm1", "ymm2", "cc", "memory")
+/* clang-format on */
 
 /* As in NAME(tile) of product.inc; b's rows lie 64 bytes apart. ak: 1, or 6 with ai 1. */
 #define LK_TILE_AVX2(NAME, REAL, VEC, s, z) \
