@@ -218,17 +218,22 @@ static void peak_range(void *argument, size_t begin, size_t end) {
     if (sum == 1) atomic_fetch_add(&job->done, 1); /* it never is: the sum must be computed */
 }
 
+size_t lk_peak_burst(lk_context *ctx) {
+    peak_job job = {.isa = lk_isa_pick()};
+    lk_parallel(ctx, (size_t)ctx->threads * 64, 1, peak_range, &job);
+    return job.done;
+}
+
 double lk_context_peak(lk_context *ctx) {
     double best = 0;
     for (int tries = 0; tries < 20; tries++) {
-        peak_job job = {.isa = lk_isa_pick()};
         struct timespec from, to;
         clock_gettime(CLOCK_MONOTONIC, &from);
-        lk_parallel(ctx, (size_t)ctx->threads * 64, 64, peak_range, &job);
+        size_t done = lk_peak_burst(ctx);
         clock_gettime(CLOCK_MONOTONIC, &to);
         double took = (double)(to.tv_sec - from.tv_sec) +
                       1e-9 * (double)(to.tv_nsec - from.tv_nsec);
-        double rate = (double)job.done / took;
+        double rate = (double)done / took;
         best = rate > best ? rate : best;
     }
     return best;

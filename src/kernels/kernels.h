@@ -110,6 +110,9 @@ void lk_normal_cdf_run(size_t n, const double *x, double *p);
 void lk_log_thin_mass_run(size_t n, const double *width, const double *middle, double *out);
 void lk_normal_quantile_run(size_t n, const double *p, double *x);
 
+/* Some milliseconds of multiply-adds of float32 in registers, on all threads of ctx; returns how many. */
+size_t lk_peak_burst(lk_context *ctx);
+
 /* ---- Products: out[i,j] = sum over k of a[i,k]·b[k,j], in chunks of 256 ------------------------
  * Within a chunk acc = fma(a, b, acc) from +0 for k in order; chunk sums are added in order to a
  * total that starts as the first chunk's sum. accumulate: out = out + total.
