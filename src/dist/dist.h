@@ -61,11 +61,12 @@ struct lk_dist_kind {
     double (*log_mass)(const lk_dist_form *form, const double *params, double a, double b,
                        double *d_params);
 
-    /* optional, of kinds with one parameter: n cells side by side, log_p[i] that of params[i] and x[i], and
-     * grad[i] += g · its derivative rounded to t; the numbers of log_prob, many at a time */
-    void (*log_prob_run)(lk_dtype t, size_t n, const void *params, const double *x, double *log_p);
-    void (*log_prob_run_back)(lk_dtype t, size_t n, const void *params, const double *x, double g,
-                              void *grad);
+    /* optional, of kinds with one parameter: n cells side by side, params[i] meeting x[i]: the sum of their log_prob in the
+     * order of lk_sum_f64, and grad[i] += g · the derivative of each rounded to t. kept [n] is written for the way
+     * back; NULL: there is none. */
+    double (*log_prob_run)(lk_dtype t, size_t n, const void *params, const double *x, double *kept);
+    void (*log_prob_run_back)(lk_dtype t, size_t n, const void *params, const double *x,
+                              const double *kept, double g, void *grad);
 
     /* optional: n <= LK_DIST_SIDE cells that share a form, side by side: parameter j of cell i is
      * params[j·n + i], and so in d_params, which may be NULL, as d_x may; the numbers of log_prob, sample

@@ -179,12 +179,12 @@ static double entropy(const lk_dist_form *form, const double *params, double *d_
  * KL = (exp(2d) - 1)/2 - d + z²/2 (Kingma and Welling 2014, appendix B, is q = standard normal). */
 static double kl(const lk_dist_form *form, const double *p, const double *q, double *d_p,
                  double *d_q) {
-    lk_standard sp = lk_standard_of(form, p), sq = lk_standard_of(form, q);
-    double d = sp.log_scale - sq.log_scale, more = lk_expm1(2 * d);
+    lk_standard sq = lk_standard_of(form, q);
+    double of_p = lk_log_scale_of(form, p), d = of_p - sq.log_scale, more = lk_expm1(2 * d);
     double z = lk_standardise(&sq, q[0], p[0]);
     if (d_p) {
         d_p[0] = z * sq.inverse;
-        d_p[1] = sp.free * more;
+        d_p[1] = (of_p == p[1] ? 1 : 0) * more;
     }
     if (d_q) {
         d_q[0] = -z * sq.inverse;

@@ -328,12 +328,12 @@ void lk_adam_update(lk_dtype t, const lk_adam *c, size_t n, void *g, void *m, vo
     lk_isa_pick()->adam[t](c, n, g, m, v, w);
 }
 
-void lk_bernoulli_run(lk_dtype t, size_t n, const void *logits, const double *x, double *log_p) {
-    lk_isa_pick()->bernoulli[t](n, logits, x, log_p);
+double lk_bernoulli_run(lk_dtype t, size_t n, const void *logits, const double *x, double *kept) {
+    return lk_isa_pick()->bernoulli[t](n, logits, x, kept);
 }
-void lk_bernoulli_run_back(lk_dtype t, size_t n, const void *logits, const double *x, double g,
-                           void *grad) {
-    lk_isa_pick()->bernoulli_back[t](n, logits, x, g, grad);
+void lk_bernoulli_run_back(lk_dtype t, size_t n, const void *logits, const double *x,
+                           const double *kept, double g, void *grad) {
+    lk_isa_pick()->bernoulli_back[t](n, logits, x, kept, g, grad);
 }
 double lk_categorical_row(lk_dtype t, size_t n, const void *logits, size_t k, double *work) {
     return lk_isa_pick()->categorical[t](n, logits, k, work);

@@ -15,9 +15,9 @@ double lk_log(double x) { return log_f64(x); }
 double lk_sigmoid(double x) { return sigmoid_f64(x); }
 double lk_softplus(double x) { return softplus_f64(x); }
 double lk_bernoulli_log_prob(double logit, double x, double *d_logit) {
-    double d, log_p = bernoulli_f64(logit, x, &d);
-    if (d_logit) *d_logit = d;
-    return log_p;
+    double e = exp_minus_f64(logit);
+    if (d_logit) *d_logit = bernoulli_slope_f64(e, logit, x);
+    return bernoulli_f64(e, logit, x);
 }
 double lk_tanh(double x) { return tanh_f64(x); }
 double lk_log_sigmoid(double x) { return -lk_softplus(-x); }

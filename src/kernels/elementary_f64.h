@@ -152,14 +152,17 @@ LK_INLINE double softplus_f64(double x) {
     return (x < 0 ? 0 : x) + log1p_unit_f64(exp_minus_f64(x));
 }
 
-/* log P(x) for P(1) = sigmoid(logit), and its derivative by the logit, all from one exponential e =
+/* log P(x) for P(1) = sigmoid(logit), and its derivative by the logit, both from one exponential e =
  * e^-|logit|: log sigmoid(t) = min(t, 0) - log(1 + e). Impossible values have -inf and 0. */
-LK_INLINE double bernoulli_f64(double logit, double x, double *d) {
-    double e = exp_minus_f64(logit), towards = x != 0 ? logit : -logit;
-    double other = (towards < 0 ? 1 : e) / (1 + e); /* the probability of what did not happen */
+LK_INLINE double bernoulli_f64(double e, double logit, double x) {
+    double towards = x != 0 ? logit : -logit;
     double log_p = (towards < 0 ? towards : 0) - log1p_unit_f64(e);
-    *d = x == 1 ? other : x == 0 ? -other : 0;
     return x == 1 ? log_p : x == 0 ? log_p : -INFINITY;
+}
+LK_INLINE double bernoulli_slope_f64(double e, double logit, double x) {
+    double towards = x != 0 ? logit : -logit;
+    double other = (towards < 0 ? 1 : e) / (1 + e); /* the probability of what did not happen */
+    return x == 1 ? other : x == 0 ? -other : 0;
 }
 
 /* e/(e + 2) with e = e^(2|x|) - 1, which from 22 on is 1. */

@@ -37,11 +37,12 @@ typedef struct lk_isa {
     float (*log_sum_exp_f32)(size_t n, const float *x);
     double (*log_sum_exp_f64)(size_t n, const double *x);
     void (*log_softmax[2])(size_t n, const void *x, void *y); /* one row */
-    void (*bernoulli[2])(size_t n, const void *logits, const double *x, double *log_p);
+    double (*bernoulli[2])(size_t n, const void *logits, const double *x, double *kept);
     void (*normal_quantiles)(size_t n, const double *p, double *x);
     void (*normal_cdfs)(size_t n, const double *x, double *p);
     void (*log_thin_masses)(size_t n, const double *width, const double *middle, double *out);
-    void (*bernoulli_back[2])(size_t n, const void *logits, const double *x, double g, void *grad);
+    void (*bernoulli_back[2])(size_t n, const void *logits, const double *x, const double *kept,
+                              double g, void *grad);
     void (*adam[2])(const lk_adam *c, size_t n, void *g, void *m, void *v, void *w);
     /* Rows of networks over sequences: sequence.inc. Numbers are of the type.
      * One block of n keys, n <= LK_KEYS, of one query's softmax (Milakov and Gimelshein, "Online normalizer

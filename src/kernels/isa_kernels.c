@@ -165,7 +165,6 @@ LK_INLINE double square_root_f64(double x) { return sqrt(x); }
 #include "kernels/product.inc"
 #include "kernels/entries.inc"
 #include "kernels/reduce.inc"
-#include "kernels/likelihood.inc"
 #include "kernels/update.inc"
 #undef REAL
 #undef VEC
@@ -178,7 +177,6 @@ LK_INLINE double square_root_f64(double x) { return sqrt(x); }
 #include "kernels/product.inc"
 #include "kernels/entries.inc"
 #include "kernels/reduce.inc"
-#include "kernels/likelihood.inc"
 #include "kernels/update.inc"
 
 static double sum_f32_as_f64(size_t n, const float *x) {
@@ -216,6 +214,7 @@ static size_t peak(size_t rounds, float *sum) {
 #define erf_f64 lk_erf /* long series: nothing that maps it is in a hurry */
 LK_INLINE float root_f32(float x) { return sqrtf(x); }
 LK_INLINE double root_f64(double x) { return sqrt(x); }
+#include "kernels/likelihood.inc"
 #include "kernels/sequence.inc"
 #undef REAL
 #undef VEC
@@ -225,6 +224,7 @@ LK_INLINE double root_f64(double x) { return sqrt(x); }
 #define VEC vec32
 #define MASK mask32
 #define NAME(x) JOIN(x, _f32)
+#include "kernels/likelihood.inc"
 #include "kernels/sequence.inc"
 
 #define MAP(name, real, expression) \

@@ -92,10 +92,11 @@ double lk_log_sum_exp_f64(size_t n, const double *x);
 void lk_log_softmax_rows(lk_context *ctx, lk_dtype t, size_t rows, size_t cols, const void *x,
                          void *y);
 
-/* lk_bernoulli_log_prob of n cells, and grad += g · its derivative, with logits and grad of type t. */
-void lk_bernoulli_run(lk_dtype t, size_t n, const void *logits, const double *x, double *log_p);
-void lk_bernoulli_run_back(lk_dtype t, size_t n, const void *logits, const double *x, double g,
-                           void *grad);
+/* The sum of lk_bernoulli_log_prob of n cells, in the order of lk_sum_f64, and grad += g · their derivatives, with logits
+ * and grad of type t. kept [n] is written for the way back; NULL: there is none. */
+double lk_bernoulli_run(lk_dtype t, size_t n, const void *logits, const double *x, double *kept);
+void lk_bernoulli_run_back(lk_dtype t, size_t n, const void *logits, const double *x,
+                           const double *kept, double g, void *grad);
 
 /* log P(k) = logit_k - log Σ exp(logit_j) of n logits of type t, in float64, and grad += g · its derivatives, each
  * rounded once; k < n; `work` has room for n. */

@@ -98,14 +98,22 @@ MAP_BOTH(map_neg, -x[i], -x[i])
 MAP_BOTH(map_reciprocal, 1 / x[i], 1 / x[i])
 
 #define BERNOULLI(type, real) \
-    static void bernoulli_run_##type(size_t n, const void *logits, const double *x, \
-                                     double *log_p) { \
-        for (size_t i = 0; i < n; i++) \
-            log_p[i] = lk_bernoulli_log_prob((double)((const real *)logits)[i], x[i], NULL); \
+    static double bernoulli_run_##type(size_t n, const void *logits, const double *x, \
+                                       double *kept) { \
+        double lane[LK_LANES] = {0}; \
+        for (size_t i = 0; i < n; i++) { \
+            double logit = (double)((const real *)logits)[i]; \
+            if (kept) kept[i] = lk_exp(logit < 0 ? logit : -logit); \
+            lane[i % LK_LANES] += lk_bernoulli_log_prob(logit, x[i], NULL); \
+        } \
+        for (size_t w = LK_LANES / 2; w; w /= 2) \
+            for (size_t l = 0; l < w; l++) lane[l] += lane[l + w]; \
+        return lane[0]; \
     } \
-    static void bernoulli_run_back_##type(size_t n, const void *logits, const double *x, double g, \
-                                          void *grad) { \
+    static void bernoulli_run_back_##type(size_t n, const void *logits, const double *x, \
+                                          const double *kept, double g, void *grad) { \
         double d; \
+        (void)kept; \
         for (size_t i = 0; i < n; i++) { \
             lk_bernoulli_log_prob((double)((const real *)logits)[i], x[i], &d); \
             ((real *)grad)[i] = ((real *)grad)[i] + (real)(g * d); \

@@ -21,7 +21,7 @@ typedef struct cells_extra {
     double *missingness;
     double *d[2];    /* [lanes, width] derivatives by the first and second parameters */
     double *d_value; /* [lanes, n] */
-    double *terms;   /* [lanes, n] */
+    double *terms;   /* [lanes, n]; of a run, what its way back wants */
     const lk_trace *trace;
     const lk_site *site;
     const lk_dist_kind *run; /* of all cells, when they are evaluated many at a time; else NULL */
@@ -29,8 +29,7 @@ typedef struct cells_extra {
     bool softmax; /* all cells are categorical: evaluated again on the way back, as by `run` */
 } cells_extra;
 
-/* Cells of one kind with one parameter each, side by side and all there, go through the kind's run, and
- * again on the way back, which costs less than to keep their derivatives. */
+/* Cells of one kind with one parameter each, side by side and all there, go through the kind's run. */
 static const lk_dist_kind *run_of(size_t n, const lk_cell_dist *cells, const lk_tensor *value,
                                   const uint8_t *present) {
     const lk_dist_kind *kind = n ? cells[0].form.kind : NULL;
@@ -172,10 +171,9 @@ static void run_range(void *argument, size_t begin, size_t end) {
     const lk_tensor *params = node->in[0];
     double *out = node->out->data;
     for (size_t lane = begin; lane < end; lane++) {
-        double *terms = e->terms + lane * e->n;
-        e->run->log_prob_run(params->dtype, e->n, run_params(e, params, lane),
-                             wrapped_row(node->in[1], lane), terms);
-        out[lane] = lk_sum_f64(e->n, terms);
+        out[lane] = e->run->log_prob_run(
+            params->dtype, e->n, run_params(e, params, lane), wrapped_row(node->in[1], lane),
+            node->in[0]->grad ? e->terms + lane * e->n : NULL);
         if (e->missingness) e->missingness[lane] = 0;
     }
 }
@@ -190,7 +188,7 @@ static void run_back_range(void *argument, size_t begin, size_t end) {
         for (size_t lane = row; lane < e->lanes; lane += rows)
             e->run->log_prob_run_back(
                 params->dtype, e->n, run_params(e, params, lane), wrapped_row(node->in[1], lane),
-                out_grad[lane],
+                e->terms + lane * e->n, out_grad[lane],
                 (char *)params->grad + (row * lk_tensor_cols(params) + e->cells[0].at) * size);
 }
 

@@ -493,9 +493,10 @@ static void test_same_reductions(void **state) {
 static void test_bernoulli(void **state) {
     (void)state;
     enum { N = 203 };
-    static double logit[N], x[N], log_p[N], grad[N];
+    static double logit[N], x[N], p[N], kept[N], grad[N];
     static float logit32[N], grad32[N];
     static const double special[] = {NAN, INFINITY, -INFINITY, 0, 745.2, -800, 1e300, 1e-310};
+    static const size_t counts[] = {0, 1, 2, 33, 63, 64, 65, 128, N - 32};
     lk_rng rng = lk_rng_at(1, "bernoulli", 0, 0, 0);
     for (size_t i = 0; i < N; i++) {
         logit[i] = i < 24 ? special[i % 8] : 20 * lk_rng_uniform(&rng) - 10;
@@ -508,17 +509,30 @@ static void test_bernoulli(void **state) {
         for (size_t i = 0; i < N; i++) grad[i] = grad32[i] = 0.25f;
         for (int t = 0; t < 2; t++) {
             const void *l = t == LK_F32 ? (const void *)logit32 : (const void *)logit;
-            isa->bernoulli[t](N, l, x, log_p);
-            isa->bernoulli_back[t](N, l, x, 1.7, t == LK_F32 ? (void *)grad32 : (void *)grad);
+            for (size_t i = 0; i < N; i++) kept[i] = NAN;
+            isa->bernoulli[t](N, l, x, kept);
+            isa->bernoulli_back[t](N, l, x, kept, 1.7, t == LK_F32 ? (void *)grad32 : (void *)grad);
             for (size_t i = 0; i < N; i++) {
                 double d, value = t == LK_F32 ? (double)logit32[i] : logit[i];
-                double p = lk_bernoulli_log_prob(value, x[i], &d), g = 1.7 * d;
+                p[i] = lk_bernoulli_log_prob(value, x[i], &d);
+                const char *at = (const char *)l + i * lk_dtype_size((lk_dtype)t);
+                double of_one = isa->bernoulli[t](1, at, x + i, NULL), g = 1.7 * d;
                 float f = 0.25f + (float)g;
                 g = 0.25 + g;
-                if (!same(LK_F64, &p, &log_p[i], 1) ||
+                if (!same(LK_F64, &p[i], &of_one, 1) ||
                     (t == LK_F32 ? !same(LK_F32, &f, &grad32[i], 1)
                                  : !same(LK_F64, &g, &grad[i], 1)))
                     fail_msg("%s, type %d: logit %g, x %g differs", isa->name, t, value, x[i]);
+            }
+            /* Sums of what is finite, of numbers that fill the lanes and that do not. */
+            for (size_t of = 0; of < sizeof counts / sizeof *counts; of++) {
+                size_t n = counts[of];
+                double sum = lk_isa_scalar.sum_f64(n, p + 32), with, without;
+                const char *at = (const char *)l + 32 * lk_dtype_size((lk_dtype)t);
+                with = isa->bernoulli[t](n, at, x + 32, kept);
+                without = isa->bernoulli[t](n, at, x + 32, NULL);
+                if (!same(LK_F64, &sum, &with, 1) || !same(LK_F64, &sum, &without, 1))
+                    fail_msg("%s, type %d: the sum of %zu differs", isa->name, t, n);
             }
         }
     }
