@@ -100,15 +100,10 @@ MAP_BOTH(map_reciprocal, 1 / x[i], 1 / x[i])
 #define BERNOULLI(type, real) \
     static double bernoulli_run_##type(size_t n, const void *logits, const double *x, \
                                        double *kept) { \
-        double lane[LK_LANES] = {0}; \
-        for (size_t i = 0; i < n; i++) { \
-            double logit = (double)((const real *)logits)[i]; \
-            if (kept) kept[i] = lk_exp(logit < 0 ? logit : -logit); \
-            lane[i % LK_LANES] += lk_bernoulli_log_prob(logit, x[i], NULL); \
-        } \
-        for (size_t w = LK_LANES / 2; w; w /= 2) \
-            for (size_t l = 0; l < w; l++) lane[l] += lane[l + w]; \
-        return lane[0]; \
+        const real *logit = logits; \
+        for (size_t i = 0; kept && i < n; i++) \
+            kept[i] = lk_exp(logit[i] < 0 ? (double)logit[i] : -(double)logit[i]); \
+        SUM(double, lk_bernoulli_log_prob((double)logit[i], x[i], NULL)) \
     } \
     static void bernoulli_run_back_##type(size_t n, const void *logits, const double *x, \
                                           const double *kept, double g, void *grad) { \

@@ -26,7 +26,7 @@ typedef struct cells_extra {
     const lk_site *site;
     const lk_dist_kind *run; /* of all cells, when they are evaluated many at a time; else NULL */
     bool side;               /* all cells can go side by side (dist.h, log_prob_side) */
-    bool softmax; /* all cells are categorical: evaluated again on the way back, as by `run` */
+    bool softmax;            /* all cells are categorical: evaluated again on the way back */
 } cells_extra;
 
 /* Cells of one kind with one parameter each, side by side and all there, go through the kind's run. */
