@@ -1,4 +1,4 @@
-"""torch_steps.py made|vae eager|compiled THREADS DATA: prints PyTorch's version and its seconds a training step
+"""torch_steps.py WHAT eager|compiled THREADS DATA (WHAT begins with made or vae): prints PyTorch's version and its seconds a training step
 of the same network as bench/run's, on the same rows, with Adam in its fastest form."""
 import statistics
 import sys
@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-family, mode, threads, path = sys.argv[1], sys.argv[2], int(sys.argv[3]), sys.argv[4]
+family, mode, threads, path = sys.argv[1].split()[0], sys.argv[2], int(sys.argv[3]), sys.argv[4]
 torch.set_num_threads(threads)
 torch.manual_seed(1)
 rows = torch.from_numpy(numpy.unpackbits(numpy.load(path), axis=1)[:, :784].astype("f4"))
