@@ -21,8 +21,9 @@ typedef struct lk_rng {
 /* step < 2^32, row < 2^40, particle < 2^24. */
 lk_rng lk_rng_at(uint64_t seed, const char *site, uint64_t step, uint64_t row, uint64_t particle);
 uint32_t lk_rng_u32(lk_rng *rng);
-uint64_t lk_rng_u64(lk_rng *rng);               /* low word first */
-double lk_rng_uniform(lk_rng *rng);             /* (top 52 bits of u64 + 1/2) · 2^-52, in (0, 1) */
+uint64_t lk_rng_u64(lk_rng *rng);   /* low word first */
+double lk_rng_uniform(lk_rng *rng); /* (top 52 bits of u64 + 1/2) · 2^-52, in (0, 1) */
+void lk_rng_uniform_run(lk_rng *rng, size_t n, double *u); /* the next n of them */
 uint64_t lk_rng_below(lk_rng *rng, uint64_t n); /* unbiased, by rejection of the low residue */
 /* A permutation of 0..n-1 in O(1) memory for one index: four Feistel rounds over Philox with cycle
  * walking. The order of rows in an epoch is i -> lk_permute(n, i, seed, "shuffle", epoch). */

@@ -81,6 +81,9 @@ struct lk_dist_kind {
     /* KL(p || q), both of this kind and form. */
     double (*kl)(const lk_dist_form *form, const double *p, const double *q, double *d_p,
                  double *d_q);
+    /* optional: the numbers of kl, of cells side by side as above */
+    void (*kl_side)(const lk_dist_form *form, size_t n, const double *p, const double *q,
+                    double *out, double *d_p, double *d_q);
     /* Location-scale kinds: x = quantile is differentiable in the parameters. Writes dx/dparams for
      * the sample x. (Kingma and Welling 2014, section 2.4.) */
     void (*reparameterise)(const lk_dist_form *form, const double *params, double x,

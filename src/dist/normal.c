@@ -67,11 +67,12 @@ static void log_prob_side(const lk_dist_form *form, size_t n, const double *para
 
 static void sample_side(const lk_dist_form *form, size_t n, const double *params, lk_rng *rng,
                         double *x, double *d_params) {
-    double log_scale[LK_DIST_SIDE] = {0}, scale[LK_DIST_SIDE], u[LK_DIST_SIDE] = {0};
+    double log_scale[LK_DIST_SIDE] = {0}, scale[LK_DIST_SIDE], u[LK_DIST_SIDE];
+    lk_rng_uniform_run(rng, n, u);
     for (size_t i = 0; i < n; i++) {
         double of_one[2] = {params[i], params[n + i]};
         log_scale[i] = lk_log_scale_of(form, of_one);
-        u[i] = lk_open_unit(lk_rng_uniform(rng));
+        u[i] = lk_open_unit(u[i]);
     }
     lk_exp_run(n, log_scale, scale);
     lk_normal_quantile_run(n, u, x);
@@ -193,6 +194,32 @@ static double kl(const lk_dist_form *form, const double *p, const double *q, dou
     return 0.5 * more - d + 0.5 * z * z;
 }
 
+static void kl_side(const lk_dist_form *form, size_t n, const double *p, const double *q,
+                    double *out, double *d_p, double *d_q) {
+    double minus[LK_DIST_SIDE] = {0}, inverse[LK_DIST_SIDE], twice[LK_DIST_SIDE] = {0};
+    double of_p[LK_DIST_SIDE], more[LK_DIST_SIDE];
+    for (size_t i = 0; i < n; i++) {
+        minus[i] = -lk_log_scale_of(form, (double[]){q[i], q[n + i]});
+        of_p[i] = lk_log_scale_of(form, (double[]){p[i], p[n + i]});
+        twice[i] = 2 * (of_p[i] + minus[i]);
+    }
+    lk_exp_run(n, minus, inverse);
+    lk_expm1_run(n, twice, more);
+    for (size_t i = 0; i < n; i++) {
+        lk_standard sq = {inverse[i], -minus[i], -minus[i] == q[n + i] ? 1 : 0};
+        double z = lk_standardise(&sq, q[i], p[i]);
+        if (d_p) {
+            d_p[i] = z * sq.inverse;
+            d_p[n + i] = (of_p[i] == p[n + i] ? 1 : 0) * more[i];
+        }
+        if (d_q) {
+            d_q[i] = -z * sq.inverse;
+            d_q[n + i] = sq.free * (-more[i] - z * z);
+        }
+        out[i] = 0.5 * more[i] - (of_p[i] - sq.log_scale) + 0.5 * z * z;
+    }
+}
+
 const lk_dist_kind lk_normal = {
     .name = "normal",
     .summary =
@@ -211,5 +238,6 @@ const lk_dist_kind lk_normal = {
     .log_mass = log_mass,
     .entropy = entropy,
     .kl = kl,
+    .kl_side = kl_side,
     .reparameterise = lk_reparameterise_location_scale,
 };

@@ -348,6 +348,7 @@ void lk_map_run(lk_unary f, lk_dtype t, size_t n, const void *x, void *y) {
 void lk_exp_run(size_t n, const double *x, double *y) {
     lk_isa_pick()->map[LK_F64][LK_EXP](n, x, y);
 }
+void lk_expm1_run(size_t n, const double *x, double *y) { lk_isa_pick()->expm1s(n, x, y); }
 void lk_log_run(size_t n, const double *x, double *y) {
     lk_isa_pick()->map[LK_F64][LK_LOG](n, x, y);
 }

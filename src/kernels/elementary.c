@@ -23,7 +23,7 @@ double lk_tanh(double x) { return tanh_f64(x); }
 double lk_log_sigmoid(double x) { return -lk_softplus(-x); }
 
 /* The branches of the vectors' selections: a scalar computes one side only. */
-double lk_expm1(double x) { return x > -0.35 && x < 0.35 ? expm1_small(x) : exp_f64(x) - 1; }
+double lk_expm1(double x) { return expm1_f64(x); }
 
 double lk_log1p(double x) { return x > -0.29 && x < 0.41 ? log1p_small(x) : log1p_f64(x); }
 
@@ -39,17 +39,6 @@ double lk_pow_int(double x, int64_t n) {
 
 /* ---- The error function and the normal distribution ------------------------------------------------- */
 
-/* largest relative error of the series 1.29e-16 */
-static const double tail_series[] = {
-    0x1.0563428088339p+2,   0x1.4dcc523761720p+1,  -0x1.5319cfb3cf83ep-5,  0x1.253bcf2d5941fp-7,
-    -0x1.06b186b66389cp-9,  0x1.e2478bc317edep-12, -0x1.c32d137c45f9dp-14, 0x1.acd6ad0daed7bp-16,
-    -0x1.9d4ed20b8b494p-18, 0x1.934a9491c548fp-20, -0x1.8de1135accb74p-22, 0x1.8c679cc3d53fdp-24,
-    -0x1.8e5ec855913aap-26, 0x1.9367b09e8610ap-28, -0x1.9b3d2deb31534p-30, 0x1.a5af20ca2d410p-32,
-    -0x1.b29ee56105dbdp-34, 0x1.c1fc869c12deap-36, -0x1.d3c481743469bp-38, 0x1.e7fe0054168ecp-40,
-    -0x1.feb97f2f8f7afp-42, 0x1.0c07e5a17026bp-43, -0x1.1a10a90079b9ep-45, 0x1.298ad9a0eb89fp-47,
-    -0x1.3a8dc5e60a997p-49, 0x1.4d343769c59aep-51, -0x1.619c8363b33fep-53, 0x1.77e8abc719331p-55,
-    -0x1.903e8ef8f0a6ap-57, 0x1.aac824b46bf46p-59, -0x1.c7b3c74b02154p-61,
-};
 /* largest relative error of the series 3.94e-16 */
 static const double far_series[] = {
     0x1.6c3edff52c151p+4,   0x1.00a3ef934072ep+4,  -0x1.65454ed950965p-5,  0x1.f33dd9d1fddecp-7,
@@ -140,7 +129,7 @@ double lk_normal_quantile(double p) {
     double q = p - 0.5;
     if (q >= -CENTRAL && q <= CENTRAL) return normal_quantile_central_f64(q);
     double r = sqrt(-(q < 0 ? lk_log(p) : lk_log1p(-p)));
-    double x = r <= 5 ? SERIES(tail_series, (r - 3.3) / 1.7)
+    double x = r <= 5 ? SERIES(normal_tail_series, (r - 3.3) / 1.7)
                       : SERIES(far_series, (r - 16.25) / 11.25);
     return q < 0 ? -x : x;
 }

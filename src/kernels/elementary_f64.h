@@ -73,6 +73,11 @@ LK_INLINE double exp_f64(double x) {
     return exp_bounded_f64(y < -746 ? -746 : y);
 }
 
+LK_INLINE double expm1_f64(double x) {
+    double small = expm1_small(x), big = exp_f64(x) - 1;
+    return x > -0.35 && x < 0.35 ? small : big;
+}
+
 /* e^-|x| */
 LK_INLINE double exp_minus_f64(double x) {
     double y = of_bits(bits_of(x) | SIGN);
@@ -233,5 +238,17 @@ LK_INLINE double normal_quantile_central_f64(double q) {
     enum { TERMS = sizeof normal_quantile_series / sizeof normal_quantile_series[0] };
     return q * chebyshev_f64(normal_quantile_series, TERMS, 2 * q * q / (CENTRAL * CENTRAL) - 1);
 }
+
+/* That of 1 - e^(-r²) from there to r = 5: a series in (r - 3.3)/1.7. Largest relative error 1.29e-16 */
+static const double normal_tail_series[] = {
+    0x1.0563428088339p+2,   0x1.4dcc523761720p+1,  -0x1.5319cfb3cf83ep-5,  0x1.253bcf2d5941fp-7,
+    -0x1.06b186b66389cp-9,  0x1.e2478bc317edep-12, -0x1.c32d137c45f9dp-14, 0x1.acd6ad0daed7bp-16,
+    -0x1.9d4ed20b8b494p-18, 0x1.934a9491c548fp-20, -0x1.8de1135accb74p-22, 0x1.8c679cc3d53fdp-24,
+    -0x1.8e5ec855913aap-26, 0x1.9367b09e8610ap-28, -0x1.9b3d2deb31534p-30, 0x1.a5af20ca2d410p-32,
+    -0x1.b29ee56105dbdp-34, 0x1.c1fc869c12deap-36, -0x1.d3c481743469bp-38, 0x1.e7fe0054168ecp-40,
+    -0x1.feb97f2f8f7afp-42, 0x1.0c07e5a17026bp-43, -0x1.1a10a90079b9ep-45, 0x1.298ad9a0eb89fp-47,
+    -0x1.3a8dc5e60a997p-49, 0x1.4d343769c59aep-51, -0x1.619c8363b33fep-53, 0x1.77e8abc719331p-55,
+    -0x1.903e8ef8f0a6ap-57, 0x1.aac824b46bf46p-59, -0x1.c7b3c74b02154p-61,
+};
 
 #endif

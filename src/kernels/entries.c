@@ -69,13 +69,42 @@ void lk_entries_list(lk_context *ctx, lk_dtype t, size_t cols, const void *x, si
     lk_parallel(ctx, entries->rows, 1 + 16384 / (cols + 1), list_rows, &job);
 }
 
-void lk_entries_transpose(lk_dtype t, const lk_entries *from, lk_entries *to) {
-    for (size_t k = 0; k < to->rows; k++) to->count[k] = 0;
-    for (size_t i = 0; i < from->rows; i++)
-        for (size_t e = i * from->room; e < i * from->room + from->count[i]; e++) {
+typedef struct transpose_job {
+    lk_dtype t;
+    const lk_entries *from;
+    lk_entries *to;
+} transpose_job;
+
+/* The first entry of a row that is at column k or beyond. */
+static size_t entry_from(const lk_entries *entries, size_t row, size_t k) {
+    const uint32_t *at = entries->at + row * entries->room;
+    size_t low = 0, high = entries->count[row];
+    while (low < high) {
+        size_t middle = (low + high) / 2;
+        if (at[middle] < k) low = middle + 1;
+        else high = middle;
+    }
+    return row * entries->room + low;
+}
+
+/* Columns begin … end - 1, which become rows. */
+static void transpose_range(void *argument, size_t begin, size_t end) {
+    const transpose_job *job = argument;
+    const lk_entries *from = job->from;
+    lk_entries *to = job->to;
+    for (size_t k = begin; k < end; k++) to->count[k] = 0;
+    for (size_t i = 0; i < from->rows; i++) {
+        size_t last = entry_from(from, i, end);
+        for (size_t e = entry_from(from, i, begin); e < last; e++) {
             size_t k = from->at[e], put = k * to->room + to->count[k]++;
             to->at[put] = (uint32_t)i;
-            if (t == LK_F32) ((float *)to->value)[put] = ((const float *)from->value)[e];
+            if (job->t == LK_F32) ((float *)to->value)[put] = ((const float *)from->value)[e];
             else ((double *)to->value)[put] = ((const double *)from->value)[e];
         }
+    }
+}
+
+void lk_entries_transpose(lk_context *ctx, lk_dtype t, const lk_entries *from, lk_entries *to) {
+    transpose_job job = {t, from, to};
+    lk_parallel(ctx, to->rows, 1 + 16384 / (from->rows + 1), transpose_range, &job);
 }

@@ -38,6 +38,7 @@ typedef struct lk_isa {
     double (*log_sum_exp_f64)(size_t n, const double *x);
     void (*log_softmax[2])(size_t n, const void *x, void *y); /* one row */
     double (*bernoulli[2])(size_t n, const void *logits, const double *x, double *kept);
+    void (*expm1s)(size_t n, const double *x, double *y);
     void (*normal_quantiles)(size_t n, const double *p, double *x);
     void (*normal_cdfs)(size_t n, const double *x, double *p);
     void (*log_thin_masses)(size_t n, const double *width, const double *middle, double *out);

@@ -179,23 +179,35 @@ LK_INLINE double square_root_f64(double x) { return sqrt(x); }
 #include "kernels/reduce.inc"
 #include "kernels/update.inc"
 
-static double sum_f32_as_f64(size_t n, const float *x) {
+/* fold of numbers widened first, of which products are exact. */
+typedef float half32 __attribute__((vector_size(BYTES / 2)));
+LK_INLINE double fold_wide(size_t n, const float *x, const float *y) {
+    enum { PER = BYTES / 8, VECTORS = LK_LANES / PER };
     double lane[LK_LANES] = {0};
+    vec64 acc[VECTORS];
     size_t i = 0;
-    for (; i + LK_LANES <= n; i += LK_LANES)
-        for (size_t l = 0; l < LK_LANES; l++) lane[l] = lane[l] + (double)x[i + l];
-    for (size_t l = 0; i < n; i++, l++) lane[l] = lane[l] + (double)x[i];
+    UNROLL for (int v = 0; v < VECTORS; v++) acc[v] = (vec64){0};
+    for (; i + LK_LANES <= n; i += LK_LANES) {
+        UNROLL for (size_t v = 0; v < VECTORS; v++) {
+            half32 a, b;
+            memcpy(&a, x + i + v * PER, sizeof a);
+            vec64 term = __builtin_convertvector(a, vec64);
+            if (y) {
+                memcpy(&b, y + i + v * PER, sizeof b);
+                term = term * __builtin_convertvector(b, vec64);
+            }
+            acc[v] = acc[v] + term;
+        }
+    }
+    memcpy(lane, acc, sizeof lane);
+    for (size_t l = 0; i < n; i++, l++)
+        lane[l] = lane[l] + (y ? (double)x[i] * (double)y[i] : (double)x[i]);
     return tree_f64(n, lane);
 }
 
+static double sum_f32_as_f64(size_t n, const float *x) { return fold_wide(n, x, NULL); }
 static double dot_f32_as_f64(size_t n, const float *x, const float *y) {
-    double lane[LK_LANES] = {0};
-    size_t i = 0;
-    for (; i + LK_LANES <= n; i += LK_LANES)
-        for (size_t l = 0; l < LK_LANES; l++)
-            lane[l] = lane[l] + (double)x[i + l] * (double)y[i + l];
-    for (size_t l = 0; i < n; i++, l++) lane[l] = lane[l] + (double)x[i] * (double)y[i];
-    return tree_f64(n, lane);
+    return x == y ? fold_wide(n, x, x) : fold_wide(n, x, y); /* squares widen once */
 }
 
 /* Ten chains are more than any processor's latency asks for, and leave registers free. */
@@ -265,11 +277,8 @@ MAP(reciprocal_f64, double, 1 / x[i])
         [LK_SILU] = map_silu_##type \
     }
 
-/* Five sixths of uniform draws lie within the central series, which goes in vectors. */
-static void normal_quantiles(size_t n, const double *p, double *x) {
-    for (size_t i = 0; i < n; i++) x[i] = normal_quantile_central_f64(p[i] - 0.5);
-    for (size_t i = 0; i < n; i++)
-        if (!(p[i] - 0.5 >= -CENTRAL && p[i] - 0.5 <= CENTRAL)) x[i] = lk_normal_quantile(p[i]);
+static void expm1s(size_t n, const double *x, double *y) {
+    for (size_t i = 0; i < n; i++) y[i] = expm1_f64(x[i]);
 }
 
 /* Clenshaw's recurrence waits for itself: so it goes for 16 numbers side by side. */
@@ -288,6 +297,45 @@ LK_INLINE void chebyshev_side(const double *c, const int n, const double *t, dou
     }
     UNROLL for (size_t v = 0; v < VECTORS; v++) at[v] = at[v] * b1[v] - b2[v] + c[0];
     memcpy(out, at, sizeof at);
+}
+
+/* Of at most 16 quantiles, those outside the central series: x[at[l]] of p[at[l]]. */
+static void normal_tails(size_t n, const size_t *at, const double *p, double *x) {
+    double r[SERIES_SIDE], t[SERIES_SIDE];
+    for (size_t l = 0; l < SERIES_SIDE; l++) {
+        double v = l < n ? p[at[l]] : 0.01, below = log_f64(v), above = log1p_f64(-v);
+        r[l] = sqrt(-(v < 0.5 ? below : above));
+        t[l] = (r[l] - 3.3) / 1.7;
+    }
+    chebyshev_side(normal_tail_series, sizeof normal_tail_series / 8, t, t);
+    for (size_t l = 0; l < n; l++) {
+        double v = p[at[l]];
+        x[at[l]] = !(r[l] <= 5) ? lk_normal_quantile(v) : v < 0.5 ? -t[l] : t[l];
+    }
+}
+
+/* Five sixths of uniform draws lie within the central series. */
+static void normal_quantiles(size_t n, const double *p, double *x) {
+    enum { CENTRAL_TERMS = sizeof normal_quantile_series / 8 };
+    double q[SERIES_SIDE], t[SERIES_SIDE];
+    size_t tails = 0, at[SERIES_SIDE];
+    for (size_t i = 0; i < n; i += SERIES_SIDE) {
+        size_t side = n - i < SERIES_SIDE ? n - i : SERIES_SIDE;
+        for (size_t l = 0; l < SERIES_SIDE; l++) {
+            q[l] = l < side ? p[i + l] - 0.5 : 0;
+            t[l] = 2 * q[l] * q[l] / (CENTRAL * CENTRAL) - 1;
+        }
+        chebyshev_side(normal_quantile_series, CENTRAL_TERMS, t, t);
+        for (size_t l = 0; l < side; l++) {
+            x[i + l] = q[l] * t[l];
+            if (q[l] >= -CENTRAL && q[l] <= CENTRAL) continue;
+            at[tails++] = i + l;
+            if (tails < SERIES_SIDE) continue;
+            normal_tails(tails, at, p, x);
+            tails = 0;
+        }
+    }
+    normal_tails(tails, at, p, x);
 }
 
 /* Of 16 numbers both sides' series, and the one that is its own is taken. */
@@ -364,6 +412,7 @@ const lk_isa JOIN(lk_isa_, LK_ISA) = {
     .log_sum_exp_f32 = log_sum_exp_f32,
     .log_sum_exp_f64 = log_sum_exp_f64,
     .log_softmax = {log_softmax_f32, log_softmax_f64},
+    .expm1s = expm1s,
     .normal_quantiles = normal_quantiles,
     .normal_cdfs = normal_cdfs,
     .log_thin_masses = log_thin_masses,

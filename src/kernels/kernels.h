@@ -104,8 +104,9 @@ double lk_categorical_row(lk_dtype t, size_t n, const void *logits, size_t k, do
 void lk_categorical_row_back(lk_dtype t, size_t n, const void *logits, size_t k, double g,
                              double *work, void *grad);
 
-/* lk_exp, lk_log, lk_normal_cdf, lk_log_thin_mass and lk_normal_quantile of n numbers each; in place is fine for all but the last. */
+/* lk_exp, lk_expm1, lk_log, lk_normal_cdf, lk_log_thin_mass and lk_normal_quantile of n numbers each; in place is fine for all but the last. */
 void lk_exp_run(size_t n, const double *x, double *y);
+void lk_expm1_run(size_t n, const double *x, double *y);
 void lk_log_run(size_t n, const double *x, double *y);
 void lk_normal_cdf_run(size_t n, const double *x, double *p);
 void lk_log_thin_mass_run(size_t n, const double *width, const double *middle, double *out);
@@ -135,7 +136,7 @@ size_t lk_entries_count(lk_context *ctx, lk_dtype t, size_t rows, size_t cols, c
 void lk_entries_list(lk_context *ctx, lk_dtype t, size_t cols, const void *x, size_t ldx,
                      lk_entries *entries);
 /* Those of the transpose: to's rows are the columns, its room at least from's rows. */
-void lk_entries_transpose(lk_dtype t, const lk_entries *from, lk_entries *to);
+void lk_entries_transpose(lk_context *ctx, lk_dtype t, const lk_entries *from, lk_entries *to);
 
 /* out [m, n] (=, or += with accumulate) a·b for k > 0 terms. */
 typedef struct lk_product_job {

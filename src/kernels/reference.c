@@ -153,6 +153,10 @@ static size_t peak(size_t rounds, float *sum) {
     return 2 * rounds;
 }
 
+static void expm1s(size_t n, const double *x, double *y) {
+    for (size_t i = 0; i < n; i++) y[i] = lk_expm1(x[i]);
+}
+
 static void normal_quantiles(size_t n, const double *p, double *x) {
     for (size_t i = 0; i < n; i++) x[i] = lk_normal_quantile(p[i]);
 }
@@ -194,6 +198,7 @@ const lk_isa lk_isa_scalar = {
     .log_sum_exp_f32 = log_sum_exp_f32,
     .log_sum_exp_f64 = log_sum_exp_f64,
     .log_softmax = {log_softmax_f32, log_softmax_f64},
+    .expm1s = expm1s,
     .normal_quantiles = normal_quantiles,
     .normal_cdfs = normal_cdfs,
     .log_thin_masses = log_thin_masses,

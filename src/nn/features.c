@@ -10,11 +10,13 @@ lk_status lk_features_create(lk_context *ctx, const lk_schema *schema, lk_featur
     features->n_cells = schema->n_cells;
     features->cells = schema->cells;
     features->width = 0;
+    features->bits = true;
     features->count = lk_alloc(ctx, schema->n_cells, sizeof *features->count);
     if (!features->count) return LK_NO_MEMORY;
     for (size_t i = 0; i < schema->n_cells; i++) {
         features->count[i] = schema->cells[i].kind == LK_FIELD_CATEGORY ? schema->cells[i].n : 1;
         features->width += features->count[i];
+        features->bits &= schema->cells[i].kind == LK_FIELD_BINARY;
     }
     return LK_OK;
 }
@@ -55,6 +57,10 @@ static void features_range(void *argument, size_t begin, size_t end) {
         const double *x = (const double *)job->x->data + row * f->n_cells;
         const uint8_t *present = job->present ? job->present + row * f->n_cells : NULL;
         lk_real *out = job->out + row * f->width;
+        if (f->bits && !present && !job->order) {
+            for (size_t i = 0; i < f->n_cells; i++) out[i] = (lk_real)x[i];
+            continue;
+        }
         for (size_t i = 0; i < f->n_cells; i++) {
             size_t cell = job->order ? job->order[i] : i;
             lk_features_cell(f, cell, x[cell], !present || present[cell], out);
@@ -65,10 +71,11 @@ static void features_range(void *argument, size_t begin, size_t end) {
 
 lk_tensor *lk_features_of(lk_tape *tape, const lk_features *features, const lk_tensor *x,
                           const uint8_t *present, const size_t *order) {
-    lk_tensor *out = lk_zeros(tape, LK_REAL, lk_tensor_rows(x), features->width);
-    if (lk_tape_status(tape) != LK_OK) return lk_tape_empty(tape);
-    features_job job = {features, x, present, order, out->data};
-    lk_parallel(lk_tape_context(tape), lk_tensor_rows(x), 1 + 4000 / (features->n_cells + 1),
-                features_range, &job);
-    return out;
+    size_t rows = lk_tensor_rows(x);
+    lk_real *out = lk_tape_alloc(tape, rows * features->width, sizeof *out);
+    if (!out) return lk_tape_empty(tape);
+    features_job job = {features, x, present, order, out};
+    lk_parallel(lk_tape_context(tape), rows, 1 + 4000 / (features->n_cells + 1), features_range,
+                &job);
+    return lk_constant(tape, LK_REAL, rows, features->width, out);
 }

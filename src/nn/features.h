@@ -10,6 +10,7 @@
 
 typedef struct lk_features {
     size_t n_cells, width;
+    bool bits;            /* all cells are binary */
     const lk_cell *cells; /* the schema's */
     size_t *count;        /* [n_cells] numbers of a cell */
 } lk_features;

@@ -197,7 +197,7 @@ static void add_to_weights(lk_tape *tape, const lk_node *node, const void *d, vo
     strip strips[MOST_STRIPS] = {{0, out}};
     lk_entries few = {0};
     bool listed = e->few && make_entries(tape, x->dtype, in, lk_tensor_rows(x), &few);
-    if (listed) lk_entries_transpose(x->dtype, e->few, &few);
+    if (listed) lk_entries_transpose(ctx, x->dtype, e->few, &few);
     bool add = e->seen || !lk_grad_begin(w);
     if (e->seen) {
         lk_grad_ready(tape, w);

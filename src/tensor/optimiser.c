@@ -153,54 +153,74 @@ static update coefficients(const lk_optimiser *o) {
     return u;
 }
 
-/* Of a matrix whose rows begin with zeros: pairs of rows from both ends, which together are about as long
- * as any other pair where the zeros are a triangle. */
-typedef struct rows_job {
-    lk_range_fn range;
-    update *u;
-    const lk_param_info *p;
-} rows_job;
+/* All parameters are updated in one loop over pieces of them: blocks of GRAIN numbers; or, of a matrix whose rows
+ * begin with zeros, pairs of rows from both ends, which together are about as long as any other pair where the
+ * zeros are a triangle. */
+enum { PAIRS = 16 };
 
-static void row_pairs(void *argument, size_t begin, size_t end) {
-    const rows_job *job = argument;
-    size_t rows = job->p->shape[0], columns = job->p->size / rows;
-    for (size_t i = begin; i < end; i++) {
+static size_t pieces_of(const lk_param_info *p) {
+    if (!p->trainable) return 0;
+    return p->first ? ((p->shape[0] + 1) / 2 + PAIRS - 1) / PAIRS : (p->size + GRAIN - 1) / GRAIN;
+}
+
+static void update_run(update *u, size_t begin, size_t end) {
+    if (u->o->options.kind == LK_SGD) LK_FOR_TYPE(u->dtype, sgd_range)(u, begin, end);
+    else adam_range(u, begin, end);
+    if (u->average) LK_FOR_TYPE(u->dtype, average_range)(u, begin, end);
+}
+
+static void update_piece(update *u, const lk_param_info *p, size_t piece) {
+    if (!p->first) {
+        update_run(u, piece * GRAIN,
+                   p->size - piece * GRAIN < GRAIN ? p->size : (piece + 1) * GRAIN);
+        return;
+    }
+    size_t rows = p->shape[0], columns = p->size / rows, most = (rows + 1) / 2;
+    for (size_t i = piece * PAIRS; i < (piece + 1) * PAIRS && i < most; i++) {
         size_t other = rows - 1 - i;
-        job->range(job->u, i * columns + job->p->first[i], (i + 1) * columns);
-        if (other != i)
-            job->range(job->u, other * columns + job->p->first[other], (other + 1) * columns);
+        update_run(u, i * columns + p->first[i], (i + 1) * columns);
+        if (other != i) update_run(u, other * columns + p->first[other], (other + 1) * columns);
     }
 }
 
-static void over_elements(lk_context *ctx, const lk_param_info *p, lk_range_fn range, update *u) {
-    rows_job job = {range, u, p};
-    if (p->first) lk_parallel(ctx, (p->shape[0] + 1) / 2, 16, row_pairs, &job);
-    else lk_parallel(ctx, p->size, GRAIN, range, u);
+/* Whether the gradient of a parameter begins anew without being zero: the zeros of masked rows are written once, and stay. */
+static bool forgets(const lk_optimiser *o, const lk_param_info *p) {
+    return o->options.forget && !p->first;
+}
+
+static void update_range(void *argument, size_t begin, size_t end) {
+    update u = *(const update *)argument;
+    lk_params *params = u.o->params;
+    size_t i = 0, first = 0;
+    for (size_t piece = begin; piece < end; piece++) {
+        for (; piece - first >= pieces_of(&params->info[i]); i++)
+            first += pieces_of(&params->info[i]);
+        const lk_param_info *p = &params->info[i];
+        u.dtype = p->dtype;
+        u.w = lk_param_values(params, i);
+        u.g = params->grads + p->offset; /* there since gradient_norm */
+        u.m = u.o->first + p->offset;
+        u.v = u.o->second + p->offset;
+        u.average = u.o->average ? u.o->average + p->offset : NULL;
+        u.adam.forget = forgets(u.o, p);
+        update_piece(&u, p, piece - first);
+    }
 }
 
 void lk_optimiser_step(lk_optimiser *o) {
     lk_params *params = o->params;
+    size_t pieces = 0, numbers = 1;
     o->last_norm = gradient_norm(params);
     if (!(o->last_norm - o->last_norm == 0)) return;
     update u = coefficients(o);
     for (size_t i = 0; i < params->n; i++) {
-        const lk_param_info *p = &params->info[i];
-        if (!p->trainable) continue;
-        u.dtype = p->dtype;
-        u.w = lk_param_values(params, i);
-        u.g = lk_param_grads(params, i);
-        u.m = o->first + p->offset;
-        u.v = o->second + p->offset;
-        u.adam.forget = o->options.forget &&
-                        !p->first; /* else the zeros of masked rows are written once, and stay */
-        over_elements(params->ctx, p,
-                      o->options.kind == LK_SGD ? LK_FOR_TYPE(p->dtype, sgd_range) : adam_range,
-                      &u);
-        if (u.adam.forget) lk_param_forget_grad(params, i);
-        if (!o->average) continue;
-        u.average = o->average + p->offset;
-        over_elements(params->ctx, p, LK_FOR_TYPE(p->dtype, average_range), &u);
+        pieces += pieces_of(&params->info[i]);
+        numbers += params->info[i].trainable ? params->info[i].size : 0;
     }
+    lk_parallel(params->ctx, pieces, 1 + pieces * GRAIN / numbers, update_range, &u);
+    for (size_t i = 0; i < params->n; i++)
+        if (params->info[i].trainable && forgets(o, &params->info[i]))
+            lk_param_forget_grad(params, i);
     o->step++;
 }
 

@@ -253,7 +253,7 @@ static void go_back(lk_tape *tape, const char **wrong) {
     else *(double *)tape->loss->grad = 1;
     for (lk_node *node = tape->last; node; node = node->previous) {
         lk_tensor *out = node->out;
-        if (!node->op->backward) continue;
+        if (!node->op->backward || *out->fresh) continue; /* the loss does not depend on it */
         double began = lk_profile_begin(tape->ctx);
         give_gradient(tape, out);
         for (int i = 0; i < node->n_in; i++) give_gradient(tape, node->in[i]);

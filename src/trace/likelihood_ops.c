@@ -41,18 +41,16 @@ static const lk_dist_kind *run_of(size_t n, const lk_cell_dist *cells, const lk_
     return kind;
 }
 
-/* Reals as they are, all of one form with two parameters. */
-static bool side_by_side(size_t n, const lk_cell_dist *cells, bool sampled) {
+/* The kind of reals as they are, all of one form; NULL: they differ. */
+static const lk_dist_kind *side_by_side(size_t n, const lk_cell_dist *cells) {
     for (size_t i = 0; i < n; i++) {
         const lk_cell_dist *c = &cells[i];
-        const lk_dist_kind *kind = c->form.kind;
-        if (!(sampled ? kind->sample_side != NULL : kind->log_prob_side != NULL) ||
-            kind != cells[0].form.kind ||
+        if (c->form.kind != cells[0].form.kind ||
             c->form.least_log_scale != cells[0].form.least_log_scale || c->step > 0 ||
             c->shift != 0 || c->scale != 1 || c->missingness)
-            return false;
+            return NULL;
     }
-    return n > 0;
+    return n ? cells[0].form.kind : NULL;
 }
 
 /* Parameter j of cells first … first + n - 1 to out[j·n + i]. */
@@ -95,12 +93,11 @@ static bool is_outcome(const lk_cell_dist *cell, double value) {
     return value >= 0 && value < cell->form.n && value == (double)(int)value;
 }
 
-/* Adds out_grad[lane] · d[lane] to the parameters' gradient: rows of parameters in parallel, the
- * lanes of each in increasing order. */
+/* Adds d[lane] times the gradient of `out`, a number of each lane or of each of its cells, to the parameters' gradient:
+ * rows of parameters in parallel, the lanes of each in increasing order. */
 typedef struct scatter_job {
     const cells_extra *e;
-    const double *out_grad; /* [lanes] (column = 1) or [lanes, n] */
-    bool per_cell;
+    const lk_tensor *out;
     const double *d;
     const lk_cell_dist *cells;
     lk_tensor *params;
@@ -109,13 +106,16 @@ typedef struct scatter_job {
 static void scatter_range(void *argument, size_t begin, size_t end) {
     const scatter_job *job = argument;
     const cells_extra *e = job->e;
+    const lk_tensor *out = job->out;
     size_t rows = lk_tensor_rows(job->params), cols = lk_tensor_cols(job->params);
     bool f32 = job->params->dtype == LK_F32;
     for (size_t row = begin; row < end; row++)
         for (size_t lane = row; lane < e->lanes; lane += rows)
             for (size_t i = 0; i < e->n; i++) {
                 const lk_cell_dist *cell = &job->cells[i];
-                double g = job->per_cell ? job->out_grad[lane * e->n + i] : job->out_grad[lane];
+                size_t of = lk_tensor_cols(out) == 1 ? lane : lane * e->n + i;
+                double g = out->dtype == LK_F32 ? (double)((const float *)out->grad)[of]
+                                                : ((const double *)out->grad)[of];
                 const double *d = job->d + lane * e->width + e->begin[i];
                 size_t k = e->begin[i + 1] - e->begin[i];
                 size_t at = row * cols + cell->at;
@@ -126,9 +126,9 @@ static void scatter_range(void *argument, size_t begin, size_t end) {
             }
 }
 
-static void scatter(lk_tape *tape, const cells_extra *e, const double *out_grad, bool per_cell,
-                    const double *d, const lk_cell_dist *cells, lk_tensor *params) {
-    scatter_job job = {e, out_grad, per_cell, d, cells, params};
+static void scatter(lk_tape *tape, const cells_extra *e, const lk_tensor *out, const double *d,
+                    const lk_cell_dist *cells, lk_tensor *params) {
+    scatter_job job = {e, out, d, cells, params};
     lk_parallel(lk_tape_context(tape), lk_tensor_rows(params), 1 + 2000 / (e->n + 1), scatter_range,
                 &job);
 }
@@ -281,26 +281,34 @@ static void log_prob_forward(lk_tape *tape, lk_node *node) {
                 e->run ? run_range : log_prob_range, node);
 }
 
-static void log_prob_backward(lk_tape *tape, lk_node *node) {
+/* Rows of values in parallel, the lanes of each in increasing order. */
+static void value_back_range(void *argument, size_t begin, size_t end) {
+    const lk_node *node = argument;
     const cells_extra *e = node->extra;
     const double *out_grad = node->out->grad;
+    lk_tensor *value = node->in[1];
+    size_t rows = lk_tensor_rows(value);
+    for (size_t row = begin; row < end; row++)
+        for (size_t lane = row; lane < e->lanes; lane += rows)
+            for (size_t i = 0; i < e->n; i++) {
+                double g = out_grad[lane] * e->d_value[lane * e->n + i];
+                if (value->dtype == LK_F32) ((float *)value->grad)[row * e->n + i] += (float)g;
+                else ((double *)value->grad)[row * e->n + i] += g;
+            }
+}
+
+static void log_prob_backward(lk_tape *tape, lk_node *node) {
+    const cells_extra *e = node->extra;
     if (e->run && node->in[0]->grad)
         lk_parallel(lk_tape_context(tape), lk_tensor_rows(node->in[0]), 1 + 2000 / (e->n + 1),
                     run_back_range, node);
     if (e->softmax && node->in[0]->grad)
         lk_parallel(lk_tape_context(tape), lk_tensor_rows(node->in[0]), 1 + 20 / (e->n + 1),
                     softmax_back_range, node);
-    if (e->d[0]) scatter(tape, e, out_grad, false, e->d[0], e->cells, node->in[0]);
-    if (!e->d_value) return;
-    lk_tensor *value = node->in[1];
-    size_t rows = lk_tensor_rows(value);
-    for (size_t lane = 0; lane < e->lanes; lane++)
-        for (size_t i = 0; i < e->n; i++) {
-            double g = out_grad[lane] * e->d_value[lane * e->n + i];
-            size_t at = lane % rows * e->n + i;
-            if (value->dtype == LK_F32) ((float *)value->grad)[at] += (float)g;
-            else ((double *)value->grad)[at] += g;
-        }
+    if (e->d[0]) scatter(tape, e, node->out, e->d[0], e->cells, node->in[0]);
+    if (e->d_value)
+        lk_parallel(lk_tape_context(tape), lk_tensor_rows(node->in[1]), 1 + 2000 / (e->n + 1),
+                    value_back_range, node);
 }
 
 static const lk_op log_prob_op = {"log_prob", log_prob_forward, log_prob_backward, false};
@@ -323,7 +331,8 @@ lk_tensor *lk_cells_log_prob(lk_tape *tape, size_t lanes, size_t n, const lk_cel
     e->present = present;
     e->missingness = missingness;
     e->run = run_of(n, cells, value, present);
-    e->side = !present && side_by_side(n, cells, false);
+    const lk_dist_kind *alike = present ? NULL : side_by_side(n, cells);
+    e->side = alike && alike->log_prob_side;
     e->softmax = !e->run && all_softmax(n, cells, value);
     if (params->grad && !e->run && !e->softmax && !save(tape, &e->d[0], lanes * e->width))
         return lk_tape_empty(tape);
@@ -343,12 +352,27 @@ static void gather(const lk_cell_dist *cell, const lk_tensor *t, size_t lane, si
     }
 }
 
+static void kl_side(const cells_extra *e, const lk_node *node, size_t lane) {
+    const lk_dist_form *form = &e->cells[0].form;
+    double q[2 * LK_DIST_SIDE], p[2 * LK_DIST_SIDE], d[2][2 * LK_DIST_SIDE];
+    for (size_t i = 0, n; i < e->n; i += n) {
+        n = e->n - i < LK_DIST_SIDE ? e->n - i : LK_DIST_SIDE;
+        gather_side(e->cells + i, n, node->in[0]->dtype, wrapped_row(node->in[0], lane), q);
+        gather_side(e->other + i, n, node->in[1]->dtype, wrapped_row(node->in[1], lane), p);
+        form->kind->kl_side(form, n, q, p, e->terms + lane * e->n + i, e->d[0] ? d[0] : NULL,
+                            e->d[1] ? d[1] : NULL);
+        for (size_t j = 0; j < 2; j++)
+            if (e->d[j]) turn(n, d[j], e->d[j] + lane * e->width + 2 * i);
+    }
+}
+
 static void kl_range(void *argument, size_t begin, size_t end) {
     lk_node *node = argument;
     cells_extra *e = node->extra;
     double *out = node->out->data, q[8], p[8];
     for (size_t lane = begin; lane < end; lane++) {
-        for (size_t i = 0; i < e->n; i++) {
+        if (e->side) kl_side(e, node, lane);
+        for (size_t i = 0; i < e->n && !e->side; i++) {
             size_t k = e->begin[i + 1] - e->begin[i], at = lane * e->width + e->begin[i];
             gather(&e->cells[i], node->in[0], lane, k, q);
             gather(&e->other[i], node->in[1], lane, k, p);
@@ -367,8 +391,8 @@ static void kl_forward(lk_tape *tape, lk_node *node) {
 
 static void kl_backward(lk_tape *tape, lk_node *node) {
     const cells_extra *e = node->extra;
-    if (e->d[0]) scatter(tape, e, node->out->grad, false, e->d[0], e->cells, node->in[0]);
-    if (e->d[1]) scatter(tape, e, node->out->grad, false, e->d[1], e->other, node->in[1]);
+    if (e->d[0]) scatter(tape, e, node->out, e->d[0], e->cells, node->in[0]);
+    if (e->d[1]) scatter(tape, e, node->out, e->d[1], e->other, node->in[1]);
 }
 
 static const lk_op kl_op = {"kl", kl_forward, kl_backward, false};
@@ -390,6 +414,8 @@ lk_tensor *lk_cells_kl(lk_tape *tape, size_t lanes, const lk_dist *p, const lk_d
     cells_extra *e = new_extra(tape, lanes, q->n, q->cells);
     if (!e) return lk_tape_empty(tape);
     e->other = p->cells;
+    const lk_dist_kind *alike = side_by_side(q->n, q->cells);
+    e->side = alike && alike->kl_side;
     if (q->params->grad && !save(tape, &e->d[0], lanes * e->width)) return lk_tape_empty(tape);
     if (p->params->grad && !save(tape, &e->d[1], lanes * e->width)) return lk_tape_empty(tape);
     lk_tensor *in[] = {q->params, p->params};
@@ -443,12 +469,8 @@ static void draw_forward(lk_tape *tape, lk_node *node) {
 }
 
 static void draw_backward(lk_tape *tape, lk_node *node) {
-    cells_extra *e = node->extra;
-    if (!e->d[0]) return;
-    for (size_t i = 0; i < e->lanes * e->n; i++)
-        e->terms[i] = node->out->dtype == LK_F32 ? (double)((const float *)node->out->grad)[i]
-                                                 : ((const double *)node->out->grad)[i];
-    scatter(tape, e, e->terms, true, e->d[0], e->cells, node->in[0]);
+    const cells_extra *e = node->extra;
+    if (e->d[0]) scatter(tape, e, node->out, e->d[0], e->cells, node->in[0]);
 }
 
 static const lk_op draw_op = {"draw", draw_forward, draw_backward, false};
@@ -460,7 +482,8 @@ lk_tensor *lk_cells_reparameterise(lk_trace *trace, const lk_site *site, const l
     if (!e) return lk_tape_empty(tape);
     e->trace = trace;
     e->site = site;
-    e->side = side_by_side(dist->n, dist->cells, true);
+    const lk_dist_kind *alike = side_by_side(dist->n, dist->cells);
+    e->side = alike && alike->sample_side;
     lk_tensor *params = dist->params;
     for (size_t i = 0; i < dist->n; i++)
         if (lk_cell_n_params(&dist->cells[i]) > 8 || dist->cells[i].step > 0 ||

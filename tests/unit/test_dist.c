@@ -302,6 +302,122 @@ static void test_nan(void **state) {
     run(check_nan);
 }
 
+/* ---- Many cells side by side have the bits of one at a time -------------------------------------------- */
+
+enum { SIDES = 2 * LK_DIST_SIDE };
+
+static int differs(const dist_case *c, const char *what, size_t n, const double *got,
+                   const double *want) {
+    if (!memcmp(got, want, n * sizeof *got)) return 0;
+    return wrong(c, what, (double)n, got[0], want[0]);
+}
+
+/* Parameters about the case's, also of scales beyond the clamps; values also infinite and far out. */
+static int check_sides(const dist_case *c) {
+    static const size_t counts[] = {1, 3, 7, 16, LK_DIST_SIDE};
+    const lk_dist_kind *kind = c->form.kind;
+    double p[SIDES], q[SIDES], x[LK_DIST_SIDE], got[LK_DIST_SIDE], want[LK_DIST_SIDE];
+    double d[2][SIDES], of_one[2][2], expected[2][SIDES];
+    lk_rng rng = lk_rng_at(1, "sides", 0, 0, 0);
+    int wrongs = 0;
+    for (size_t r = 0; r < sizeof counts / sizeof *counts; r++) {
+        size_t n = counts[r];
+        for (size_t i = 0; i < 2 * n; i++) {
+            p[i] = c->params[i / n] + (i % 5 ? 2 : 80) * (lk_rng_uniform(&rng) - 0.5);
+            q[i] = i % 7 ? p[i] + lk_rng_uniform(&rng) : i % 2 ? 0 : -40;
+        }
+        for (size_t i = 0; i < n; i++)
+            x[i] = i % 11 == 3 ? (i % 2 ? INFINITY : -INFINITY)
+                               : (i % 3 ? 3 : 1e200) * (p[i] - q[i]);
+        if (kind->log_prob_side) {
+            kind->log_prob_side(&c->form, n, p, x, got, d[0], d[1]);
+            for (size_t i = 0; i < n; i++) {
+                want[i] = kind->log_prob(&c->form, (double[]){p[i], p[n + i]}, x[i], of_one[0],
+                                         &expected[1][i]);
+                expected[0][i] = of_one[0][0];
+                expected[0][n + i] = of_one[0][1];
+            }
+            wrongs += differs(c, "log_prob_side", n, got, want) +
+                      differs(c, "log_prob_side's derivatives", 2 * n, d[0], expected[0]) +
+                      differs(c, "log_prob_side's derivative of x", n, d[1], expected[1]);
+        }
+        if (kind->sample_side) {
+            lk_rng ours = lk_rng_at(2, "sides", r, 0, 0), theirs = ours;
+            kind->sample_side(&c->form, n, p, &ours, got, d[0]);
+            for (size_t i = 0; i < n; i++) {
+                double one[] = {p[i], p[n + i]};
+                want[i] = kind->sample(&c->form, one, &theirs);
+                kind->reparameterise(&c->form, one, want[i], of_one[0]);
+                expected[0][i] = of_one[0][0];
+                expected[0][n + i] = of_one[0][1];
+            }
+            wrongs += differs(c, "sample_side", n, got, want) +
+                      differs(c, "sample_side's derivatives", 2 * n, d[0], expected[0]);
+        }
+        for (int wish = 0; kind->kl_side && wish < 4; wish++) { /* which derivatives */
+            memset(d, 0, sizeof d);
+            memset(expected, 0, sizeof expected);
+            kind->kl_side(&c->form, n, p, q, got, wish & 1 ? d[0] : NULL, wish & 2 ? d[1] : NULL);
+            for (size_t i = 0; i < n; i++) {
+                want[i] = kind->kl(&c->form, (double[]){p[i], p[n + i]}, (double[]){q[i], q[n + i]},
+                                   of_one[0], of_one[1]);
+                for (int of = 0; of < 2; of++)
+                    if (wish & 1 << of) {
+                        expected[of][i] = of_one[of][0];
+                        expected[of][n + i] = of_one[of][1];
+                    }
+            }
+            wrongs += differs(c, "kl_side", n, got, want) +
+                      differs(c, "kl_side's derivatives by p", 2 * n, d[0], expected[0]) +
+                      differs(c, "kl_side's derivatives by q", 2 * n, d[1], expected[1]);
+        }
+    }
+    return wrongs;
+}
+
+static double spoilt_kl(const lk_dist_form *form, const double *p, const double *q, double *d_p,
+                        double *d_q) {
+    return spoilt(victim->kl(form, p, q, d_p, d_q));
+}
+
+static double spoilt_kl_gradient(const lk_dist_form *form, const double *p, const double *q,
+                                 double *d_p, double *d_q) {
+    double d = victim->kl(form, p, q, d_p, d_q);
+    spoil(form, d_q);
+    return d;
+}
+
+static double spoilt_sample(const lk_dist_form *form, const double *params, lk_rng *rng) {
+    return spoilt(victim->sample(form, params, rng));
+}
+
+static void test_sides(void **state) {
+    (void)state;
+    run(check_sides);
+    int left = lines_left;
+    lines_left = 0;
+    for (const lk_dist_kind *const *kind = lk_dist_kinds; *kind; kind++)
+        for (planted = SIGN; planted < N_BUGS; planted++) {
+            victim = *kind;
+            for (int which = 0; which < 5; which++) {
+                lk_dist_kind buggy = **kind;
+                if (which < 2 && !buggy.log_prob_side) continue;
+                if (which == 2 && !buggy.sample_side) continue;
+                if (which > 2 && !buggy.kl_side) continue;
+                if (which == 0) buggy.log_prob = spoilt_log_prob;
+                if (which == 1) buggy.log_prob = spoilt_gradient;
+                if (which == 2) buggy.sample = spoilt_sample;
+                if (which == 3) buggy.kl = spoilt_kl;
+                if (which == 4) buggy.kl = spoilt_kl_gradient;
+                if (!check_kind(check_sides, *kind, &buggy))
+                    fail_msg("%s: bug %d planted in %d is not caught", (*kind)->name, (int)planted,
+                             which);
+            }
+        }
+    planted = NO_BUG;
+    lines_left = left;
+}
+
 /* ---- The list ----------------------------------------------------------------------------------------- */
 
 static void test_every_kind_has_cases(void **state) {
@@ -353,6 +469,7 @@ int main(void) {
         cmocka_unit_test(test_masses),
         cmocka_unit_test(test_quantiles),
         cmocka_unit_test(test_clamps),
+        cmocka_unit_test(test_sides),
         cmocka_unit_test(test_total),
         cmocka_unit_test(test_nan),
     };

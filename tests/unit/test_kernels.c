@@ -233,7 +233,7 @@ static void list_entries(lk_context *ctx, lk_dtype t, bool transposed, size_t m,
     *of_a = e;
     if (!transposed) return;
     *of_a = (lk_entries){.rows = m, .room = k, .count = counts[1], .at = at[1], .value = values[1]};
-    lk_entries_transpose(t, &e, of_a);
+    lk_entries_transpose(ctx, t, &e, of_a);
 }
 
 static void fill_few(lk_dtype t, size_t n, lk_rng *rng, int kind) {
@@ -468,20 +468,27 @@ static void test_same_reductions(void **state) {
             r->log_softmax[LK_F32](n, x32, expected32);
             r->log_softmax[LK_F64](n, x64, expected64);
             float f[] = {r->sum_f32(n, x32), r->dot_f32(n, x32, y32), r->log_sum_exp_f32(n, x32)};
-            double d[] = {r->sum_f64(n, x64), r->dot_f64(n, x64, y64), r->log_sum_exp_f64(n, x64),
-                          r->sum_f32_as_f64(n, x32), r->dot_f32_as_f64(n, x32, y32)};
-            seen = mark(mark(seen, LK_F32, f, 3), LK_F64, d, 5);
+            double d[] = {r->sum_f64(n, x64),
+                          r->dot_f64(n, x64, y64),
+                          r->log_sum_exp_f64(n, x64),
+                          r->sum_f32_as_f64(n, x32),
+                          r->dot_f32_as_f64(n, x32, y32),
+                          r->dot_f32_as_f64(n, x32, x32)};
+            seen = mark(mark(seen, LK_F32, f, 3), LK_F64, d, 5); /* what is stored is of these */
             seen = mark(mark(seen, LK_F32, expected32, n), LK_F64, expected64, n);
             for (size_t v = 0; (isa = variant_at(v)); v++) {
                 if (!runs_here(isa)) continue;
                 float g[] = {isa->sum_f32(n, x32), isa->dot_f32(n, x32, y32),
                              isa->log_sum_exp_f32(n, x32)};
-                double e[] = {isa->sum_f64(n, x64), isa->dot_f64(n, x64, y64),
-                              isa->log_sum_exp_f64(n, x64), isa->sum_f32_as_f64(n, x32),
-                              isa->dot_f32_as_f64(n, x32, y32)};
+                double e[] = {isa->sum_f64(n, x64),
+                              isa->dot_f64(n, x64, y64),
+                              isa->log_sum_exp_f64(n, x64),
+                              isa->sum_f32_as_f64(n, x32),
+                              isa->dot_f32_as_f64(n, x32, y32),
+                              isa->dot_f32_as_f64(n, x32, x32)};
                 isa->log_softmax[LK_F32](n, x32, got32);
                 isa->log_softmax[LK_F64](n, x64, got64);
-                if (!same(LK_F32, f, g, 3) || !same(LK_F64, d, e, 5) ||
+                if (!same(LK_F32, f, g, 3) || !same(LK_F64, d, e, 6) ||
                     !same(LK_F32, expected32, got32, n) || !same(LK_F64, expected64, got64, n))
                     fail_msg("reductions of %zu, kind %d, on %s differ", n, kind, isa->name);
             }
@@ -542,6 +549,29 @@ static void test_bernoulli(void **state) {
     assert_true(fabs(d - 1 / (1 + exp(1.5))) < 1e-15);
     assert_true(fabs(lk_bernoulli_log_prob(-2, 0, &d) + log1p(exp(-2))) < 1e-15);
     assert_true(fabs(d + 1 / (1 + exp(2))) < 1e-15);
+}
+
+static void test_expm1s(void **state) {
+    (void)state;
+    enum { N = 501 };
+    static double x[N], y[N];
+    static const double special[] = {0,     -0.0,  NAN,  INFINITY, -INFINITY, 0.35,       -0.35,
+                                     709.9, 710.1, -746, -50,      0x1p-1074, -0x1p-1030, 1e300};
+    enum { SPECIAL = sizeof special / sizeof *special };
+    lk_rng rng = lk_rng_at(1, "expm1s", 0, 0, 0);
+    for (size_t i = 0; i < N; i++)
+        x[i] = i < SPECIAL ? special[i] : (lk_rng_uniform(&rng) - 0.5) * (i % 3 ? 60 : 1);
+    const lk_isa *isa;
+    for (size_t v = 0; (isa = lk_isa_at(v)); v++) {
+        if (!lk_isa_runs_here(isa)) continue;
+        isa->expm1s(N, x, y);
+        for (size_t i = 0; i < N; i++) {
+            double alone = lk_expm1(x[i]), exact = expm1(x[i]);
+            if (!same(LK_F64, &alone, &y[i], 1)) fail_msg("%s: at %g differs", isa->name, x[i]);
+            if (x[i] - x[i] == 0 && x[i] < 709 && !(fabs(y[i] - exact) <= 1e-15 * fabs(exact)))
+                fail_msg("%s: expm1(%g) is %.17g", isa->name, x[i], y[i]);
+        }
+    }
 }
 
 static void test_normal_quantiles(void **state) {
@@ -736,12 +766,19 @@ static void test_linear_algebra(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_products),        cmocka_unit_test(test_zero_terms),
-        cmocka_unit_test(test_entries),         cmocka_unit_test(test_adam),
-        cmocka_unit_test(test_bernoulli),       cmocka_unit_test(test_normal_quantiles),
-        cmocka_unit_test(test_normal_cdfs),     cmocka_unit_test(test_thin_masses),
-        cmocka_unit_test(test_integer_mixing),  cmocka_unit_test(test_maps),
-        cmocka_unit_test(test_same_reductions), cmocka_unit_test(test_reductions),
+        cmocka_unit_test(test_products),
+        cmocka_unit_test(test_zero_terms),
+        cmocka_unit_test(test_entries),
+        cmocka_unit_test(test_expm1s),
+        cmocka_unit_test(test_adam),
+        cmocka_unit_test(test_bernoulli),
+        cmocka_unit_test(test_normal_quantiles),
+        cmocka_unit_test(test_normal_cdfs),
+        cmocka_unit_test(test_thin_masses),
+        cmocka_unit_test(test_integer_mixing),
+        cmocka_unit_test(test_maps),
+        cmocka_unit_test(test_same_reductions),
+        cmocka_unit_test(test_reductions),
         cmocka_unit_test(test_linear_algebra)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -175,9 +175,26 @@ static void test_permutation_and_below(void **state) {
     for (int i = 0; i < 6; i++) assert_true(counts[i] > 9600 && counts[i] < 10400); /* 4.4 sd */
 }
 
+/* Whatever the stream gave before, and where its counter comes round. */
+static void test_uniforms_come_in_runs(void **state) {
+    (void)state;
+    double u[100];
+    for (int words = 0; words < 6; words++)
+        for (size_t n = 0; n <= 100; n += n < 40 ? 1 : 13)
+            for (uint32_t block = 0; block < 2; block++) {
+                lk_rng run = lk_rng_at(5, "runs", 1, n, 2);
+                run.counter[0] = 0 - 3 * block;
+                for (int w = 0; w < words; w++) lk_rng_u32(&run);
+                lk_rng alone = run;
+                lk_rng_uniform_run(&run, n, u);
+                for (size_t i = 0; i < n; i++) assert_true(u[i] == lk_rng_uniform(&alone));
+                assert_int_equal(lk_rng_u32(&run), lk_rng_u32(&alone));
+            }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_vectors), cmocka_unit_test(test_philox_known_answers),
-        cmocka_unit_test(test_permutation_and_below)};
+        cmocka_unit_test(test_uniforms_come_in_runs), cmocka_unit_test(test_permutation_and_below)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -86,7 +86,9 @@ static void going_back_is_in_reverse_order(void **state) {
     lk_tensor *second = watch(f->tape, 2, log, &n, first, b);
     lk_tensor *third = watch(f->tape, 3, log, &n, a, first);
     watch(f->tape, 9, log, &n, b, b); /* wants no gradient: not on the tape */
+    watch(f->tape, 8, log, &n, watch(f->tape, 7, log, &n, a, first), b); /* nothing asks for it */
     lk_tensor *last = watch(f->tape, 4, log, &n, third, second);
+    watch(f->tape, 6, log, &n, last, a);
     assert_true(number(last) == 13);
     assert_int_equal(lk_tape_backward(f->tape, last), LK_OK);
     static const int expected[] = {4, 3, 2, 1};
