@@ -66,11 +66,12 @@ const char *lk_isa_name(void) { return lk_isa_pick()->name; }
 
 /* ---- Products ------------------------------------------------------------------------------------------ */
 
-/* Each result is cut into rows_cut × cols_cut parts at the edges of tiles; threads take the parts of all
- * of them as they come, the largest first where the caller has put them so. */
+/* Each result is cut into rows_cut × cols_cut parts at the edges of blocks of height × width; threads take the parts
+ * of all of them as they come, the largest first where the caller has put them so. */
 typedef struct cut {
     const lk_product_job *job;
-    size_t row_tiles, col_tiles, rows_cut, cols_cut;
+    size_t height, width, rows, cols; /* of a block; and how many there are */
+    size_t rows_cut, cols_cut;
 } cut;
 
 enum { MOST_JOBS = 64 };
@@ -85,12 +86,11 @@ typedef struct product_run {
 } product_run;
 
 static void run_part(const product_run *run, const cut *c, size_t part, void *scratch) {
-    size_t height = run->isa->tile_rows[run->t], width = run->isa->tile_cols[run->t];
     size_t r = part / c->cols_cut, s = part % c->cols_cut;
-    size_t row = c->row_tiles * r / c->rows_cut * height;
-    size_t row_end = c->row_tiles * (r + 1) / c->rows_cut * height;
-    size_t col = c->col_tiles * s / c->cols_cut * width;
-    size_t col_end = c->col_tiles * (s + 1) / c->cols_cut * width;
+    size_t row = c->rows * r / c->rows_cut * c->height;
+    size_t row_end = c->rows * (r + 1) / c->rows_cut * c->height;
+    size_t col = c->cols * s / c->cols_cut * c->width;
+    size_t col_end = c->cols * (s + 1) / c->cols_cut * c->width;
     if (row_end > c->job->m) row_end = c->job->m;
     if (col_end > c->job->n) col_end = c->job->n;
     run->isa->product[run->t](c->job, row, row_end, col, col_end, scratch);
@@ -114,17 +114,26 @@ static size_t ceil_div(size_t a, size_t b) { return (a + b - 1) / b; }
 
 /* The cut into at most so many parts whose largest has the least to do: its multiply-adds, and what it copies, of which
  * a row or a column of a tile costs about as much as 5 results. */
-static void choose_cut(cut *c, const lk_isa *isa, lk_dtype t, size_t parts) {
-    size_t height = isa->tile_rows[t], width = isa->tile_cols[t], least = SIZE_MAX;
-    for (size_t r = 1; r <= parts && r <= c->row_tiles; r++) {
-        size_t s = parts / r < c->col_tiles ? parts / r : c->col_tiles;
-        size_t rows = ceil_div(c->row_tiles, r) * height, cols = ceil_div(c->col_tiles, s) * width;
+static void choose_cut(cut *c, size_t parts) {
+    size_t least = SIZE_MAX;
+    for (size_t r = 1; r <= parts && r <= c->rows; r++) {
+        size_t s = parts / r < c->cols ? parts / r : c->cols;
+        size_t rows = ceil_div(c->rows, r) * c->height, cols = ceil_div(c->cols, s) * c->width;
         size_t cost = rows * cols + 5 * (rows + cols);
         if (cost >= least) continue;
         least = cost;
         c->rows_cut = r;
         c->cols_cut = s;
     }
+}
+
+/* Where a's entries alone are multiplied, each part goes through its columns of b first: so all rows share them, and
+ * parts are as wide as what is kept in registers. */
+enum { ENTRIES_TILES = 4 };
+static void choose_cut_of_entries(cut *c, size_t parts) {
+    c->cols_cut = parts > 1 && c->cols <= 2 * parts ? c->cols : parts;
+    c->rows_cut = parts / c->cols_cut < c->rows ? parts / c->cols_cut : c->rows;
+    if (!c->rows_cut) c->rows_cut = 1;
 }
 
 /* Multiply-adds for which it pays to wake a thread; and to make a part of: some to a thread, for not all threads are
@@ -153,10 +162,13 @@ static lk_status run_products(lk_context *ctx, lk_dtype t, size_t n, const lk_pr
                 memset((char *)job->out + i * job->ldc * size, 0, job->n * size);
         if (!job->m || !job->n || !job->k) continue;
         cut *c = &run.cuts[run.n++];
+        bool few = job->entries && !job->b_transposed && !job->zeros;
         c->job = job;
-        c->row_tiles = ceil_div(job->m, run.isa->tile_rows[t]);
-        c->col_tiles = ceil_div(job->n, run.isa->tile_cols[t]);
-        choose_cut(c, run.isa, t, parts_of(job, n, threads));
+        c->height = run.isa->tile_rows[t];
+        c->width = run.isa->tile_cols[t] * (few ? ENTRIES_TILES : 1);
+        c->rows = ceil_div(job->m, c->height);
+        c->cols = ceil_div(job->n, c->width);
+        (few ? choose_cut_of_entries : choose_cut)(c, parts_of(job, n, threads));
         parts += c->rows_cut * c->cols_cut;
     }
     if (parts < threads) threads = parts;
