@@ -30,9 +30,11 @@ lk_status lk_evaluate_outcomes(lk_model *model, lk_tape *tape, const lk_batch *b
                                double *log_prob);
 
 /* The objective of learning: mean over rows of the log-probability (or the bound), each times its
- * weight where the batch has any, as a tensor of one element with gradients. */
+ * weight where the batch has any, as a tensor of one element with gradients. Doubly: those of a guide's parameters are
+ * the doubly reparameterised ones (Tucker, Lawson, Gu and Maddison 2019, eq. 8; of one particle Roeder, Wu and Duvenaud
+ * 2017), which have the same mean and less noise. */
 lk_tensor *lk_objective(lk_model *model, lk_tape *tape, const lk_batch *batch, uint64_t step,
-                        size_t particles);
+                        size_t particles, bool doubly);
 
 /* The posterior of the first latent that the model draws, given each row. A finite latent is
  * enumerated: columns are the probabilities of its values, exactly. A continuous one has columns for

@@ -43,6 +43,9 @@ const lk_option lk_gradient_options[] = {
      "Decay of the moving average of weights that checks and the model use; 0: none"},
     {"particles", LK_OPTION_INT, "1", 1, 100000, NULL,
      "Importance samples of the bound that is climbed (families with a guide); 1: the ELBO"},
+    {"estimator", LK_OPTION_CHOICE, "total", 1, 0, "total|doubly",
+     "Of the gradient of a guide; doubly reparameterised: through its draws alone, with less "
+     "noise"},
     {"held-out", LK_OPTION_REAL, "0.1", 0, 0.9, NULL,
      "Share of the rows kept for checks when no --valid data are given; 0: none"},
     {"check", LK_OPTION_INT, "0", 0, 1e15, NULL, "Steps between checks; 0: an epoch, 50 to 500"},
@@ -79,6 +82,7 @@ typedef struct training {
     position at;
     lk_clock clock;
     uint64_t n, accumulate, batches_per_epoch, steps_per_epoch, check_every, last_step;
+    bool doubly;          /* the guide's gradient */
     bool sized;           /* it is known where the cosine ends */
     double check_seconds; /* that a check took, before the first step */
     size_t batch_rows, check_rows, particles;
@@ -165,7 +169,7 @@ static lk_status add_gradient(training *t, uint64_t number, double *value) {
     if (status != LK_OK) return status;
     if (model->family->step) model->family->step(model, number, true);
     lk_tape_reset(t->tape, true);
-    lk_tensor *objective = lk_objective(model, t->tape, &t->batch, number, t->particles);
+    lk_tensor *objective = lk_objective(model, t->tape, &t->batch, number, t->particles, t->doubly);
     lk_tensor *loss = lk_affine(t->tape, objective, -share, 0);
     status = lk_tape_backward(t->tape, loss);
     if (status == LK_OK) *value += share * *(const double *)objective->data;
@@ -501,6 +505,8 @@ static lk_status prepare(training *t, const lk_rows *rows) {
         CHECK_SYMBOLS / model->schema->n_cells < CHECK_BATCH)
         t->check_rows = 1 + CHECK_SYMBOLS / model->schema->n_cells;
     t->particles = model->family->guide ? (size_t)lk_options_int(model->options, "particles") : 1;
+    t->doubly = model->family->guide &&
+                !strcmp(lk_options_text(model->options, "estimator"), "doubly");
     t->accumulate = (uint64_t)lk_options_int(model->options, "accumulate");
     t->batches_per_epoch = (t->n + t->batch_rows - 1) / t->batch_rows;
     t->steps_per_epoch = (t->batches_per_epoch + t->accumulate - 1) / t->accumulate;

@@ -24,6 +24,7 @@ typedef struct cells_extra {
     double *terms;   /* [lanes, n]; of a run, what its way back wants */
     const lk_trace *trace;
     const lk_site *site;
+    const double *weight;    /* of a draw's gradient, [lanes]; NULL: 1 */
     const lk_dist_kind *run; /* of all cells, when they are evaluated many at a time; else NULL */
     bool side;               /* all cells can go side by side (dist.h, log_prob_side) */
     bool softmax;            /* all cells are categorical: evaluated again on the way back */
@@ -116,6 +117,7 @@ static void scatter_range(void *argument, size_t begin, size_t end) {
                 size_t of = lk_tensor_cols(out) == 1 ? lane : lane * e->n + i;
                 double g = out->dtype == LK_F32 ? (double)((const float *)out->grad)[of]
                                                 : ((const double *)out->grad)[of];
+                if (e->weight) g *= e->weight[lane];
                 const double *d = job->d + lane * e->width + e->begin[i];
                 size_t k = e->begin[i + 1] - e->begin[i];
                 size_t at = row * cols + cell->at;
@@ -475,6 +477,21 @@ static void draw_backward(lk_tape *tape, lk_node *node) {
 
 static const lk_op draw_op = {"draw", draw_forward, draw_backward, false};
 
+/* Are draws of all cells differentiable, but for kinds that have no derivative? */
+static bool differentiable(const lk_dist *dist) {
+    for (size_t i = 0; i < dist->n; i++)
+        if (lk_cell_n_params(&dist->cells[i]) > 8 || dist->cells[i].step > 0 ||
+            dist->cells[i].shift != 0 || dist->cells[i].scale != 1)
+            return false;
+    return true;
+}
+
+bool lk_cells_reparameterisable(const lk_dist *dist) {
+    for (size_t i = 0; i < dist->n; i++)
+        if (!dist->cells[i].form.kind->reparameterise) return false;
+    return dist->params && differentiable(dist);
+}
+
 lk_tensor *lk_cells_reparameterise(lk_trace *trace, const lk_site *site, const lk_dist *dist) {
     lk_tape *tape = trace->tape;
     if (lk_tape_status(tape) != LK_OK) return lk_tape_empty(tape);
@@ -482,15 +499,11 @@ lk_tensor *lk_cells_reparameterise(lk_trace *trace, const lk_site *site, const l
     if (!e) return lk_tape_empty(tape);
     e->trace = trace;
     e->site = site;
+    if (lk_cells_reparameterisable(dist)) e->weight = trace->lane_weight;
     const lk_dist_kind *alike = side_by_side(dist->n, dist->cells);
     e->side = alike && alike->sample_side;
     lk_tensor *params = dist->params;
-    for (size_t i = 0; i < dist->n; i++)
-        if (lk_cell_n_params(&dist->cells[i]) > 8 || dist->cells[i].step > 0 ||
-            dist->cells[i].shift != 0 || dist->cells[i].scale != 1) {
-            params = lk_stop_gradient(tape, params); /* drawn, but not differentiable */
-            break;
-        }
+    if (!differentiable(dist)) params = lk_stop_gradient(tape, params);
     if (params->grad && !save(tape, &e->d[0], trace->lanes * e->width)) return lk_tape_empty(tape);
     lk_tensor *in[] = {params};
     return lk_tape_run(tape, &draw_op, params->dtype, trace->lanes, dist->n, 1, in, e);

@@ -179,11 +179,14 @@ const lk_reading lk_reading_score = {"score", score_draw};
 /* ---- Draw with gradients ----------------------------------------------------------------------------- */
 
 static void reparameterise_draw(lk_trace *trace, lk_site *site, const lk_dist *dist) {
+    lk_dist scored = *dist;
     if (!site->observed) {
         if (dist->chain) draw_by_walk(trace, site, dist, NULL);
         else site->value = lk_cells_reparameterise(trace, site, dist);
+        if (trace->lane_weight && lk_cells_reparameterisable(dist))
+            scored.params = lk_stop_gradient(trace->tape, dist->params);
     }
-    add_log_prob(trace, site, dist);
+    add_log_prob(trace, site, &scored);
 }
 
 const lk_reading lk_reading_reparameterise = {"reparameterise", reparameterise_draw};

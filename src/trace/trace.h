@@ -99,6 +99,9 @@ struct lk_trace {
     lk_trace *guide;      /* where latent values come from, if anywhere */
     bool density;         /* observed grid cells by their density instead of their mass */
     bool analytic_kl;     /* subtract KL(q || p) where closed instead of log q - log p */
+    /* Of a guide, [lanes] or NULL: gradients reach its parameters through its draws alone, each lane's times this, which
+     * is there before the way back (lk_objective). */
+    double *lane_weight;
     size_t n_sites, n_observed;
     lk_site sites[LK_MAX_SITES];
     struct {
@@ -161,6 +164,8 @@ bool lk_cells_have_kl(const lk_dist *p, const lk_dist *q);
 lk_tensor *lk_cells_kl(lk_tape *tape, size_t lanes, const lk_dist *p, const lk_dist *q);
 /* A draw as an op: [lanes, n] of the parameters' type, differentiable in them where the kind can. */
 lk_tensor *lk_cells_reparameterise(lk_trace *trace, const lk_site *site, const lk_dist *dist);
+/* Does all that a draw's parameters change of it reach them so? */
+bool lk_cells_reparameterisable(const lk_dist *dist);
 /* Values of a finite site of one cell without a chain; 0: it is none. */
 size_t lk_dist_values(const lk_dist *dist);
 /* Bayes' rule by enumeration: each value of such a site along a new, outermost axis of lanes. */
