@@ -47,7 +47,8 @@ lk_status lk_adapt_step(lk_adapting *a, lk_tape *tape, const lk_batch *batch) {
     lk_model *model = a->model;
     lk_tape_reset(tape, true);
     if (model->family->step) model->family->step(model, a->step++, false);
-    lk_tensor *loss = lk_affine(tape, lk_objective(model, tape, batch, a->step, 1, false), -1, 0);
+    lk_tensor *loss = lk_affine(
+        tape, lk_objective(model, tape, batch, a->step, &(lk_bound){.particles = 1}), -1, 0);
     lk_status status = lk_tape_backward(tape, loss);
     if (status != LK_OK) return status;
     lk_optimiser_step(&a->optimiser);

@@ -16,18 +16,25 @@ static void observe(lk_trace *t, const lk_batch *batch) {
                            batch->marked ? batch->known : NULL);
 }
 
-static void read_batch(lk_model *model, lk_tape *tape, const lk_batch *batch, readings *r,
-                       size_t particles, bool density, bool analytic_kl, double *lane_weight,
+/* As lk_trace has them. */
+typedef struct manner {
+    size_t particles;
+    bool density, analytic_kl;
+    double kl_less, *lane_weight;
+} manner;
+
+static void read_batch(lk_model *model, lk_tape *tape, const lk_batch *batch, readings *r, manner m,
                        uint64_t seed, uint64_t step, const char *salt) {
-    lk_trace_begin(&r->joint, tape, &lk_reading_score, batch->rows, particles, batch->row, seed,
+    lk_trace_begin(&r->joint, tape, &lk_reading_score, batch->rows, m.particles, batch->row, seed,
                    step, salt);
     observe(&r->joint, batch);
-    r->joint.density = density;
-    r->joint.analytic_kl = analytic_kl;
+    r->joint.density = m.density;
+    r->joint.analytic_kl = m.analytic_kl;
+    r->joint.kl_less = m.kl_less;
     if (model->family->guide) {
-        lk_trace_begin(&r->guide, tape, &lk_reading_reparameterise, batch->rows, particles,
+        lk_trace_begin(&r->guide, tape, &lk_reading_reparameterise, batch->rows, m.particles,
                        batch->row, seed, step, salt);
-        r->guide.lane_weight = lane_weight;
+        r->guide.lane_weight = m.lane_weight;
         lk_trace_observe_known(&r->guide, LK_ROW_SITE, r->joint.observed[0].value,
                                r->joint.observed[0].present, r->joint.observed[0].known);
         model->family->guide(model, &r->guide);
@@ -62,8 +69,8 @@ lk_status lk_evaluate(lk_model *model, lk_tape *tape, const lk_batch *batch, lk_
         if (e->error) memset(e->error, 0, batch->rows * sizeof *e->error);
         return lk_tape_status(tape);
     }
-    read_batch(model, tape, batch, &r, e->particles, e->density, false, NULL, e->seed, e->step,
-               e->salt);
+    manner m = {.particles = e->particles, .density = e->density};
+    read_batch(model, tape, batch, &r, m, e->seed, e->step, e->salt);
     lk_tensor *log_w = r.joint.log_joint, *result = lk_trace_log_marginal(&r.joint);
     if (lk_tape_status(tape) != LK_OK) return lk_tape_status(tape);
     e->kind = r.joint.kind;
@@ -164,11 +171,15 @@ lk_status lk_evaluate_outcomes(lk_model *model, lk_tape *tape, const lk_batch *b
     return status;
 }
 
-/* Each particle's share of its row's marginal: the normalised importance weights. */
-static void share_weights(const lk_trace *joint, double *weight) {
+/* What the gradient of each particle's draw is multiplied by, that it is doubly reparameterised: with w its share of its
+ * row's marginal, 1 - (1 - less)(1 - w); w where nothing is left out of the latents' log q - log p. The score of q in
+ * the total gradient, times (1 - less)·w, has the mean of (1 - less)·w(1 - w) times the slope of the log weight along
+ * the draw (Tucker et al. 2019, eq. 6), which the reparameterised part of that gradient has w times. */
+static void draw_weights(const lk_trace *joint, double *weight) {
     size_t rows = joint->rows, particles = joint->particles,
            have = lk_tensor_rows(joint->log_joint);
     const double *log_w = joint->log_joint->data;
+    double kept = 1 - joint->kl_less;
     for (size_t row = 0; row < rows; row++) {
         double top = -INFINITY, total = 0;
         for (size_t lane = row; lane < joint->lanes; lane += rows)
@@ -179,24 +190,31 @@ static void share_weights(const lk_trace *joint, double *weight) {
             weight[lane % (rows * particles)] += w;
             total += w;
         }
-        for (size_t s = 0; s < particles; s++) weight[s * rows + row] /= total;
+        for (size_t s = 0; s < particles; s++) {
+            double *w = &weight[s * rows + row];
+            *w = 1 - kept * (1 - *w / total);
+        }
     }
 }
 
 lk_tensor *lk_objective(lk_model *model, lk_tape *tape, const lk_batch *batch, uint64_t step,
-                        size_t particles, bool doubly) {
+                        const lk_bound *bound) {
     /* In the arena: the tape's ops point into the traces until the backward pass is done. */
     readings *r = lk_arena_alloc(lk_tape_arena(tape), 1, sizeof *r);
-    double *weight = doubly ? lk_tape_alloc(tape, batch->rows * particles, sizeof *weight) : NULL;
-    if (!r || (doubly && !weight)) {
+    size_t lanes = batch->rows * bound->particles;
+    double *weight = bound->doubly ? lk_tape_alloc(tape, lanes, sizeof *weight) : NULL;
+    if (!r || (bound->doubly && !weight)) {
         lk_tape_fail(tape, LK_NO_MEMORY, "out of memory for a training step");
         return lk_tape_empty(tape);
     }
-    read_batch(model, tape, batch, r, particles, false, particles <= 1 && !doubly, weight,
-               model->seed, step, "train");
+    manner m = {.particles = bound->particles,
+                .analytic_kl = bound->particles <= 1 && !bound->doubly,
+                .kl_less = bound->kl_less,
+                .lane_weight = weight};
+    read_batch(model, tape, batch, r, m, model->seed, step, "train");
     lk_tensor *log_p = lk_trace_log_marginal(&r->joint);
     if (weight && lk_tape_status(tape) == LK_OK && r->joint.log_joint)
-        share_weights(&r->joint, weight);
+        draw_weights(&r->joint, weight);
     if (batch->weighted)
         log_p = lk_mul(tape, log_p, lk_constant(tape, LK_F64, batch->rows, 1, batch->weight));
     return lk_mean_all(tape, log_p);
@@ -306,11 +324,11 @@ lk_status lk_infer_posterior(lk_model *model, lk_tape *tape, const lk_batch *bat
     if (model->family->latent) return integrated_posterior(model, tape, batch, out);
     if (model->family->step) model->family->step(model, 0, false);
     /* One particle, unless something had to be drawn: an enumerated posterior needs no more. */
-    read_batch(model, tape, batch, &r, 1, false, false, NULL, seed, 0, "infer");
+    read_batch(model, tape, batch, &r, (manner){.particles = 1}, seed, 0, "infer");
     if (lk_tape_status(tape) == LK_OK && particles > 1 && !model->family->guide &&
         r.joint.kind != LK_KIND_EXACT) {
         lk_tape_reset(tape, false);
-        read_batch(model, tape, batch, &r, particles, false, false, NULL, seed, 0, "infer");
+        read_batch(model, tape, batch, &r, (manner){.particles = particles}, seed, 0, "infer");
     }
     if (lk_tape_status(tape) != LK_OK) return lk_tape_status(tape);
     for (size_t i = 0; i < r.joint.n_sites; i++) {

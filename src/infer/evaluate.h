@@ -29,12 +29,20 @@ lk_status lk_evaluate_cells(lk_model *model, lk_tape *tape, const lk_batch *batc
 lk_status lk_evaluate_outcomes(lk_model *model, lk_tape *tape, const lk_batch *batch,
                                double *log_prob);
 
+/* What is climbed: with one particle the ELBO, with more the importance-weighted bound, where there is a guide. */
+typedef struct lk_bound {
+    size_t particles;
+    /* The gradient of a guide's parameters is the doubly reparameterised one (Tucker, Lawson, Gu and Maddison 2019, eq. 8;
+     * of one particle Roeder, Wu and Duvenaud 2017), which has the mean of the total one and less noise. */
+    bool doubly;
+    double
+        kl_less; /* the share of the latents' log q - log p that is left out, for warming up: 0 … 1 */
+} lk_bound;
+
 /* The objective of learning: mean over rows of the log-probability (or the bound), each times its
- * weight where the batch has any, as a tensor of one element with gradients. Doubly: those of a guide's parameters are
- * the doubly reparameterised ones (Tucker, Lawson, Gu and Maddison 2019, eq. 8; of one particle Roeder, Wu and Duvenaud
- * 2017), which have the same mean and less noise. */
+ * weight where the batch has any, as a tensor of one element with gradients. */
 lk_tensor *lk_objective(lk_model *model, lk_tape *tape, const lk_batch *batch, uint64_t step,
-                        size_t particles, bool doubly);
+                        const lk_bound *bound);
 
 /* The posterior of the first latent that the model draws, given each row. A finite latent is
  * enumerated: columns are the probabilities of its values, exactly. A continuous one has columns for

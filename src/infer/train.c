@@ -46,6 +46,9 @@ const lk_option lk_gradient_options[] = {
     {"estimator", LK_OPTION_CHOICE, "total", 1, 0, "total|doubly",
      "Of the gradient of a guide; doubly reparameterised: through its draws alone, with less "
      "noise"},
+    {"warm-kl", LK_OPTION_INT, "0", 0, 1e15, NULL,
+     "Steps over which the divergence of a guide from the prior rises to its full weight, so that "
+     "more latents come into use"},
     {"held-out", LK_OPTION_REAL, "0.1", 0, 0.9, NULL,
      "Share of the rows kept for checks when no --valid data are given; 0: none"},
     {"check", LK_OPTION_INT, "0", 0, 1e15, NULL, "Steps between checks; 0: an epoch, 50 to 500"},
@@ -82,10 +85,11 @@ typedef struct training {
     position at;
     lk_clock clock;
     uint64_t n, accumulate, batches_per_epoch, steps_per_epoch, check_every, last_step;
-    bool doubly;          /* the guide's gradient */
     bool sized;           /* it is known where the cosine ends */
     double check_seconds; /* that a check took, before the first step */
-    size_t batch_rows, check_rows, particles;
+    size_t batch_rows, check_rows;
+    lk_bound bound;   /* that is climbed, after warming up */
+    uint64_t warm_kl; /* steps */
     double *log_prob; /* [CHECK_BATCH] */
     double
         per_weight; /* rows / their weights: makes the mean weight 1, and steps as large as without */
@@ -169,7 +173,10 @@ static lk_status add_gradient(training *t, uint64_t number, double *value) {
     if (status != LK_OK) return status;
     if (model->family->step) model->family->step(model, number, true);
     lk_tape_reset(t->tape, true);
-    lk_tensor *objective = lk_objective(model, t->tape, &t->batch, number, t->particles, t->doubly);
+    lk_bound bound = t->bound;
+    if (t->at.step + 1 < t->warm_kl)
+        bound.kl_less = 1 - (double)(t->at.step + 1) / (double)t->warm_kl;
+    lk_tensor *objective = lk_objective(model, t->tape, &t->batch, number, &bound);
     lk_tensor *loss = lk_affine(t->tape, objective, -share, 0);
     status = lk_tape_backward(t->tape, loss);
     if (status == LK_OK) *value += share * *(const double *)objective->data;
@@ -249,7 +256,7 @@ static lk_status held_out(training *t, double *mean) {
     if (n > MOST_CHECKED) n = MOST_CHECKED;
     for (uint64_t first = 0; first < n; first += t->check_rows) {
         size_t rows = n - first < t->check_rows ? (size_t)(n - first) : t->check_rows;
-        lk_evaluation e = {.particles = t->particles,
+        lk_evaluation e = {.particles = t->bound.particles,
                            .seed = t->model->seed,
                            .salt = "check",
                            .log_prob = t->log_prob};
@@ -504,9 +511,12 @@ static lk_status prepare(training *t, const lk_rows *rows) {
     if (lk_schema_series(model->schema) != SIZE_MAX &&
         CHECK_SYMBOLS / model->schema->n_cells < CHECK_BATCH)
         t->check_rows = 1 + CHECK_SYMBOLS / model->schema->n_cells;
-    t->particles = model->family->guide ? (size_t)lk_options_int(model->options, "particles") : 1;
-    t->doubly = model->family->guide &&
-                !strcmp(lk_options_text(model->options, "estimator"), "doubly");
+    t->bound.particles = 1;
+    if (model->family->guide) {
+        t->bound.particles = (size_t)lk_options_int(model->options, "particles");
+        t->bound.doubly = !strcmp(lk_options_text(model->options, "estimator"), "doubly");
+        t->warm_kl = (uint64_t)lk_options_int(model->options, "warm-kl");
+    }
     t->accumulate = (uint64_t)lk_options_int(model->options, "accumulate");
     t->batches_per_epoch = (t->n + t->batch_rows - 1) / t->batch_rows;
     t->steps_per_epoch = (t->batches_per_epoch + t->accumulate - 1) / t->accumulate;

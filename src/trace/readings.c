@@ -140,14 +140,16 @@ void lk_draw_all(lk_trace *trace, lk_site *site, const lk_dist *dist) {
 static void from_guide(lk_trace *trace, lk_site *site, const lk_dist *dist, const lk_site *guide) {
     site->value = guide->value;
     trace->kind = LK_KIND_BOUND;
+    double less = trace->kl_less;
     if (trace->analytic_kl && lk_cells_have_kl(dist, guide->dist)) {
         lk_tensor *kl = lk_cells_kl(trace->tape, trace->lanes, dist, guide->dist);
-        site->log_prob = lk_affine(trace->tape, kl, -1, 0);
+        site->log_prob = lk_affine(trace->tape, kl, less - 1, 0);
         lk_trace_add(trace, site->log_prob);
         return;
     }
     add_log_prob(trace, site, dist);
-    lk_trace_add(trace, lk_affine(trace->tape, guide->log_prob, -1, 0));
+    if (less != 0) lk_trace_add(trace, lk_affine(trace->tape, site->log_prob, -less, 0));
+    lk_trace_add(trace, lk_affine(trace->tape, guide->log_prob, less - 1, 0));
 }
 
 static void score_draw(lk_trace *trace, lk_site *site, const lk_dist *dist) {

@@ -99,6 +99,8 @@ struct lk_trace {
     lk_trace *guide;      /* where latent values come from, if anywhere */
     bool density;         /* observed grid cells by their density instead of their mass */
     bool analytic_kl;     /* subtract KL(q || p) where closed instead of log q - log p */
+    double
+        kl_less; /* the share of log q - log p (or KL) of a guide's latents that is left out; else 0 */
     /* Of a guide, [lanes] or NULL: gradients reach its parameters through its draws alone, each lane's times this, which
      * is there before the way back (lk_objective). */
     double *lane_weight;

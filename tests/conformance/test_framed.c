@@ -159,7 +159,7 @@ static void gradients_are_differences(void **state) {
     if (b->model->family->step) b->model->family->step(b->model, 0, false);
     lk_tape_reset(b->tape, true);
     lk_params_zero_grads(params);
-    lk_tensor *y = lk_objective(b->model, b->tape, &b->batch, 0, 1, false);
+    lk_tensor *y = lk_objective(b->model, b->tape, &b->batch, 0, &(lk_bound){.particles = 1});
     assert_int_equal(lk_tape_backward(b->tape, y), LK_OK);
     for (size_t p = 0; p < params->n; p++) {
         const lk_param_info *info = &params->info[p];

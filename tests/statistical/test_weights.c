@@ -151,7 +151,7 @@ static double objective(lk_model *model, lk_tape *tape, const lk_rows *rows, dou
     for (size_t i = 0; batch.weighted && i < n; i++) batch.weight[i] *= per_weight;
     lk_tape_reset(tape, true);
     lk_params_zero_grads(&model->params);
-    lk_tensor *y = lk_objective(model, tape, &batch, 0, 1, false);
+    lk_tensor *y = lk_objective(model, tape, &batch, 0, &(lk_bound){.particles = 1});
     assert_int_equal(lk_tape_backward(tape, y), LK_OK);
     double value = *(const double *)y->data;
     memcpy(gradient, lk_param_grads(&model->params, 0), 32 * sizeof *gradient);
