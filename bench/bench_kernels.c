@@ -92,7 +92,7 @@ static void peer_product(const struct peer *peer, const shape *s, bool ta, bool 
                     1, a, lda, b, ldb, 0, c, s->n);
 }
 
-enum { MOST_ROUNDS = 4000 };
+enum { LEAST_ROUNDS = 5, MOST_ROUNDS = 4000 };
 static const double TURN = 0.02, REST = 0.05; /* seconds */
 
 static void rest(double seconds) {
@@ -107,7 +107,7 @@ static void one_case(lk_context *ctx, const shape *s, int layout, int threads, d
     size_t m = (size_t)s->m, n = (size_t)s->n, k = (size_t)s->k, rounds[PEERS + 1] = {0};
     double flops = 2.0 * (double)m * (double)n * (double)k;
     int repeat = 1 + (int)(0.0005 * 60e9 / flops);
-    for (double end = now() + seconds; now() < end;)
+    for (double end = now() + seconds; now() < end || rounds[0] < LEAST_ROUNDS;)
         for (int who = 0; who <= PEERS; who++) {
             if (who && !peers[who - 1].cblas && !peers[who - 1].dnnl) continue;
             if (threads > 1) rest(REST);

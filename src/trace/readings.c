@@ -137,6 +137,18 @@ void lk_draw_all(lk_trace *trace, lk_site *site, const lk_dist *dist) {
     add_log_prob(trace, site, dist);
 }
 
+/* log q of what a guide has drawn or observed; of a draw whose lanes are weighed, without a gradient for q. */
+static lk_tensor *guide_log_prob(lk_trace *guide, const char *name) {
+    lk_site *site = guide->sites;
+    while (strcmp(site->name, name) != 0) site++;
+    if (site->log_prob) return site->log_prob;
+    lk_dist scored = *site->dist;
+    if (guide->lane_weight && lk_cells_reparameterisable(&scored))
+        scored.params = lk_stop_gradient(guide->tape, scored.params);
+    add_log_prob(guide, site, &scored);
+    return site->log_prob;
+}
+
 static void from_guide(lk_trace *trace, lk_site *site, const lk_dist *dist, const lk_site *guide) {
     site->value = guide->value;
     trace->kind = LK_KIND_BOUND;
@@ -147,9 +159,10 @@ static void from_guide(lk_trace *trace, lk_site *site, const lk_dist *dist, cons
         lk_trace_add(trace, site->log_prob);
         return;
     }
+    lk_tensor *log_q = guide_log_prob(trace->guide, site->name);
     add_log_prob(trace, site, dist);
     if (less != 0) lk_trace_add(trace, lk_affine(trace->tape, site->log_prob, -less, 0));
-    lk_trace_add(trace, lk_affine(trace->tape, guide->log_prob, less - 1, 0));
+    lk_trace_add(trace, lk_affine(trace->tape, log_q, less - 1, 0));
 }
 
 static void score_draw(lk_trace *trace, lk_site *site, const lk_dist *dist) {
@@ -180,15 +193,11 @@ const lk_reading lk_reading_score = {"score", score_draw};
 
 /* ---- Draw with gradients ----------------------------------------------------------------------------- */
 
+/* What is drawn is scored when a joint asks for it (guide_log_prob): a closed KL divergence does not. */
 static void reparameterise_draw(lk_trace *trace, lk_site *site, const lk_dist *dist) {
-    lk_dist scored = *dist;
-    if (!site->observed) {
-        if (dist->chain) draw_by_walk(trace, site, dist, NULL);
-        else site->value = lk_cells_reparameterise(trace, site, dist);
-        if (trace->lane_weight && lk_cells_reparameterisable(dist))
-            scored.params = lk_stop_gradient(trace->tape, dist->params);
-    }
-    add_log_prob(trace, site, &scored);
+    if (site->observed) add_log_prob(trace, site, dist);
+    else if (dist->chain) draw_by_walk(trace, site, dist, NULL);
+    else site->value = lk_cells_reparameterise(trace, site, dist);
 }
 
 const lk_reading lk_reading_reparameterise = {"reparameterise", reparameterise_draw};

@@ -286,6 +286,7 @@ static double vae_bound(const double *x, size_t rows, size_t particles, bool gui
     lk_tensor *log_p = lk_trace_log_marginal(&t);
     assert_int_equal(lk_trace_status(&t), LK_OK);
     assert_int_equal(t.kind, LK_KIND_BOUND);
+    if (guided) assert_true(analytic == !lk_trace_site(&g, "z")->log_prob); /* not for nothing */
     return ((double *)lk_mean_all(tape, log_p)->data)[0];
 }
 
