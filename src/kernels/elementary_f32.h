@@ -54,11 +54,11 @@ LK_INLINE float with_sign_f32(float y, float x) {
     return of_word(word_of(y) | (word_of(x) & (int32_t)0x80000000));
 }
 
-/* exp for -104 <= y <= 89: n = round(y / ln 2), r = y - n ln 2 in two steps, e^r = 1 + r + r²p(r),
- * scaled by 2^n in two exact factors so that subnormals round once. NaN stays NaN. */
-LK_INLINE float exp_bounded_f32(float y) {
+/* e^y = p·2^n for -104 <= y <= 89: n = round(y / ln 2), r = y - n ln 2 in two steps, p = e^r = 1 + r + r²p(r). NaN stays
+ * NaN. */
+LK_INLINE float exp_parts_f32(float y, int32_t *n) {
     float t = LK_FMA32(y, 0x1.715476p+0f, 0x1.8p23f);
-    int32_t n = word_of(t) - 0x4b400000;
+    *n = word_of(t) - 0x4b400000;
     t = t - 0x1.8p23f;
     float r = LK_FMA32(t, -0x1.62e400p-1f, y);
     r = LK_FMA32(t, -0x1.7f7d1cp-20f, r);
@@ -67,10 +67,27 @@ LK_INLINE float exp_bounded_f32(float y) {
     p = LK_FMA32(p, r, 0x1.5554e8p-5f);
     p = LK_FMA32(p, r, 0x1.5554dcp-3f);
     p = LK_FMA32(p, r, 0.5f);
-    p = LK_FMA32(p * r, r, r) + 1.0f;
+    return LK_FMA32(p * r, r, r) + 1.0f;
+}
+
+LK_INLINE float power_of_two_f32(int32_t n) {
+    return of_word((int32_t)((uint32_t)(n + 127) << 23));
+}
+
+/* exp for -104 <= y <= 89, scaled by 2^n in two exact factors so that subnormals round once. */
+LK_INLINE float exp_bounded_f32(float y) {
+    int32_t n;
+    float p = exp_parts_f32(y, &n);
     int32_t half = n >> 1, rest = n - half;
-    return p * of_word((int32_t)((uint32_t)(half + 127) << 23)) *
-           of_word((int32_t)((uint32_t)(rest + 127) << 23));
+    return p * power_of_two_f32(half) * power_of_two_f32(rest);
+}
+
+/* The same number for |y| <= 86, where neither 2^n nor the result is subnormal. */
+LK_INLINE int within_86_f32(float y) { return (word_of(y) & 0x7fffffff) <= 0x42ac0000; }
+LK_INLINE float exp_within_86_f32(float y) {
+    int32_t n;
+    float p = exp_parts_f32(y, &n);
+    return p * power_of_two_f32(n);
 }
 
 LK_INLINE float exp_f32(float x) {
@@ -78,9 +95,11 @@ LK_INLINE float exp_f32(float x) {
     return exp_bounded_f32(y < -104.0f ? -104.0f : y);
 }
 
+LK_INLINE float minus_abs_f32(float x) { return of_word(word_of(x) | (int32_t)0x80000000); }
+
 /* e^-|x| */
 LK_INLINE float exp_minus_f32(float x) {
-    float y = of_word(word_of(x) | (int32_t)0x80000000);
+    float y = minus_abs_f32(x);
     return exp_bounded_f32(y < -104.0f ? -104.0f : y);
 }
 
@@ -102,27 +121,44 @@ LK_INLINE float log1p_unit_f32(float f) {
     return LK_FMA32(two, atanh_tail_f32(s * s), two);
 }
 
-LK_INLINE float log_f32(float x) {
-    int32_t small = x < 0x1p-126f;
-    float y = small ? x * 0x1p23f : x;
+/* A positive normal number is 2^n·(1 + f), s = f / (2 + f). */
+typedef struct log_parts_f32 {
+    float n, f, s;
+} log_parts_f32;
+
+LK_INLINE int positive_normal_f32(float x) {
+    return (uint32_t)word_of(x) - 0x00800000u < 0x7f000000u;
+}
+
+LK_INLINE log_parts_f32 log_parts_of_f32(float y) {
     int32_t w = word_of(y), e = less_word(w, 0x3f3504f3) & (int32_t)0xff800000;
-    float m = of_word(less_word(w, e)), n = (float)(e >> 23) - (small ? 23.0f : 0.0f);
-    float f = m - 1.0f, s = f / (2.0f + f), z = s * s, half = 0.5f * f * f;
+    float f = of_word(less_word(w, e)) - 1.0f;
+    return (log_parts_f32){(float)(e >> 23), f, f / (2.0f + f)};
+}
+
+LK_INLINE float log_of_parts_f32(log_parts_f32 a) {
+    float z = a.s * a.s, half = 0.5f * a.f * a.f;
     float p = 0x1.ddd62cp-4f;
     p = LK_FMA32(p, z, 0x1.245c1cp-3f);
     p = LK_FMA32(p, z, 0x1.9999ecp-3f);
     p = LK_FMA32(p, z, 0x1.555556p-2f);
     float r = LK_FMA32(2.0f * p, z, half);
-    float l = f - (half - s * r);
-    l = LK_FMA32(n, 0x1.62e400p-1f, LK_FMA32(n, 0x1.7f7d1cp-20f, l));
+    float l = a.f - (half - a.s * r);
+    return LK_FMA32(a.n, 0x1.62e400p-1f, LK_FMA32(a.n, 0x1.7f7d1cp-20f, l));
+}
+
+LK_INLINE float log_f32(float x) {
+    int32_t small = x < 0x1p-126f;
+    log_parts_f32 a = log_parts_of_f32(small ? x * 0x1p23f : x);
+    a.n = a.n - (small ? 23.0f : 0.0f);
+    float l = log_of_parts_f32(a);
     l = x < INFINITY ? l : x;
     return x <= 0.0f ? x == 0.0f ? -INFINITY : of_word(0x7fc00000) : l;
 }
 
-LK_INLINE float sigmoid_f32(float x) {
-    float e = exp_minus_f32(x);
-    return (x < 0.0f ? e : 1.0f) / (1.0f + e);
-}
+/* From e = e^-|x|. */
+LK_INLINE float sigmoid_of_f32(float x, float e) { return (x < 0.0f ? e : 1.0f) / (1.0f + e); }
+LK_INLINE float sigmoid_f32(float x) { return sigmoid_of_f32(x, exp_minus_f32(x)); }
 
 LK_INLINE float softplus_f32(float x) {
     return log1p_unit_f32(exp_minus_f32(x)) + (x < 0.0f ? 0.0f : x);

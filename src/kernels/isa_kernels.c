@@ -248,10 +248,55 @@ LK_INLINE double root_f64(double x) { return sqrt(x); }
 #define MAP_BOTH(name) \
     MAP(name##_f32, float, name##_f32(x[i])) \
     MAP(name##_f64, double, name##_f64(x[i]))
-MAP_BOTH(exp)
-MAP_BOTH(log)
+
+/* Short loops one after the other, so that more of them are in flight; and where all of a block's numbers are of the usual
+ * kind, without the choices that others need. Each returns whether they are, and only then writes. In place too. */
+enum { MAP_BLOCK = 64 };
+
+static bool usual_exp(size_t n, const float *x, float *y) {
+    int usual = 1;
+    for (size_t i = 0; i < n; i++) usual &= within_86_f32(x[i]);
+    for (size_t i = 0; usual && i < n; i++) y[i] = exp_within_86_f32(x[i]);
+    return usual;
+}
+
+static bool usual_sigmoid(size_t n, const float *x, float *y) {
+    float e[MAP_BLOCK];
+    int usual = 1;
+    for (size_t i = 0; i < n; i++) usual &= within_86_f32(x[i]);
+    for (size_t i = 0; usual && i < n; i++) e[i] = exp_within_86_f32(minus_abs_f32(x[i]));
+    for (size_t i = 0; usual && i < n; i++) y[i] = sigmoid_of_f32(x[i], e[i]);
+    return usual;
+}
+
+static bool usual_log(size_t n, const float *x, float *y) {
+    float power[MAP_BLOCK], f[MAP_BLOCK], s[MAP_BLOCK];
+    int usual = 1;
+    for (size_t i = 0; i < n; i++) {
+        usual &= positive_normal_f32(x[i]);
+        log_parts_f32 a = log_parts_of_f32(x[i]);
+        power[i] = a.n, f[i] = a.f, s[i] = a.s;
+    }
+    for (size_t i = 0; usual && i < n; i++)
+        y[i] = log_of_parts_f32((log_parts_f32){power[i], f[i], s[i]});
+    return usual;
+}
+
+#define MAP_USUAL(name) \
+    static void map_##name##_f32(size_t n, const void *in, void *out) { \
+        const float *x = in; \
+        float *y = out; \
+        for (size_t m; n > 0; n -= m, x += m, y += m) { \
+            m = n < MAP_BLOCK ? n : MAP_BLOCK; \
+            if (usual_##name(m, x, y)) continue; \
+            for (size_t i = 0; i < m; i++) y[i] = name##_f32(x[i]); \
+        } \
+    } \
+    MAP(name##_f64, double, name##_f64(x[i]))
+MAP_USUAL(exp)
+MAP_USUAL(log)
+MAP_USUAL(sigmoid)
 MAP_BOTH(tanh)
-MAP_BOTH(sigmoid)
 MAP_BOTH(softplus)
 MAP_BOTH(erf)
 MAP_BOTH(gelu)

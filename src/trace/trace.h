@@ -70,8 +70,9 @@ struct lk_site {
     lk_tensor *value;       /* [1 or more rows, n] */
     const uint8_t *present; /* [rows of value, n]; NULL: all */
     const uint8_t
-        *known;          /* [rows of what was observed, n] LK_KNOWN, LK_OUTSIDE or 0; NULL: all 0 */
-    lk_tensor *log_prob; /* [lanes, 1] float64 at the time of the draw; NULL until scored */
+        *known; /* [rows of what was observed, n] LK_KNOWN, LK_OUTSIDE or 0; NULL: all 0 */
+    lk_tensor *
+        log_prob; /* [lanes, 1] float64; NULL until scored: a guide's draws are when a joint asks */
     double *missingness; /* [lanes]: the part of log_prob that says which cells are missing */
 };
 
@@ -152,7 +153,7 @@ extern const lk_reading lk_reading_sample;
  * a draw from the prior (particles; the result is a bound). */
 extern const lk_reading lk_reading_score;
 /* For guides: draws with gradients through to the parameters where the distribution can
- * (reparameterisation), and adds log q. */
+ * (reparameterisation). What is observed adds its log q; a draw is scored when a joint's score asks. */
 extern const lk_reading lk_reading_reparameterise;
 
 /* ---- What readings are made of -------------------------------------------------------------------- */

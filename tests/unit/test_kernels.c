@@ -387,6 +387,40 @@ static void test_products(void **state) {
         if (!runs_here(isa)) printf("SKIPPED: %s, which this processor does not have\n", isa->name);
 }
 
+/* Blocks of numbers that are all of the usual kind go another way than those with one that is not: lengths about a block's,
+ * numbers to both sides of where the kinds part, one that is far from usual anywhere or nowhere; in place. */
+static void test_maps_of_usual_blocks(void **state) {
+    (void)state;
+    enum { MOST = 200 };
+    const lk_unary of[] = {LK_EXP, LK_SIGMOID, LK_LOG};
+    const float unusual[] = {INFINITY, -INFINITY, NAN, -0.0f, 0, 0x1p-149f, 0x1.fffffcp-127f, -1};
+    const float least[] = {-88, -88, 0x1p-126f}, most[] = {88.5f, 88.5f, 0x1.fffffep127f};
+    lk_rng rng = lk_rng_at(5, "usual", 0, 0, 0);
+    static float x[MOST], expected_y[MOST], y[MOST];
+    for (int round = 0; round < 6000; round++) {
+        int f = round % 3, kind = round / 3 % 4;
+        size_t n = 1 + (size_t)(lk_rng_uniform(&rng) * MOST);
+        for (size_t i = 0; i < n; i++) {
+            float u = (float)lk_rng_uniform(&rng);
+            if (of[f] == LK_LOG) x[i] = kind ? u * most[f] : 0.5f + 2 * u;
+            else x[i] = kind ? least[f] + (most[f] - least[f]) * u : 20 * u - 10;
+            if (of[f] == LK_LOG && kind > 1) x[i] = least[f] * (0.9f + u);
+        }
+        if (kind == 3)
+            x[(size_t)(lk_rng_uniform(&rng) * (double)n)] =
+                unusual[(size_t)(lk_rng_uniform(&rng) * 8)];
+        lk_isa_scalar.map[LK_F32][of[f]](n, x, expected_y);
+        const lk_isa *isa;
+        for (size_t v = 0; (isa = variant_at(v)); v++) {
+            if (!runs_here(isa)) continue;
+            memcpy(y, x, n * sizeof *y);
+            isa->map[LK_F32][of[f]](n, y, y);
+            if (!same(LK_F32, expected_y, y, n))
+                fail_msg("%s of %zu numbers on %s differs", lk_unary_name(of[f]), n, isa->name);
+        }
+    }
+}
+
 static void test_maps(void **state) {
     (void)state;
     enum { N = 65537 };
@@ -777,6 +811,7 @@ int main(void) {
         cmocka_unit_test(test_thin_masses),
         cmocka_unit_test(test_integer_mixing),
         cmocka_unit_test(test_maps),
+        cmocka_unit_test(test_maps_of_usual_blocks),
         cmocka_unit_test(test_same_reductions),
         cmocka_unit_test(test_reductions),
         cmocka_unit_test(test_linear_algebra)};
