@@ -402,9 +402,10 @@ static void test_maps_of_usual_blocks(void **state) {
         size_t n = 1 + (size_t)(lk_rng_uniform(&rng) * MOST);
         for (size_t i = 0; i < n; i++) {
             float u = (float)lk_rng_uniform(&rng);
-            if (of[f] == LK_LOG) x[i] = kind ? u * most[f] : 0.5f + 2 * u;
-            else x[i] = kind ? least[f] + (most[f] - least[f]) * u : 20 * u - 10;
-            if (of[f] == LK_LOG && kind > 1) x[i] = least[f] * (0.9f + u);
+            bool ordinary = kind % 3 == 0;
+            if (ordinary) x[i] = of[f] == LK_LOG ? 0.5f + 2 * u : 20 * u - 10;
+            else if (of[f] != LK_LOG) x[i] = least[f] + (most[f] - least[f]) * u;
+            else x[i] = kind == 1 ? u * most[f] : least[f] * (0.9f + u);
         }
         if (kind == 3)
             x[(size_t)(lk_rng_uniform(&rng) * (double)n)] =
