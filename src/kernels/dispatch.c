@@ -67,11 +67,12 @@ const char *lk_isa_name(void) { return lk_isa_pick()->name; }
 /* ---- Products ------------------------------------------------------------------------------------------ */
 
 /* Each result is cut into rows_cut × cols_cut parts at the edges of blocks of height × width; threads take the parts
- * of all of them as they come, the largest first where the caller has put them so. */
+ * of all of them as they come, the largest first where the caller has put them so, and the last in pieces. */
 typedef struct cut {
     const lk_product_job *job;
     size_t height, width, rows, cols; /* of a block; and how many there are */
     size_t rows_cut, cols_cut;
+    size_t tail, pieces; /* parts that are handed out in so many pieces each: the last */
 } cut;
 
 enum { MOST_JOBS = 64 };
@@ -85,15 +86,35 @@ typedef struct product_run {
     atomic_size_t next; /* the part that is taken next */
 } product_run;
 
-static void run_part(const product_run *run, const cut *c, size_t part, void *scratch) {
-    size_t r = part / c->cols_cut, s = part % c->cols_cut;
-    size_t row = c->rows * r / c->rows_cut * c->height;
-    size_t row_end = c->rows * (r + 1) / c->rows_cut * c->height;
-    size_t col = c->cols * s / c->cols_cut * c->width;
-    size_t col_end = c->cols * (s + 1) / c->cols_cut * c->width;
+/* How many are handed out: parts, and pieces of the last. */
+static size_t shares_of(const cut *c) {
+    return c->rows_cut * c->cols_cut + c->tail * (c->pieces - 1);
+}
+
+/* The i-th of n pieces of [*begin, *end). */
+static void narrow(size_t *begin, size_t *end, size_t i, size_t n) {
+    size_t first = *begin, size = *end - first;
+    *begin = first + size * i / n;
+    *end = first + size * (i + 1) / n;
+}
+
+static void run_share(const product_run *run, const cut *c, size_t share, void *scratch) {
+    size_t whole = c->rows_cut * c->cols_cut - c->tail, part = share, piece = 0, pieces = 1;
+    if (share >= whole) {
+        pieces = c->pieces;
+        piece = (share - whole) % pieces;
+        part = whole + (share - whole) / pieces;
+    }
+    size_t row = 0, row_end = c->rows, col = 0, col_end = c->cols;
+    narrow(&row, &row_end, part / c->cols_cut, c->rows_cut);
+    narrow(&col, &col_end, part % c->cols_cut, c->cols_cut);
+    bool tall = (row_end - row) * c->height > (col_end - col) * c->width;
+    narrow(tall ? &row : &col, tall ? &row_end : &col_end, piece, pieces);
+    row *= c->height, row_end *= c->height, col *= c->width, col_end *= c->width;
     if (row_end > c->job->m) row_end = c->job->m;
     if (col_end > c->job->n) col_end = c->job->n;
-    run->isa->product[run->t](c->job, row, row_end, col, col_end, scratch);
+    if (row < row_end && col < col_end)
+        run->isa->product[run->t](c->job, row, row_end, col, col_end, scratch);
 }
 
 static void take_parts(void *argument, size_t begin, size_t end) {
@@ -102,11 +123,11 @@ static void take_parts(void *argument, size_t begin, size_t end) {
     (void)begin, (void)end;
     size_t first = 0, at = 0;
     for (;;) {
-        size_t part = atomic_fetch_add_explicit(&run->next, 1, memory_order_relaxed);
-        for (; at < run->n && part - first >= run->cuts[at].rows_cut * run->cuts[at].cols_cut; at++)
-            first += run->cuts[at].rows_cut * run->cuts[at].cols_cut;
+        size_t share = atomic_fetch_add_explicit(&run->next, 1, memory_order_relaxed);
+        for (; at < run->n && share - first >= shares_of(&run->cuts[at]); at++)
+            first += shares_of(&run->cuts[at]);
         if (at == run->n) return;
-        run_part(run, &run->cuts[at], part - first, scratch);
+        run_share(run, &run->cuts[at], share - first, scratch);
     }
 }
 
@@ -136,9 +157,15 @@ static void choose_cut_of_entries(cut *c, size_t parts) {
     if (!c->rows_cut) c->rows_cut = 1;
 }
 
-/* Multiply-adds for which it pays to wake a thread; and to make a part of: some to a thread, for not all threads are
- * equally fast all the time. */
-enum { WORTH_A_THREAD = 100000, WORTH_A_PART = 8000000, PARTS = 4 };
+/* Multiply-adds for which it pays to wake a thread; and to make a part of, and a piece: some to a thread, for not all
+ * threads are equally fast all the time. */
+enum {
+    WORTH_A_THREAD = 100000,
+    WORTH_A_PART = 8000000,
+    PARTS = 4,
+    WORTH_A_PIECE = 5000000,
+    PIECES = 4
+};
 
 /* Of one of n products. */
 static size_t parts_of(const lk_product_job *job, size_t n, size_t threads) {
@@ -147,6 +174,14 @@ static size_t parts_of(const lk_product_job *job, size_t n, size_t threads) {
     size_t most = ceil_div(PARTS * threads, n);
     worth -= worth % each; /* as many to each thread */
     return threads == 1 ? 1 : worth < each ? each : worth > most ? most : worth;
+}
+
+/* The last parts of all, one to a thread, are cut once more, so that the threads come to an end together. */
+static void cut_tail(cut *c, size_t threads) {
+    size_t parts = c->rows_cut * c->cols_cut;
+    size_t worth = c->job->m * c->job->n * c->job->k / parts / WORTH_A_PIECE;
+    c->tail = threads < parts ? threads : parts;
+    c->pieces = worth < 1 ? 1 : worth > PIECES ? PIECES : worth;
 }
 
 static lk_status run_products(lk_context *ctx, lk_dtype t, size_t n, const lk_product_job *jobs) {
@@ -169,8 +204,10 @@ static lk_status run_products(lk_context *ctx, lk_dtype t, size_t n, const lk_pr
         c->rows = ceil_div(job->m, c->height);
         c->cols = ceil_div(job->n, c->width);
         (few ? choose_cut_of_entries : choose_cut)(c, parts_of(job, n, threads));
+        c->pieces = 1;
         parts += c->rows_cut * c->cols_cut;
     }
+    if (threads > 1 && parts > 1) cut_tail(&run.cuts[run.n - 1], parts < threads ? parts : threads);
     if (parts < threads) threads = parts;
     double began = lk_in_parallel(ctx) ? 0 : lk_profile_begin(ctx), terms = 0;
     lk_parallel(ctx, threads, 1, take_parts, &run);

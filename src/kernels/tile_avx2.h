@@ -31,6 +31,14 @@
     LK_TILE_ROW(s, z "*" #q "(%[d],%[step])", 8, 9) \
     LK_TILE_ROW(s, z "*" #q "(%[d],%[step],2)", 10, 11)
 
+/* Every 8 terms, of three rows that come later. */
+#define LK_TILE_ASK_NOTHING
+#define LK_TILE_ASK \
+    "prefetcht1 (%[ask])\n\t" \
+    "prefetcht1 (%[ask],%[step])\n\t" \
+    "prefetcht1 (%[ask],%[step],2)\n\t" \
+    "add %[eight], %[ask]\n\t"
+
 #define LK_TILE_ZERO(x, y, z) \
     "vxorps %" #x ", %" #x ", %" #x "\n\t" \
     "vxorps %" #y ", %" #y ", %" #y "\n\t" \
@@ -45,30 +53,33 @@
     "jnz " again "b\n"
 #define LK_TILE_SKIP(left, to) "test %[" left "], %[" left "]\n\tjz " to "f\n"
 /* clang-format off */
-#define LK_TILE_SUMS(TERM, s, z, size) \
+#define LK_TILE_SUMS(TERM, ASK, s, z, size) \
     __asm__ volatile( \
         LK_TILE_ZERO(0, 1, 2) LK_TILE_ZERO(3, 4, 5) LK_TILE_ZERO(6, 7, 8) LK_TILE_ZERO(9, 10, 11) \
-        LK_TILE_SKIP("eights", "2") ".p2align 5\n1:\n\t" \
+        LK_TILE_SKIP("eights", "2") ".p2align 5\n1:\n\t" ASK \
         LK_TILE_FOUR(TERM, s, z, 0, 1, 2, 3) LK_TILE_FOUR(TERM, s, z, 4, 5, 6, 7) \
         LK_TILE_NEXT("8", size, "eights", "1") "2:\n\t" \
         LK_TILE_SKIP("rest", "4") "3:\n\t" TERM(s, z, 0) \
         LK_TILE_NEXT("1", size, "rest", "3") "4:\n" \
         : "=&x"(c[0]), "=&x"(c[1]), "=&x"(c[2]), "=&x"(c[3]), "=&x"(c[4]), "=&x"(c[5]), \
           "=&x"(c[6]), "=&x"(c[7]), "=&x"(c[8]), "=&x"(c[9]), "=&x"(c[10]), "=&x"(c[11]), \
-          [a] "+r"(a), [d] "+r"(d), [b] "+r"(b), [eights] "+r"(eights), [rest] "+r"(rest) \
-        : [step] "r"(step) \
+          [a] "+r"(a), [d] "+r"(d), [b] "+r"(b), [eights] "+r"(eights), [rest] "+r"(rest), \
+          [ask] "+r"(ask) \
+        : [step] "r"(step), [eight] "i"(8 * sizeof *a) \
         : "ymm0", "ymm1", "ymm2", "cc", "memory")
 /* clang-format on */
 
-/* As in NAME(tile) of product.inc; b's rows lie 64 bytes apart. ak: 1, or 6 with ai 1. */
+/* As in NAME(tile) of product.inc; b's rows lie 64 bytes apart. ak: 1, or 6 with ai 1,
+ * where nothing is asked for. */
 #define LK_TILE_AVX2(NAME, REAL, VEC, s, z) \
     LK_INLINE void NAME(size_t k, const REAL *a, size_t ai, size_t ak, const REAL *b, \
-                        VEC acc[ROWS][8]) { \
+                        const REAL *ask, VEC acc[ROWS][8]) { \
         VEC c[12]; \
         size_t eights = k / 8, rest = k % 8, step = ai * sizeof(REAL); \
         const REAL *d = a + 3 * ai; \
-        if (ak == 1) LK_TILE_SUMS(LK_TILE_IN_PLACE, s, z, z); \
-        else LK_TILE_SUMS(LK_TILE_COPIED, s, z, "6*" z); \
+        if (ak != 1) LK_TILE_SUMS(LK_TILE_COPIED, LK_TILE_ASK_NOTHING, s, z, "6*" z); \
+        else if (ask) LK_TILE_SUMS(LK_TILE_IN_PLACE, LK_TILE_ASK, s, z, z); \
+        else LK_TILE_SUMS(LK_TILE_IN_PLACE, LK_TILE_ASK_NOTHING, s, z, z); \
         UNROLL for (int i = 0; i < 12; i++) acc[i / 2][i % 2] = c[i]; \
     }
 LK_TILE_AVX2(sums_avx2_f32, float, vec32, "s", "4")

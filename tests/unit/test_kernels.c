@@ -351,6 +351,53 @@ static void test_adam(void **state) {
     check_mark("adam", seen, ADAM_MARK);
 }
 
+/* Products large enough that the last parts are handed out in pieces, and of which one asks for rows before they are
+ * due: as on one thread, whose first and last rows are the reference's. */
+static void test_large_products(void **state) {
+    (void)state;
+    static const struct {
+        size_t m, n, k;
+        bool at, bt;
+    } shapes[] = {{480, 500, 450, false, true},
+                  {70, 4000, 390, true, false},
+                  {9001, 39, 311, false, false}};
+    lk_context *ctx = lk_context_create(NULL);
+    lk_rng rng = lk_rng_at(1, "large products", 0, 0, 0);
+    for (size_t s = 0; s < sizeof shapes / sizeof shapes[0]; s++) {
+        size_t m = shapes[s].m, n = shapes[s].n, k = shapes[s].k, edge = 3;
+        float *x = malloc(m * k * sizeof *x), *y = malloc(k * n * sizeof *y),
+              *out[2] = {malloc(m * n * sizeof(float)), malloc(m * n * sizeof(float))};
+        assert_true(x && y && out[0] && out[1]);
+        fill(LK_F32, x, m * k, &rng, 0);
+        fill(LK_F32, y, k * n, &rng, 0);
+        lk_product_job job = {
+            .a_transposed = shapes[s].at,
+            .b_transposed = shapes[s].bt,
+            .m = m,
+            .n = n,
+            .k = k,
+            .lda = shapes[s].at ? m : k,
+            .ldb = shapes[s].bt ? k : n,
+            .ldc = n,
+            .a = x,
+            .b = y,
+            .out = out[0]};
+        for (size_t i = 0; i < THREAD_COUNTS; i++) {
+            memset(out[i > 0], 0xff, m * n * sizeof(float));
+            lk_context_set_threads(ctx, thread_counts[i]);
+            job.out = out[i > 0];
+            assert_int_equal(lk_products(ctx, LK_F32, 1, &job), LK_OK);
+            if (i > 0 && !same(LK_F32, out[0], out[1], m * n))
+                fail_msg("%zu×%zu×%zu differs with %d threads", m, n, k, thread_counts[i]);
+        }
+        lk_isa_scalar.product[LK_F32](&job, 0, edge, 0, n, NULL);
+        lk_isa_scalar.product[LK_F32](&job, m - edge, m, 0, n, NULL);
+        if (!same(LK_F32, out[0], out[1], m * n)) fail_msg("%zu×%zu×%zu differs", m, n, k);
+        free(x), free(y), free(out[0]), free(out[1]);
+    }
+    lk_context_destroy(ctx);
+}
+
 static void test_products(void **state) {
     (void)state;
     lk_context *ctx = lk_context_create(NULL);
@@ -802,6 +849,7 @@ static void test_linear_algebra(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_products),
+        cmocka_unit_test(test_large_products),
         cmocka_unit_test(test_zero_terms),
         cmocka_unit_test(test_entries),
         cmocka_unit_test(test_expm1s),
