@@ -133,14 +133,22 @@ static void take_parts(void *argument, size_t begin, size_t end) {
 
 static size_t ceil_div(size_t a, size_t b) { return (a + b - 1) / b; }
 
-/* The cut into at most so many parts whose largest has the least to do: its multiply-adds, and what it copies, of which
- * a row or a column of a tile costs about as much as 5 results. */
-static void choose_cut(cut *c, size_t parts) {
-    size_t least = SIZE_MAX;
+/* What a part costs beside its results: a row or a column that is copied about as much as 5 of them; less a row that is
+ * read where it lies, as kernels with a low tile do where rows are near each other. */
+enum { COPIED = 5, READ = 1, LOW = 8, NEAR = 4096 };
+
+/* The cut into at most so many parts that takes the threads least at worst: all that is to be done, and for each of the
+ * others what they wait for the last part (Graham, "Bounds on multiprocessing timing anomalies", 1969). */
+static void choose_cut(cut *c, size_t parts, size_t threads, size_t size) {
+    const lk_product_job *job = c->job;
+    bool read = !job->a_transposed && job->lda * size < NEAR && c->height <= LOW;
+    size_t least = SIZE_MAX, a_row = read ? READ : COPIED;
     for (size_t r = 1; r <= parts && r <= c->rows; r++) {
         size_t s = parts / r < c->cols ? parts / r : c->cols;
         size_t rows = ceil_div(c->rows, r) * c->height, cols = ceil_div(c->cols, s) * c->width;
-        size_t cost = rows * cols + 5 * (rows + cols);
+        size_t largest = rows * cols + a_row * rows + COPIED * cols;
+        size_t all = job->m * job->n + a_row * job->m * s + COPIED * job->n * r;
+        size_t cost = all + (threads - 1) * largest;
         if (cost >= least) continue;
         least = cost;
         c->rows_cut = r;
@@ -203,7 +211,9 @@ static lk_status run_products(lk_context *ctx, lk_dtype t, size_t n, const lk_pr
         c->width = run.isa->tile_cols[t] * (few ? ENTRIES_TILES : 1);
         c->rows = ceil_div(job->m, c->height);
         c->cols = ceil_div(job->n, c->width);
-        (few ? choose_cut_of_entries : choose_cut)(c, parts_of(job, n, threads));
+        size_t most = parts_of(job, n, threads);
+        if (few) choose_cut_of_entries(c, most);
+        else choose_cut(c, most, threads, size);
         c->pieces = 1;
         parts += c->rows_cut * c->cols_cut;
     }
